@@ -1,0 +1,55 @@
+"""What each step considered: every candidate replaces one field of the recipe before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mnistlib import steps
+from mnistlib.recipe import Optimizer, Recipe
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One idea for a step: a field of the recipe before it, its new value, and why it might help."""
+
+    name: str
+    idea: str
+    change: dict[str, Any]  # one field of Recipe; empty where everything stays as it is
+
+
+def _lr(lr: float) -> dict[str, Any]:
+    return {"optimizer": Optimizer(lr=lr)}
+
+
+CANDIDATES: dict[str, list[Candidate]] = {
+    "00_skeleton": [
+        Candidate("gentle", "A careful learning rate.", _lr(0.03)),
+        Candidate("brisk", "The learning rate that most public recipes for such nets stay below.", _lr(0.1)),
+        Candidate("bold", "As fast as batch normalization lets one go.", _lr(0.3)),
+    ],
+    "01_capacity": [
+        Candidate("average", "The skeleton made narrower.", {"model": "average"}),
+        Candidate("early", "Narrower, and the strongest answer of each map instead of its average.", {"model": "early"}),
+        Candidate("wide", "A layer less, wider maps.", {"model": "wide"}),
+        Candidate("deep", "A layer more, thinner maps.", {"model": "deep"}),
+        Candidate("twice", "A second pooling, so that the last layers see more of the image.", {"model": "twice"}),
+        Candidate("stride", "A stride in the first layer instead of pooling, which is cheaper.", {"model": "stride"}),
+        Candidate("late", "Two layers at full size before pooling.", {"model": "late"}),
+    ],
+    "02_regularise": [
+        Candidate("nothing", "The recipe before it, as it is.", {}),
+        Candidate("dropout", "Silence a few feature maps.", {"dropout": 0.03}),
+        Candidate("decay", "Pull the kernels towards zero.", {"optimizer": replace(steps.CAPACITY.optimizer, weight_decay=5e-4)}),
+        Candidate("light decay", "Pull the kernels a little.", {"optimizer": replace(steps.CAPACITY.optimizer, weight_decay=1e-4)}),
+        Candidate("smoothing", "Do not ask for certainty.", {"label_smoothing": 0.05}),
+        Candidate("averaging", "Judge the running average of the weights.", {"averaging": 0.998}),
+        Candidate("small batches", "Noisier steps, twice as many.", {"batch_size": 64}),
+    ],
+}
+
+
+def recipe(step: steps.Step, candidate: Candidate) -> Recipe:
+    """Return the recipe of a candidate: that of the step before, or for the first step its own, with one field replaced."""
+    before = step.recipe if step.before is None else steps.get(step.before).recipe
+    return replace(before, **candidate.change)

@@ -1,0 +1,106 @@
+"""The one place that turns a number into text."""
+
+from __future__ import annotations
+
+
+def percent(fraction: float, digits: int = 2) -> str:
+    """Return a fraction as a percentage: 0.9945 gives "99.45%"."""
+    return f"{100 * fraction:.{digits}f}%"
+
+
+def percent_against(fraction: float, target: float) -> str:
+    """Return a percentage with as many digits, from two to four, as keep it from looking equal to a target that it misses or beats."""
+    texts = [(percent(fraction, digits), percent(target, digits)) for digits in (2, 3, 4)]
+    apart = [text for text, other in texts if text != other]
+    return apart[0] if apart else texts[0][0]
+
+
+def mean_sd(mean: float, sd: float | None) -> str:
+    """Return a mean and a standard deviation, both fractions: "99.45 ± 0.04%"; with no sd the mean alone."""
+    return percent(mean) if sd is None else f"{100 * mean:.2f} ± {100 * sd:.2f}%"
+
+
+def interval(bounds: tuple[float, float] | list[float], digits: int = 2) -> str:
+    """Return two fractions as an interval of percentages: "99.31 to 99.58%"."""
+    return f"{100 * bounds[0]:.{digits}f} to {100 * bounds[1]:.{digits}f}%"
+
+
+def points(difference: float) -> str:
+    """Return a difference of fractions in signed percentage points: "+0.06 points"."""
+    return f"{signed(difference)} points"
+
+
+def points_interval(bounds: tuple[float, float] | list[float]) -> str:
+    """Return an interval of differences in percentage points: "−0.01 to +0.13 points"."""
+    return f"{signed(bounds[0])} to {signed(bounds[1])} points"
+
+
+def signed(difference: float) -> str:
+    """Return a difference of fractions in points with its sign (a true minus): "+0.06"."""
+    text = f"{100 * difference:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "−")
+
+
+def count(n: int) -> str:
+    """Return a whole number with thousands separated: 7546 gives "7,546"."""
+    return f"{n:,d}"
+
+
+def of(k: int, n: int) -> str:
+    """Return "4 of 5"."""
+    return f"{count(k)} of {count(n)}"
+
+
+def mean_count(value: float) -> str:
+    """Return a count averaged over seeds with one decimal: "1.4"."""
+    return f"{value:.1f}"
+
+
+def mean_count_interval(bounds: tuple[float, float] | list[float]) -> str:
+    """Return an interval of differences of averaged counts: "−2.1 to +0.3"."""
+    return " to ".join("0.0" if abs(value) < 0.05 else f"{value:+.1f}".replace("-", "−") for value in bounds)
+
+
+def confusion(label: int, prediction: int) -> str:
+    """Return a kind of error: "4 read as 9"."""
+    return f"{label} read as {prediction}"
+
+
+def p_value(p: float) -> str:
+    """Return a p-value: "p = 0.05", "p < 0.001"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2f}" if p >= 0.01 else f"p = {p:.3f}"
+
+
+def millions(n: int) -> str:
+    """Return a large count in millions: 834000 gives "0.83 M"."""
+    return f"{n / 1e6:.2f} M"
+
+
+def loss(value: float) -> str:
+    """Return a loss with four decimals."""
+    return f"{value:.4f}"
+
+
+def number(value: float | int | str | bool | None) -> str:
+    """Return a setting's value as a reader would write it: 0.05, 15, 1e-06, none."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return count(value) if isinstance(value, int) else str(value)
+
+
+def seconds(value: float) -> str:
+    """Return a duration: "0.42 s", "7.1 s", "1 min 45 s", "2 h 05 min"."""
+    if value < 1:
+        return f"{value:.2f} s"
+    if value < 10:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

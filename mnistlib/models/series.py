@@ -1,0 +1,104 @@
+"""The nets of the series and those considered for it: short functions, each a layer list that is the model."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from mnistlib.models.parts import conv, drop, head
+
+
+def skeleton(dropout: float = 0.0) -> nn.Sequential:
+    """Return the first net: pooled early, averaged over the map at the end, no thought given to size."""
+    return nn.Sequential(
+        conv(1, 10, 5, padding=0, pool=True),
+        *drop(dropout),
+        conv(10, 16, padding=0),
+        conv(16, 16, padding=0),
+        conv(16, 20, padding=0),
+        conv(20, 20, padding=0),
+        head(20, "average"),
+    )
+
+
+def average(dropout: float = 0.0) -> nn.Sequential:
+    """Return the skeleton made narrower, still averaged over the map."""
+    return early(dropout, "average")
+
+
+def early(dropout: float = 0.0, glance: str = "max") -> nn.Sequential:
+    """Return the skeleton made narrower, with the strongest answer of each feature map instead of its average."""
+    return nn.Sequential(
+        conv(1, 8, 5, padding=0, pool=True),
+        *drop(dropout),
+        conv(8, 12, padding=0),
+        conv(12, 16, padding=0),
+        conv(16, 16, padding=0),
+        conv(16, 16, padding=0),
+        head(16, glance),
+    )
+
+
+def wide(dropout: float = 0.0) -> nn.Sequential:
+    """Return a net of one layer less, its last maps wider."""
+    return nn.Sequential(
+        conv(1, 8, 5, padding=0, pool=True),
+        *drop(dropout),
+        conv(8, 16, padding=0),
+        conv(16, 18, padding=0),
+        conv(18, 20, padding=0),
+        head(20),
+    )
+
+
+def deep(dropout: float = 0.0) -> nn.Sequential:
+    """Return a net of one layer more, all of them thinner."""
+    return nn.Sequential(
+        conv(1, 8, 5, padding=0, pool=True),
+        *drop(dropout),
+        conv(8, 12),
+        conv(12, 12, padding=0),
+        conv(12, 14, padding=0),
+        conv(14, 14, padding=0),
+        conv(14, 14, padding=0),
+        head(14),
+    )
+
+
+def twice(dropout: float = 0.0) -> nn.Sequential:
+    """Return a net that pools a second time."""
+    return nn.Sequential(
+        conv(1, 8, 5, pool=True),
+        *drop(dropout),
+        conv(8, 12),
+        conv(12, 16, pool=True),
+        conv(16, 16),
+        conv(16, 16),
+        head(16),
+    )
+
+
+def stride(dropout: float = 0.0) -> nn.Sequential:
+    """Return a net whose first layer steps over every second pixel, with no pooling."""
+    return nn.Sequential(
+        conv(1, 8, 6, padding=0, stride=2),
+        *drop(dropout),
+        conv(8, 12, padding=0),
+        conv(12, 16, padding=0),
+        conv(16, 16, padding=0),
+        conv(16, 16, padding=0),
+        head(16),
+    )
+
+
+def late(dropout: float = 0.0) -> nn.Sequential:
+    """Return a net that looks twice at full size before it pools."""
+    return nn.Sequential(
+        conv(1, 8, padding=0),
+        conv(8, 8, padding=0, pool=True),
+        *drop(dropout),
+        conv(8, 12, padding=0),
+        conv(12, 14, padding=0),
+        conv(14, 16, padding=0),
+        conv(16, 16, padding=0),
+        head(16),
+    )

@@ -1,0 +1,79 @@
+"""Where a result comes from: versions, commit, device and time; never who ran it, on which host or in which folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mnistlib import files
+
+PACKAGES = ("torch", "torchvision", "numpy", "papermill")
+GENERATED = ("reports", "images", "README.md")  # a series writes these as it goes; they change no result
+
+
+def collect(started: float, seconds: float, device: str, workers: int = 1, threads: int = 1) -> dict[str, Any]:
+    """Return the provenance of a run that began at `started` (seconds since the epoch, as `time.time()` has it) and took `seconds`.
+
+    `device` is "cpu", "cuda" or "mps", `workers` the processes that trained side by side, `threads` those of each.
+    """
+    commit, changed = revision(files.root())
+    return {
+        "started": datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "seconds": round(seconds, 1),
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "commit": commit,
+        "changed": changed,  # whether tracked files differed from the commit
+        "system": f"{platform.system()} {platform.machine()}",
+        "device": device,
+        "cpu": cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "workers": workers,
+        "threads": threads,
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if device.startswith("cuda") and torch.cuda.is_available() else None,
+    }
+
+
+def version(package: str) -> str | None:
+    """Return an installed package's version without importing it; None where it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def revision(folder: Path) -> tuple[str | None, bool | None]:
+    """Return the git commit of a repository and whether its tracked files differ from it; two Nones outside git."""
+    top = _output("git", "-C", str(folder), "rev-parse", "--show-toplevel")
+    commit = _output("git", "-C", str(folder), "rev-parse", "--verify", "--quiet", "HEAD")
+    if not top or not commit or Path(top).resolve() != folder.resolve():  # a repository around this one would name its own commit
+        return None, None
+    skipped = [f":(exclude){name}" for name in GENERATED]
+    changes = _output("git", "-C", str(folder), "status", "--porcelain", "--untracked-files=no", "--", ".", *skipped)
+    return commit, None if changes is None else bool(changes)
+
+
+def cpu() -> str | None:
+    """Return the CPU's model as the system names it; None where it does not."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return _output("sysctl", "-n", "machdep.cpu.brand_string") or None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
+
+
+def _output(*command: str) -> str | None:
+    """Return what a command prints, stripped; None where it fails or does not exist."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,229 @@
+"""One notebook, strictly: through papermill, in a fresh kernel, to a page; whole or not at all."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import re
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillException, PapermillExecutionError
+
+from mnistlib import files, results, settings
+from mnistlib.errors import MnistlibError, SettingError, nearest
+from mnistlib.run.kernel import Kernel
+from mnistlib.site import pages
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPS = (".", "!", "?")  # what a sentence may end in
+
+
+class RunError(MnistlibError):
+    """A notebook did not run to its end."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The run was stopped by Ctrl-C or a request to end; a KeyboardInterrupt, as an event loop lets only those through."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("Stopped; the same command goes on where it stopped.")
+        self.code = 128 + number
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A notebook that ran to its end."""
+
+    executed: Path  # the notebook with its outputs
+    page: Path  # the HTML page made of it
+    result: results.Result | None  # what it saved, where it is a step's and saved anything
+    seconds: float
+
+
+def find(name: str) -> Path:
+    """Return a notebook by its path or, in notebooks/, by its name; an unknown one raises SettingError with the nearest."""
+    for path in (Path(name), files.root() / "notebooks" / f"{name.removesuffix('.ipynb')}.ipynb"):
+        if path.suffix == ".ipynb" and path.is_file():
+            return path.resolve()
+    folder = files.root() / "notebooks"
+    names = sorted(path.stem for path in folder.glob("*.ipynb"))
+    raise SettingError(f"There is no notebook {name!r}.{nearest(name, names)} The notebooks are {', '.join(names)}.")
+
+
+def run(
+    notebook: Path,
+    out_dir: Path,
+    parameters: Mapping[str, Any] | None = None,
+    page: Path | None = None,
+    series: Mapping[str, str] | None = None,
+    show: Callable[[str], Any] = lambda line: print(line, flush=True),
+) -> Outcome:
+    """Execute a notebook in its own folder, write it and its page, and return where they are.
+
+    The executed notebook goes to `out_dir`, the page to `page` or beside it; `series` is handed to `site.pages`. What the notebook
+    prints is passed on as it comes. Nothing is written before the end is reached, so the previous page stays where a run fails.
+
+    Raises:
+        SettingError: a parameter that the notebook does not have, or a folder that cannot be written.
+        RunError: a cell failed; the notebook up to there is kept as NAME.failed.ipynb.
+        Stopped: the run was stopped; the kernel and all that it started are gone.
+    """
+    clock, started = time.perf_counter(), time.time()
+    parameters = dict(parameters or {})
+    defaults = _parameters(notebook)
+    settings.check_names(parameters, list(defaults))
+    out_dir = files.writable(out_dir.resolve())
+    executed, failed = out_dir / notebook.name, out_dir / f"{notebook.stem}.failed.ipynb"
+    page = page or out_dir / f"{notebook.stem}.html"
+    with _stoppable():
+        try:
+            story = _execute(notebook, parameters, show)
+        except _Failed as failure:
+            files.write(failed, nbformat.writes(failure.story))
+            raise RunError(f"{failure} The notebook up to there is {failed}.") from None
+        files.write(executed, nbformat.writes(story))
+        failed.unlink(missing_ok=True)
+        result = _result(notebook.stem, defaults | parameters, started)
+        pages.build(executed, page, series, result)
+    return Outcome(executed, page, result, time.perf_counter() - clock)
+
+
+class _Failed(Exception):
+    """A cell failed: says which and why, and holds the notebook up to there where there is one."""
+
+    def __init__(self, sentence: str, story: nbformat.NotebookNode) -> None:
+        super().__init__(sentence)
+        self.story = story
+
+
+def _execute(notebook: Path, parameters: dict[str, Any], show: Callable[[str], Any]) -> nbformat.NotebookNode:
+    """Return the executed notebook; its headings and what it prints are shown as they come."""
+    with tempfile.TemporaryDirectory(prefix="mnistlib-") as folder:
+        draft = Path(folder) / "story.ipynb"
+        try:
+            papermill.execute_notebook(
+                _literally(notebook),
+                _literally(draft),
+                parameters,
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+                cwd=notebook.parent,
+                kernel_manager_class=Kernel,
+                on_cell_start=lambda cell, cell_index: _announce(cell, show),
+            )
+        except PapermillExecutionError as error:
+            reason = (f"{error.ename}: {error.evalue}".splitlines() or [""])[0].rstrip(": ")
+        except DeadKernelError:
+            reason = "the kernel died, often for lack of memory."
+        except RuntimeError as error:
+            raise RunError(f"The kernel for {notebook.name} did not start ({error}).") from None
+        else:
+            reason = ""
+        story = nbformat.read(draft, as_version=4)
+    story.metadata.papermill.update(input_path=notebook.name, output_path=notebook.name)
+    place = _unfinished(story)
+    if place is not None:
+        reason = reason or "it ended the notebook early."
+        raise _Failed(f"{notebook.name} failed in {_where(story, place)}: {reason if reason.endswith(STOPS) else reason + '.'}", story)
+    return story
+
+
+def _announce(cell: nbformat.NotebookNode, show: Callable[[str], Any]) -> None:
+    """Show the headings of a Markdown cell when its turn comes."""
+    if cell.cell_type == "markdown":
+        for heading in headings(cell.source):
+            show(f"── {heading}")
+
+
+def headings(markdown: str) -> list[str]:
+    """Return the headings of a Markdown text, without what is in fenced code."""
+    plain = re.sub(r"^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE)
+    return [text.strip() for text in re.findall(r"^#{1,6}\s+(.+)$", plain, flags=re.MULTILINE)]
+
+
+def _unfinished(story: nbformat.NotebookNode) -> int | None:
+    """Return the place of the first code cell that did not run to its end, None where all did."""
+    for place, cell in enumerate(story.cells):
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        status = cell.metadata.get("papermill", {}).get("status")
+        if status != "completed" or cell.execution_count is None or any(output.output_type == "error" for output in cell.outputs):
+            return place
+    return None
+
+
+def _where(story: nbformat.NotebookNode, place: int) -> str:
+    """Name a cell by its number and the heading above it."""
+    above = [heading for cell in story.cells[:place] if cell.cell_type == "markdown" for heading in headings(cell.source)]
+    number = story.cells[place].execution_count
+    name = "a cell" if number is None else f"cell In [{number}]"
+    return f"{name} under {above[-1]!r}" if above else name
+
+
+def _parameters(notebook: Path) -> dict[str, Any]:
+    """Return a notebook's parameters and their values; names come from papermill, which reads them from the tagged cell."""
+    try:
+        found = papermill.inspect_notebook(_literally(notebook))
+    except FileNotFoundError:
+        raise SettingError(f"There is no notebook {notebook.name}.") from None
+    except (OSError, ValueError, nbformat.ValidationError, PapermillException) as error:
+        raise RunError(f"{notebook.name} cannot be read as a notebook ({type(error).__name__}).") from None
+    return {name: _literal(about["default"]) for name, about in found.items()}
+
+
+def _literal(text: str) -> Any:
+    """Return the value of a Python literal; anything else stays text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _literally(path: Path) -> str:
+    """Return a path for papermill, which takes braces for fields to fill in."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _result(step: str, parameters: Mapping[str, Any], started: float) -> results.Result | None:
+    """Return what the run saved as a step's result, None where it saved nothing."""
+    folder = files.resolve(str(parameters.get("results_dir") or "build"))
+    for dataset in ("mnist", "digits"):
+        path = results.base(folder, dataset) / "results" / f"{step}.json"
+        if path.is_file() and path.stat().st_mtime >= started - 2:  # some file systems keep whole seconds
+            return results.read(path)
+    return None
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[None]:
+    """Turn the first Ctrl-C or request to end into Stopped, and let nothing interrupt the tidying up after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for signal_number in STOPPING:
+            signal.signal(signal_number, signal.SIG_IGN)
+        raise Stopped(number)
+
+    before = {number: signal.signal(number, stop) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,87 @@
+"""The results of a series as index.html, and as README's table and image."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import jinja2
+
+from mnistlib import files, form, recipe, results
+from mnistlib.errors import ResultError
+from mnistlib.results import Result
+from mnistlib.site import dots, pages, rows
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+IMAGE = "steps.svg"
+LEVEL = 0.95  # of the intervals
+SIDE = 28  # pixels across an image
+
+
+def build(reports: Path) -> Path:
+    """Write `reports`/index.html from the results in `reports`/results, linking to the pages that are there, and return its path."""
+    there = {path.stem for path in reports.glob("*.html")}
+    return files.write(reports / "index.html", page(load(reports), there))
+
+
+def build_readme(reports: Path, readme: Path, images: Path) -> Path:
+    """Write the image of the results into `images` and their table into README's generated block; return README's path."""
+    found = load(reports)
+    text = replaced(readme.read_text(encoding="utf-8"), block(found, images.name, reports.name), readme.name)
+    if found:
+        files.write(images / IMAGE, dots.file(found))
+    return files.write(readme, text)
+
+
+def load(reports: Path) -> list[Result]:
+    """Return the results under a folder in the order of their names."""
+    return [results.read(path) for path in sorted((reports / "results").glob("*.json"))]
+
+
+def page(found: Sequence[Result], there: Collection[str]) -> str:
+    """Return the text of the index; `there` names the pages that can be linked to."""
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(pages.FOLDER / "template"), autoescape=True)
+    judged = "validation" if any(result.split == "validation" for result in found) else "test"
+    text = environment.get_template("series.html.j2").render(
+        home=pages.HOME,
+        style=jinja2.utils.markupsafe.Markup(pages.style() + dots.STYLE),
+        rows=rows.rows(found),
+        columns=rows.COLUMNS,
+        pages=there,
+        notes=list(dict.fromkeys(note for result in found for note in result.notes)),
+        figure=jinja2.utils.markupsafe.Markup(dots.inline(found)) if found else "",
+        judged=judged,
+        target=form.percent(recipe.MIN_ACCURACY),
+        level=form.percent(LEVEL, 0),
+        max_parameters=form.count(recipe.MAX_PARAMETERS),
+        max_epochs=form.count(recipe.MAX_EPOCHS),
+        held_epochs=form.count(recipe.HELD_EPOCHS),
+        side=form.count(SIDE),
+        facts=["From the files in results/", pages.LICENCE],
+    )
+    return text.rstrip() + "\n"
+
+
+def block(found: Sequence[Result], images: str = "images", reports: str = "reports") -> str:
+    """Return README's generated block without its marks: the image, the table, what the columns mean."""
+    if not found:
+        return "There are no results yet.\n"
+    heads = ["Step", *rows.COLUMNS.values(), "Verdict"]
+    lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
+    for row in rows.rows(list(found)):
+        cells = [f"[{row.step}]({reports}/{row.step}.html)", *(getattr(row, name) for name in rows.COLUMNS)]
+        lines.append(f"| {' | '.join([*cells, '; '.join(badge.text for badge in row.badges) or 'none'])} |")
+    notes = list(dict.fromkeys(note for result in found for note in result.notes))
+    reading = (
+        f"Accuracy at the last epoch, mean ± standard deviation over the seeds; interval: {form.percent(LEVEL, 0)}, seeds and writers "
+        f"resampled; passing: at or above {form.percent(recipe.MIN_ACCURACY)}; held: so over the last {form.count(recipe.HELD_EPOCHS)} epochs."
+    )
+    return "\n\n".join([f"![{dots.alt(found)}]({images}/{IMAGE})", "\n".join(lines), reading, *notes]) + "\n"
+
+
+def replaced(readme: str, content: str, name: str = "README.md") -> str:
+    """Return a text with what stands between its two marks replaced, or raise ResultError where it has not one of each."""
+    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
+        raise ResultError(f"{name} needs one {BEGIN!r} and after it one {END!r}; the table of results goes between them.")
+    before, _, rest = readme.partition(BEGIN)
+    return f"{before}{BEGIN}\n{content}{END}{rest.partition(END)[2]}"

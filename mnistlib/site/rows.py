@@ -1,0 +1,109 @@
+"""What a page says of one result: its figures as text, in the order of the table's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mnistlib import form
+from mnistlib.evidence import Verdict
+from mnistlib.recipe import Recipe
+from mnistlib.results import Result
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A verdict as one coloured word: `kind` is its class, `text` what it says."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of results, every cell a text; a field's name is its column's."""
+
+    step: str
+    title: str
+    change: str
+    parameters: str
+    macs: str
+    field: str
+    mean: str
+    interval: str
+    minimum: str
+    passing: str
+    held: str
+    seconds: str
+    badges: tuple[Badge, ...]
+
+
+COLUMNS = {
+    "change": "Change",
+    "mean": "Accuracy",
+    "interval": "Interval",
+    "minimum": "Minimum",
+    "passing": "Seeds passing",
+    "held": "Held",
+    "parameters": "Parameters",
+    "macs": "MACs",
+    "field": "Receptive field",
+    "seconds": "Time per seed",
+}
+
+
+def row(result: Result, before: Result | None = None) -> Row:
+    """Return a result's line; `before` is the result of the step that it changes."""
+    summary = result.summary
+    per_seed = [sum(run.seconds) for run in result.runs]
+    return Row(
+        step=result.step,
+        title=result.title,
+        change=change(result.recipe, before.recipe if before else None),
+        parameters=form.count(result.n_parameters),
+        macs=form.millions(result.n_macs),
+        field=f"{form.count(result.receptive_field)} px",
+        mean=form.mean_sd(summary.final_mean, summary.final_sd),
+        interval=form.interval(summary.interval),
+        minimum=form.percent(summary.final_min),
+        passing=form.of(summary.n_pass, summary.n_seeds),
+        held=form.of(summary.n_held, summary.n_seeds),
+        seconds=form.seconds(sum(per_seed) / len(per_seed)),
+        badges=badges(result.verdict),
+    )
+
+
+def rows(results: list[Result]) -> list[Row]:
+    """Return the lines of a series in order, each with its change from the line before."""
+    return [row(result, before) for result, before in zip(results, [None, *results], strict=False)]
+
+
+def badges(verdict: Verdict | None) -> tuple[Badge, ...]:
+    """Return the words of a verdict: the accuracy's first, then every limit that is broken; none without a verdict."""
+    if verdict is None:
+        return ()
+    broken = [Badge("broken", f"{limit} broken") for limit in ("parameters", "epochs") if getattr(verdict, limit) == "broken"]
+    return (Badge(verdict.accuracy, f"target {verdict.accuracy}"), *broken)
+
+
+def change(recipe: Recipe, before: Recipe | None) -> str:
+    """Return what one recipe changes in another, as a short text: "dropout 0.05 (was 0)"."""
+    if before is None:
+        return "the starting point"
+    return ", ".join(_changes(asdict(recipe), asdict(before))) or "nothing"
+
+
+def _changes(recipe: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the differing fields of two recipes, those inside a part with the part's name before the first."""
+    for name, value in recipe.items():
+        old, words = before.get(name), name.replace("_", " ")
+        if value == old:
+            continue
+        if isinstance(value, Mapping):
+            inner = {key: item for key, item in value.items() if item != (old or {}).get(key, 0)}
+            yield f"{words}: " + ", ".join(f"{key.replace('_', ' ')} {form.number(item)}" for key, item in inner.items())
+        elif isinstance(old, Mapping):
+            yield f"{words}: none"
+        else:
+            yield f"{words} {form.number(value)} (was {form.number(old)})"

@@ -1,0 +1,108 @@
+"""A training run's state and a finished trial: values, and the files they are kept in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from mnistlib import files
+from mnistlib.errors import ResultError
+
+
+@dataclass
+class History:
+    """What was measured after each epoch; averages weigh images, not batches."""
+
+    train_loss: list[float] = field(default_factory=list)  # running: while the weights move, augmentation and dropout on
+    train_accuracy: list[float] = field(default_factory=list)  # running, likewise; a fraction
+    test_loss: list[float] = field(default_factory=list)  # of the judging images: test, or validation
+    test_accuracy: list[float] = field(default_factory=list)  # of the judging images; a fraction
+    learning_rate: list[float] = field(default_factory=list)  # at the epoch's last step
+    seconds: list[float] = field(default_factory=list)  # training and judging
+
+
+@dataclass
+class State:
+    """All that a run needs to go on after `len(history.seconds)` epochs."""
+
+    weights: dict[str, Tensor]  # the net's state_dict
+    momentum: dict[str, Tensor]  # the optimizer's running update, by parameter name
+    average: dict[str, Tensor]  # the running average of the weights; empty where the recipe has none
+    history: History
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One finished seed of one recipe."""
+
+    key: str  # names recipe, seed, data and engine
+    seed: int
+    history: History
+    train_accuracy_clean: float  # of the last weights on the training images, augmentation and dropout off
+    weights: dict[str, Tensor]  # the last net's state_dict
+    predictions: np.ndarray  # uint8 [n]: the digit given to each judging image after the last epoch
+    confidences: np.ndarray  # float32 [n]: the probability given to that digit
+
+
+def save_state(path: Path, key: str, state: State) -> None:
+    """Write a run's state whole, or leave the one before it."""
+    groups = {"weights": state.weights, "momentum": state.momentum, "average": state.average}
+    _save(path, groups, {"key": key, "history": vars(state.history)})
+
+
+def load_state(path: Path, key: str) -> State | None:
+    """Return the state kept at `path`, or None where there is none for this key; a damaged one counts as none."""
+    try:
+        groups, about = _load(path)
+    except (OSError, ResultError):
+        return None
+    if about.get("key") != key:
+        return None
+    return State(groups["weights"], groups.get("momentum", {}), groups.get("average", {}), History(**about["history"]))
+
+
+def save_trial(path: Path, trial: Trial) -> None:
+    """Write a finished trial whole."""
+    judged = {"predictions": torch.from_numpy(trial.predictions), "confidences": torch.from_numpy(trial.confidences)}
+    about = {"key": trial.key, "seed": trial.seed, "history": vars(trial.history), "train_accuracy_clean": trial.train_accuracy_clean}
+    _save(path, {"weights": trial.weights, "judged": judged}, about)
+
+
+def load_trial(path: Path, key: str) -> Trial | None:
+    """Return the trial kept at `path`, or None where there is none for this key; a damaged one counts as none."""
+    try:
+        groups, about = _load(path)
+    except (OSError, ResultError):
+        return None
+    if about.get("key") != key:
+        return None
+    judged = {name: tensor.numpy() for name, tensor in groups["judged"].items()}
+    history = History(**about["history"])
+    return Trial(key, about["seed"], history, about["train_accuracy_clean"], groups["weights"], judged["predictions"], judged["confidences"])
+
+
+def _save(path: Path, groups: dict[str, dict[str, Tensor]], about: dict) -> None:
+    """Write named groups of tensors and a JSON note as one safetensors body followed by its sha256."""
+    tensors = {f"{group}/{name}": value.detach().cpu().contiguous() for group, values in groups.items() for name, value in values.items()}
+    body = save(tensors, metadata={"about": json.dumps(about)})
+    files.write(path, body + files.sha256(body).encode())
+
+
+def _load(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict]:
+    """Return what `_save` wrote, or raise ResultError where a byte differs."""
+    content = path.read_bytes()
+    body, digest = content[:-64], content[-64:]
+    if files.sha256(body).encode() != digest:
+        raise ResultError(f"{path.name} does not match its sha256; it was damaged or cut short.")
+    header = json.loads(body[8 : 8 + int.from_bytes(body[:8], "little")])
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in load(body).items():
+        group, _, rest = name.partition("/")
+        groups.setdefault(group, {})[rest] = tensor
+    return groups, json.loads(header["__metadata__"]["about"])

@@ -1,0 +1,41 @@
+"""The four steps: each is the recipe before it with one field replaced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mnistlib.errors import SettingError, nearest
+from mnistlib.recipe import Augment, Recipe
+
+SKELETON = Recipe(model="skeleton")
+CAPACITY = replace(SKELETON, model="early")
+REGULARISE = replace(CAPACITY, label_smoothing=0.05)
+AUGMENT = replace(REGULARISE, augment=Augment(rotate=7.0))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the series: its recipe and the step it departs from."""
+
+    name: str  # as the notebook's, "03_augment"
+    title: str
+    recipe: Recipe
+    before: str | None  # the step before, None for the first
+
+
+STEPS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        Step("00_skeleton", "Skeleton", SKELETON, None),
+        Step("01_capacity", "Capacity", CAPACITY, "00_skeleton"),
+        Step("02_regularise", "Regularisation", REGULARISE, "01_capacity"),
+        Step("03_augment", "Augmentation", AUGMENT, "02_regularise"),
+    )
+}
+
+
+def get(name: str) -> Step:
+    """Return the step called `name`; an unknown one raises SettingError with the nearest."""
+    if name not in STEPS:
+        raise SettingError(f"There is no step {name!r}; the steps are {', '.join(STEPS)}.{nearest(name, STEPS)}")
+    return STEPS[name]

@@ -1,0 +1,172 @@
+"""One seed of one recipe, from first weights to predictions: a plain, visible loop."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from mnistlib import augment, data, models
+from mnistlib.errors import TrainingError
+from mnistlib.models import parts
+from mnistlib.recipe import Recipe
+from mnistlib.state import History, State, Trial
+
+JUDGING_BATCH = 500  # images at a time where no gradient is kept; fits a core's cache
+
+
+def train(
+    recipe: Recipe,
+    mnist: data.Mnist,
+    seed: int,
+    key: str = "",
+    device: str = "cpu",
+    start: State | None = None,
+    after_epoch: Callable[[State], None] = lambda state: None,
+) -> Trial:
+    """Train one seed and return its trial, from `start` where a run was interrupted.
+
+    Every source of randomness comes from the seed and the epoch's number, so that a resumed run repeats the undisturbed one bit for bit.
+    `after_epoch` is given the state after each epoch. A loss that is no longer finite raises TrainingError.
+    """
+    net = parts.initialise(models.build(recipe.model, recipe.dropout), stream(seed, "weights"))
+    net = net.to(device, memory_format=torch.channels_last)
+    optimizer = sgd(net, recipe)
+    average = {name: value.clone() for name, value in floats(net).items()} if recipe.averaging else {}
+    history = History()
+    if start is not None:
+        history = restore(start, net, optimizer, average)
+    images, labels = mnist.train.images.to(device), mnist.train.labels.to(device)
+    for epoch in range(len(history.seconds), recipe.epochs):
+        clock = time.perf_counter()
+        loss, accuracy, lr = one_epoch(net, optimizer, average, images, labels, recipe, seed, epoch)
+        judge = averaged(recipe, net, average)
+        test_loss, predictions, confidences = predict(judge, mnist.test)
+        if not math.isfinite(loss) or not math.isfinite(test_loss):
+            raise TrainingError(f"Seed {seed} diverged in epoch {epoch + 1}: the loss is no longer finite. Lower optimizer.lr, now {recipe.optimizer.lr:g}.")
+        for name, value in (
+            ("train_loss", loss),
+            ("train_accuracy", accuracy),
+            ("test_loss", test_loss),
+            ("test_accuracy", share_right(predictions, mnist.test)),
+            ("learning_rate", lr),
+            ("seconds", time.perf_counter() - clock),
+        ):
+            getattr(history, name).append(value)
+        after_epoch(State(net.state_dict(), momentum(net, optimizer), average, history))
+    judge = averaged(recipe, net, average)
+    _, predictions, confidences = predict(judge, mnist.test)
+    _, on_training_images, _ = predict(judge, mnist.train)
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in judge.state_dict().items()}
+    return Trial(key, seed, history, share_right(on_training_images, mnist.train), weights, predictions, confidences)
+
+
+def one_epoch(
+    net: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor], images: Tensor, labels: Tensor, recipe: Recipe, seed: int, epoch: int
+) -> tuple[float, float, float]:
+    """Train on every image once, in a new order, and return running loss, running accuracy and the last learning rate."""
+    net.train()
+    warps = Generator().manual_seed(stream(seed, "augment", epoch))
+    n_steps = math.ceil(len(images) / recipe.batch_size)
+    total_loss, n_right, lr = torch.zeros((), device=images.device), torch.zeros((), device=images.device), 0.0
+    with torch.random.fork_rng():
+        torch.manual_seed(stream(seed, "dropout", epoch))
+        for step, batch in enumerate(order(len(images), recipe.batch_size, seed, epoch)):
+            lr = recipe.optimizer.lr * recipe.schedule.factor((epoch * n_steps + step + 0.5) / (recipe.epochs * n_steps))
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            pixels = images[batch][:, None].float() / 255
+            if recipe.augment is not None:
+                pixels = augment.randomly(pixels, recipe.augment, warps)
+            logits = net((pixels - data.MEAN) / data.SD)
+            loss = F.cross_entropy(logits, labels[batch], label_smoothing=recipe.label_smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            move_average(average, net, recipe.averaging, epoch * n_steps + step)
+            total_loss += loss.detach() * len(batch)
+            n_right += (logits.argmax(1) == labels[batch]).sum()
+    return total_loss.item() / len(images), n_right.item() / len(images), lr
+
+
+def stream(seed: int, purpose: str, epoch: int = 0) -> int:
+    """Return the random seed of one purpose in one epoch; no two of them are related."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {purpose} {epoch}".encode()).digest()[:7], "big")
+
+
+def order(n: int, batch_size: int, seed: int, epoch: int) -> Iterator[Tensor]:
+    """Yield the epoch's batches of indices: all images once in a new order; a last batch of one joins the batch before it."""
+    shuffled = torch.randperm(n, generator=Generator().manual_seed(stream(seed, "order", epoch)))
+    batches = list(shuffled.split(batch_size))
+    if len(batches) > 1 and len(batches[-1]) == 1:  # batch normalization needs two values
+        batches[-2:] = [torch.cat(batches[-2:])]
+    yield from batches
+
+
+def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
+    """Return the recipe's optimizer; weight decay pulls kernels and the linear layer, not normalization and biases."""
+    set_to = recipe.optimizer
+    groups = [
+        {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": set_to.weight_decay},
+        {"params": [p for p in net.parameters() if p.ndim == 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.SGD(groups, lr=set_to.lr, momentum=set_to.momentum, nesterov=set_to.nesterov and set_to.momentum > 0, fused=True)
+
+
+def floats(net: nn.Module) -> dict[str, Tensor]:
+    """Return a net's weights and running statistics by name, without batch normalization's counters."""
+    return {name: value.detach() for name, value in net.state_dict().items() if value.is_floating_point()}
+
+
+def move_average(average: dict[str, Tensor], net: nn.Module, kept: float, step: int) -> None:
+    """Move the running average towards the net's weights; early steps keep less, so that the first weights are soon forgotten."""
+    if average:
+        share = 1 - min(kept, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(average.values()), list(floats(net).values()), share)
+
+
+def averaged(recipe: Recipe, net: nn.Module, average: dict[str, Tensor]) -> nn.Module:
+    """Return the net to judge: the net itself, or one that holds the averaged weights."""
+    if not average:
+        return net
+    other = models.build(recipe.model, recipe.dropout).to(next(net.parameters()).device, memory_format=torch.channels_last)
+    other.load_state_dict({**net.state_dict(), **average})
+    return other
+
+
+def momentum(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the optimizer's running update by parameter name."""
+    buffers = {name: optimizer.state[value].get("momentum_buffer") for name, value in net.named_parameters()}
+    return {name: buffer for name, buffer in buffers.items() if buffer is not None}
+
+
+def restore(start: State, net: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]) -> History:
+    """Put a stored state into net, optimizer and average, and return its history."""
+    net.load_state_dict(start.weights)
+    for name, value in net.named_parameters():
+        if name in start.momentum:
+            optimizer.state[value]["momentum_buffer"] = torch.empty_like(value).copy_(start.momentum[name])
+    for name, value in average.items():
+        value.copy_(start.average[name])
+    return History(**{name: list(values) for name, values in vars(start.history).items()})
+
+
+@torch.inference_mode()
+def predict(net: nn.Module, part: data.Part) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return the mean loss, the predicted digits (uint8) and the probability given to each (float32), augmentation and dropout off."""
+    net.eval()
+    device = next(net.parameters()).device
+    logits = torch.cat([net(data.normalise(images.to(device))).float().cpu() for images in part.images.split(JUDGING_BATCH)])
+    confidences, digits = logits.softmax(1).max(1)
+    return F.cross_entropy(logits, part.labels).item(), digits.to(torch.uint8).numpy(), confidences.numpy()
+
+
+def share_right(predictions: np.ndarray, part: data.Part) -> float:
+    """Return the accuracy of predictions, a fraction."""
+    return float((predictions == part.labels.numpy()).mean())

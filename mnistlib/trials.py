@@ -1,0 +1,207 @@
+"""Many seeds of a recipe: side by side, stored under their key, only the missing ones trained."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import torch
+
+from mnistlib import anatomy, data, files, form, models, state, train
+from mnistlib.errors import SettingError, TrainingError
+from mnistlib.recipe import Recipe
+from mnistlib.state import State, Trial
+
+ENGINE = 1  # changes only when the arithmetic of a training run does
+FOLDER = "build/trials"
+
+
+def key(recipe: Recipe, mnist: data.Mnist, seed: int) -> str:
+    """Return the name of a trial: a hash of recipe, layers, seed, split, limit, data and engine."""
+    layers = anatomy.signature(models.build(recipe.model, recipe.dropout))
+    about = [asdict(recipe), layers, seed, mnist.dataset, mnist.split, mnist.limit, mnist.sha256, ENGINE]
+    return files.sha256(files.canonical(about))[:24]
+
+
+def device(name: str = "auto") -> str:
+    """Return "cuda", "mps" or "cpu"; "auto" is CUDA where there is one, else the CPU, the faster one for nets this small."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return "cuda" if there["cuda"] else "cpu"
+    if not there.get(name, False):
+        raise SettingError(f"There is no device {name!r} here; allowed are 'auto', {', '.join(repr(n) for n, has in there.items() if has)}.")
+    return name
+
+
+def cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One epoch of one seed, just finished."""
+
+    seed: int
+    epoch: int  # from 1
+    epochs: int
+    train_loss: float
+    train_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    learning_rate: float
+    seconds: float
+    left: float  # seconds until all seeds are done, as it looks now
+
+    def __str__(self) -> str:
+        """Return the line a log shows."""
+        return (
+            f"seed {self.seed}  epoch {self.epoch:2d}/{self.epochs}  loss {form.loss(self.train_loss)} train {form.loss(self.test_loss)} test"
+            f"  accuracy {form.percent(self.train_accuracy)} train {form.percent(self.test_accuracy)} test"
+            f"  lr {self.learning_rate:.4f}  {form.seconds(self.seconds)}  left {form.seconds(self.left)}"
+        )
+
+
+def fit(
+    recipe: Recipe,
+    mnist: data.Mnist,
+    seeds: Sequence[int],
+    device: str = "auto",
+    workers: int | None = None,
+    reuse: bool = False,
+    show: Callable[[str], Any] = lambda line: print(line, flush=True),
+    on_epoch: Callable[[list[Progress]], Any] = lambda so_far: None,
+) -> list[Trial]:
+    """Return one trial per seed, in the seeds' order.
+
+    With `reuse`, finished trials are taken from build/trials and only missing ones are trained. Without it, all are trained, but a call that was interrupted goes on where it stopped: finished seeds are kept, a seed in training resumes after its last epoch.
+    On CPU the seeds train in `workers` processes of one thread each (None: one per core), on a GPU one after another.
+    """
+    folder = files.root() / FOLDER
+    keys = {seed: key(recipe, mnist, seed) for seed in seeds}
+    unfinished = folder / f"unfinished-{files.sha256(files.canonical(list(keys.values())))[:24]}"
+    if not unfinished.exists():
+        for name in keys.values():
+            (folder / f"{name}.state").unlink(missing_ok=True)
+            if not reuse:
+                (folder / f"{name}.trial").unlink(missing_ok=True)
+        files.write(unfinished, "")
+    done = {seed: state.load_trial(folder / f"{name}.trial", name) for seed, name in keys.items()}
+    found: dict[int, Trial] = {seed: trial for seed, trial in done.items() if trial is not None}
+    missing = [seed for seed in seeds if seed not in found]
+    if missing:
+        report = _Reporter(recipe, len(missing), show, on_epoch)
+        where = _device(device)
+        if where == "cpu":
+            _side_by_side(recipe, mnist, {seed: keys[seed] for seed in missing}, min(workers or cores(), len(missing)), report, folder)
+        else:
+            for seed in missing:
+                _one(recipe, mnist, seed, keys[seed], where, folder, report)
+        for seed in missing:
+            found[seed] = state.load_trial(folder / f"{keys[seed]}.trial", keys[seed])
+    unfinished.unlink(missing_ok=True)
+    return [found[seed] for seed in seeds]
+
+
+_device = device  # `fit` has a parameter of that name
+
+
+class _Reporter:
+    """Turn the states that runs send after each epoch into lines and figures."""
+
+    def __init__(self, recipe: Recipe, n_runs: int, show: Callable[[str], Any], on_epoch: Callable[[list[Progress]], Any]) -> None:
+        self.recipe, self.show, self.on_epoch, self.workers = recipe, show, on_epoch, 1
+        self.so_far: list[Progress] = []
+        self.left = n_runs * recipe.epochs
+
+    def __call__(self, seed: int, history: dict[str, list[float]], resumed: bool = False) -> None:
+        epoch = len(history["seconds"])
+        if resumed:
+            self.left -= epoch
+            self.show(f"seed {seed}  goes on after epoch {epoch}/{self.recipe.epochs}")
+            return
+        self.left -= 1
+        pace = sum(line.seconds for line in self.so_far[-20:]) + history["seconds"][-1]
+        left = pace / (len(self.so_far[-20:]) + 1) * self.left / self.workers
+        self.so_far.append(Progress(seed, epoch, self.recipe.epochs, **{name: values[-1] for name, values in history.items()}, left=left))
+        self.show(str(self.so_far[-1]))
+        self.on_epoch(self.so_far)
+
+
+def _one(recipe: Recipe, mnist: data.Mnist, seed: int, name: str, device: str, folder: Path, report: Callable[..., Any]) -> None:
+    """Train one seed from where it stands, keeping its state after every epoch and its trial at the end."""
+    path = folder / f"{name}.state"
+    start = state.load_state(path, name)
+    if start is not None:
+        report(seed, vars(start.history), resumed=True)
+
+    def keep(now: State) -> None:
+        state.save_state(path, name, now)
+        report(seed, vars(now.history))
+
+    state.save_trial(folder / f"{name}.trial", train.train(recipe, mnist, seed, name, device, start, keep))
+    path.unlink(missing_ok=True)
+
+
+def _side_by_side(recipe: Recipe, mnist: data.Mnist, keys: dict[int, str], workers: int, report: _Reporter, folder: Path) -> None:
+    """Train seeds in worker processes of one thread each; the first failure stops all and is raised here."""
+    report.workers = workers
+    context = multiprocessing.get_context("spawn")
+    messages = context.Queue()
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (recipe, mnist, folder, messages))
+    try:
+        futures = [pool.submit(_work, seed, name) for seed, name in keys.items()]
+        while not all(future.done() for future in futures) and not _failed(futures):
+            _pass_on(messages, report, wait=0.2)
+        _pass_on(messages, report, wait=0.2)
+        for future in futures:
+            if future.done():
+                future.result()
+    except BrokenProcessPool:
+        raise TrainingError("A worker process was ended from outside, often for lack of memory; start again to go on where it stopped.") from None
+    finally:
+        for process in list((pool._processes or {}).values()):
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _failed(futures: list[Future]) -> bool:
+    """Tell whether a finished future holds an exception."""
+    return any(future.done() and future.exception() is not None for future in futures)
+
+
+def _pass_on(messages: Any, report: _Reporter, wait: float) -> None:
+    """Report all messages there are, waiting a little for the first."""
+    try:
+        while True:
+            seed, history, resumed = messages.get(timeout=wait)
+            report(seed, history, resumed)
+    except Empty:
+        return
+
+
+def _start_worker(*shared: Any) -> None:
+    """Set a worker up: one thread, no denormal numbers, and an end as soon as its parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a file being written is cleaned up
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    _work.shared = shared
+
+
+def _work(seed: int, name: str) -> None:
+    """Train one seed in a worker, sending each epoch's history home."""
+    recipe, mnist, folder, messages = _work.shared
+    _one(recipe, mnist, seed, name, "cpu", folder, lambda seed, history, resumed=False: messages.put((seed, history, resumed)))
