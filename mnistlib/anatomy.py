@@ -171,7 +171,8 @@ def _attributes(module: nn.Module) -> dict[str, Any]:
     names = _ATTRIBUTES.get(type(module))
     if names is None:  # not one of torch's layers listed above: all its plain values, and the shapes of its own weights
         shapes = {name: list(value.shape) for name, value in module.named_parameters(recurse=False)}
-        plain = {name: value for name, value in sorted(vars(module).items()) if not name.startswith("_") and _is_plain(value)}
+        public = {name: value for name, value in sorted(vars(module).items()) if not name.startswith("_") and _is_plain(value)}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in public.items()}
         return {name: value for name, value in plain.items() if name not in ("training", "inplace")} | {"parameters": shapes}
     values = {name: getattr(module, name) for name in names}
     for name in _PAIRED & values.keys():

@@ -65,3 +65,8 @@ def _inverse(drawn: Draw, size: Tensor) -> Tensor:
 def randomly(images: Tensor, augment: Any, generator: Generator) -> Tensor:
     """Return the images, each warped at random as a `recipe.Augment` says."""
     return warp(images, draw(len(images), augment, generator))
+
+
+def generator(seed: int) -> Generator:
+    """Return a random generator of its own, seeded."""
+    return Generator().manual_seed(seed)

@@ -26,25 +26,20 @@ CANDIDATES: dict[str, list[Candidate]] = {
     "00_skeleton": [
         Candidate("gentle", "A careful learning rate.", _lr(0.03)),
         Candidate("brisk", "The learning rate that most public recipes for such nets stay below.", _lr(0.1)),
-        Candidate("bold", "As fast as batch normalization lets one go.", _lr(0.3)),
     ],
     "01_capacity": [
         Candidate("average", "The skeleton made narrower.", {"model": "average"}),
         Candidate("early", "Narrower, and the strongest answer of each map instead of its average.", {"model": "early"}),
-        Candidate("wide", "A layer less, wider maps.", {"model": "wide"}),
         Candidate("deep", "A layer more, thinner maps.", {"model": "deep"}),
         Candidate("twice", "A second pooling, so that the last layers see more of the image.", {"model": "twice"}),
-        Candidate("stride", "A stride in the first layer instead of pooling, which is cheaper.", {"model": "stride"}),
         Candidate("late", "Two layers at full size before pooling.", {"model": "late"}),
     ],
     "02_regularise": [
         Candidate("nothing", "The recipe before it, as it is.", {}),
         Candidate("dropout", "Silence a few feature maps.", {"dropout": 0.03}),
         Candidate("decay", "Pull the kernels towards zero.", {"optimizer": replace(steps.CAPACITY.optimizer, weight_decay=5e-4)}),
-        Candidate("light decay", "Pull the kernels a little.", {"optimizer": replace(steps.CAPACITY.optimizer, weight_decay=1e-4)}),
         Candidate("smoothing", "Do not ask for certainty.", {"label_smoothing": 0.05}),
         Candidate("averaging", "Judge the running average of the weights.", {"averaging": 0.998}),
-        Candidate("small batches", "Noisier steps, twice as many.", {"batch_size": 64}),
     ],
 }
 

@@ -20,7 +20,8 @@ _PALETTE = 64  # colours of a PNG: enough for grey digits and a few lines
 # Okabe and Ito's colours, told apart by all kinds of colour vision.
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#007a5a"
 INK, FADED, RULE, PAPER = "#1f2328", "#5b636d", "#d9dde2", "#ffffff"
-LARGE, NORMAL, SMALL = 13, 12, 11  # points
+ALARM = "#a84300"  # behind white text
+NORMAL, SMALL = 12, 11  # points
 
 _STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same glyphs everywhere
@@ -93,7 +94,7 @@ def stamp(made: Figure, text: str) -> Figure:
     for axes in made.axes:
         box = axes.get_position(original=True)
         axes.set_position((box.x0, box.y0 * share, box.width, box.height * share))
-    made.add_artist(Rectangle((0, share), 1, 1 - share, transform=made.transFigure, color=ORANGE, linewidth=0))
+    made.add_artist(Rectangle((0, share), 1, 1 - share, transform=made.transFigure, color=ALARM, linewidth=0))
     made.text(0.5, (1 + share) / 2, text, color=PAPER, fontsize=NORMAL, fontweight="bold", ha="center", va="center_baseline")
     return describe(made, f"{text}. {alt(made)}")
 

@@ -14,6 +14,7 @@ from typing import Any
 from mnistlib import anatomy, candidates, data, files, form, models, provenance, steps, trials
 from mnistlib.candidates import Candidate
 from mnistlib.recipe import MAX_PARAMETERS
+from mnistlib.state import Trial
 
 SEEDS = (0, 1, 2)
 RULE = "the highest mean accuracy on the validation images at the last epoch, among the nets within the exercise's limit"
@@ -25,9 +26,12 @@ def choose(name: str, show: Callable[[str], Any] = print, reports: Path | None =
     step = steps.get(name)
     mnist = data.load("mnist", "validation")
     started = time.time()
-    # A thread per core, each with one candidate and one worker process, keeps all cores busy to the end.
+    ideas = candidates.CANDIDATES[name]
+    tasks = [(candidate, seed) for candidate in ideas for seed in SEEDS]
+    # A thread per core, each with one worker process at a time, keeps all cores busy to the end.
     with ThreadPoolExecutor(trials.cores()) as pool:
-        rows = list(pool.map(lambda candidate: _row(step, candidate, mnist, show), candidates.CANDIDATES[name]))
+        runs = list(pool.map(lambda task: _run(step, *task, mnist, show), tasks))
+    rows = [_row(step, candidate, runs[place * len(SEEDS) : (place + 1) * len(SEEDS)]) for place, candidate in enumerate(ideas)]
     allowed = [row for row in rows if name == FREE or row["n_parameters"] < MAX_PARAMETERS]
     chosen = max(allowed, key=lambda row: row["mean"])["name"]
     record = {
@@ -48,24 +52,29 @@ def choose(name: str, show: Callable[[str], Any] = print, reports: Path | None =
     return record
 
 
-def _row(step: steps.Step, candidate: Candidate, mnist: data.Mnist, show: Callable[[str], Any]) -> dict[str, Any]:
-    """Train one candidate and return its line of the record."""
+def _run(step: steps.Step, candidate: Candidate, seed: int, mnist: data.Mnist, show: Callable[[str], Any]) -> Trial:
+    """Train one seed of one candidate, unless it is stored, and say how it ended."""
     recipe = candidates.recipe(step, candidate)
-    runs = trials.fit(recipe, mnist, SEEDS, device="cpu", workers=1, reuse=True, show=lambda line: None)
+    (run,) = trials.fit(recipe, mnist, [seed], device="cpu", workers=1, reuse=True, show=lambda line: None)
+    show(f"{step.name}  {candidate.name}  seed {seed}  {form.percent(run.history.test_accuracy[-1])}")
+    return run
+
+
+def _row(step: steps.Step, candidate: Candidate, runs: list[Trial]) -> dict[str, Any]:
+    """Return a candidate's line of the record."""
+    recipe = candidates.recipe(step, candidate)
     final = [run.history.test_accuracy[-1] for run in runs]
-    mean, sd = statistics.mean(final), statistics.stdev(final)
-    show(f"{step.name}  {candidate.name}  {form.mean_sd(mean, sd)}")
     return {
         "name": candidate.name,
         "idea": candidate.idea,
-        "change": [field for field in candidate.change],
+        "change": list(candidate.change),
         "recipe": asdict(recipe),
         "n_parameters": anatomy.of(models.build(recipe.model, recipe.dropout)).n_parameters,
         "final": final,
         "loss": statistics.mean(run.history.test_loss[-1] for run in runs),
         "train_accuracy_clean": statistics.mean(run.train_accuracy_clean for run in runs),
-        "mean": mean,
-        "sd": sd,
+        "mean": statistics.mean(final),
+        "sd": statistics.stdev(final),
     }
 
 

@@ -115,16 +115,8 @@ def _mnist(
         Part(torch.from_numpy(image), torch.from_numpy(label), np.arange(len(label)), writer, group)
         for image, label, writer, group in zip(images, labels, writers, groups, strict=True)
     )
-    return Mnist(
-        "mnist",
-        "test",
-        None,
-        train,
-        test,
-        _key([file.sha256 for file in loaded], VALIDATION_SEED, VALIDATION_IMAGES, LIMIT_SEED),
-        origin,
-        notes,
-    )
+    key = _key([file.sha256 for file in loaded], VALIDATION_SEED, VALIDATION_IMAGES, LIMIT_SEED)
+    return Mnist("mnist", "test", None, train, test, key, origin, notes)
 
 
 def _idx(content: bytes, n_dimensions: int, dtype: str | type) -> np.ndarray:

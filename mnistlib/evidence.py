@@ -117,14 +117,11 @@ def difference(
 
 def verdict(n_parameters: int, epochs: int, summary: Summary) -> Verdict:
     """Judge a result by the exercise's limits."""
-    if summary.final_mean < MIN_ACCURACY:
-        accuracy = "missed"
-    else:
-        accuracy = "shown" if summary.interval[0] > MIN_ACCURACY else "reached"
+    above = "shown" if summary.interval[0] > MIN_ACCURACY else "reached"
     return Verdict(
         parameters="kept" if n_parameters < MAX_PARAMETERS else "broken",
         epochs="kept" if epochs <= MAX_EPOCHS else "broken",
-        accuracy=accuracy,
+        accuracy=above if summary.final_mean >= MIN_ACCURACY else "missed",
         held=summary.n_held,
     )
 

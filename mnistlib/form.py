@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def percent(fraction: float, digits: int = 2) -> str:
     """Return a fraction as a percentage: 0.9945 gives "99.45%"."""
@@ -13,6 +15,22 @@ def percent_against(fraction: float, target: float) -> str:
     texts = [(percent(fraction, digits), percent(target, digits)) for digits in (2, 3, 4)]
     apart = [text for text, other in texts if text != other]
     return apart[0] if apart else texts[0][0]
+
+
+def mean_sd_against(mean: float, sd: float | None, target: float) -> str:
+    """Return a mean and a standard deviation with as many digits as `percent_against` gives the mean: "99.396 ± 0.040%"."""
+    text = percent_against(mean, target)
+    return text if sd is None else f"{text[:-1]} ± {100 * sd:.{_digits(text)}f}%"
+
+
+def interval_against(bounds: tuple[float, float] | list[float], target: float) -> str:
+    """Return an interval of percentages with as many digits as keep either end from looking equal to a target: "99.402 to 99.551%"."""
+    return interval(bounds, max(_digits(percent_against(bound, target)) for bound in bounds))
+
+
+def _digits(percentage: str) -> int:
+    """Return how many decimals a percentage's text has."""
+    return len(percentage.rstrip("%").partition(".")[2])
 
 
 def mean_sd(mean: float, sd: float | None) -> str:
@@ -46,6 +64,11 @@ def count(n: int) -> str:
     return f"{n:,d}"
 
 
+def identifier(n: int) -> str:
+    """Return a number that names something, such as an image's place in a file, without separators: "9729"."""
+    return f"{n:d}"
+
+
 def of(k: int, n: int) -> str:
     """Return "4 of 5"."""
     return f"{count(k)} of {count(n)}"
@@ -74,6 +97,16 @@ def p_value(p: float) -> str:
 def millions(n: int) -> str:
     """Return a large count in millions: 834000 gives "0.83 M"."""
     return f"{n / 1e6:.2f} M"
+
+
+def fraction(value: float) -> str:
+    """Return a fraction with four decimals: "0.1307"."""
+    return f"{value:.4f}"
+
+
+def shape(sides: Iterable[int]) -> str:
+    """Return a shape as a reader writes it: "8 × 12 × 12"."""
+    return " × ".join(count(side) for side in sides)
 
 
 def loss(value: float) -> str:

@@ -14,7 +14,7 @@ import torch
 
 from mnistlib import files
 
-PACKAGES = ("torch", "torchvision", "numpy", "papermill")
+PACKAGES = ("torchvision", "numpy", "papermill")
 GENERATED = ("reports", "images", "README.md")  # a series writes these as it goes; they change no result
 
 
@@ -28,6 +28,7 @@ def collect(started: float, seconds: float, device: str, workers: int = 1, threa
         "started": datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seconds": round(seconds, 1),
         "python": platform.python_version(),
+        "torch": str(torch.__version__),  # with its build, such as +cpu, which the package's metadata leaves out
         **{name: version(name) for name in PACKAGES},
         "commit": commit,
         "changed": changed,  # whether tracked files differed from the commit

@@ -75,6 +75,25 @@ def devices() -> list[str]:
     return [name for name, there in offered.items() if there]
 
 
+def assigned(source: str) -> dict[str, Any]:
+    """Return the plain names that a cell assigns at its top level, in order, with their values; None for what is no literal."""
+    values: dict[str, Any] = {}
+    for statement in _statements(source):
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+            for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+                if isinstance(target, ast.Name):
+                    values[target.id] = _literal(statement.value)
+    return values
+
+
+def _literal(value: ast.expr) -> Any:
+    """Return the value of a literal, None for any other expression."""
+    try:
+        return ast.literal_eval(value)
+    except (ValueError, TypeError):
+        return None
+
+
 def _check_injected(history: Sequence[str]) -> None:
     """Compare what papermill injected with the parameters cell before it, both from the kernel's history of cells.
 
@@ -85,7 +104,7 @@ def _check_injected(history: Sequence[str]) -> None:
         if injected is None:
             continue
         for earlier in range(place - 1, -1, -1):
-            allowed = _assigned_names(history[earlier])
+            allowed = list(assigned(history[earlier]))
             if any(field.name in allowed for field in fields(Settings)):
                 check_names([name for name in injected if not name.startswith("PAPERMILL_")], allowed)
                 return
@@ -97,19 +116,7 @@ def _injected_names(source: str) -> list[str] | None:
     lines = source.splitlines()
     if not lines or lines[0].strip() != "# Parameters":
         return None
-    statements = _statements(source)
-    return _assigned_names(source) if all(isinstance(statement, ast.Assign) for statement in statements) else None
-
-
-def _assigned_names(source: str) -> list[str]:
-    """Return the plain names that a cell assigns at its top level, in order."""
-    targets: list[ast.expr] = []
-    for statement in _statements(source):
-        if isinstance(statement, ast.Assign):
-            targets += statement.targets
-        elif isinstance(statement, ast.AnnAssign):
-            targets.append(statement.target)
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+    return list(assigned(source)) if all(isinstance(statement, ast.Assign) for statement in _statements(source)) else None
 
 
 def _statements(source: str) -> list[ast.stmt]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,7 @@ class Trial:
     weights: dict[str, Tensor]  # the last net's state_dict
     predictions: np.ndarray  # uint8 [n]: the digit given to each judging image after the last epoch
     confidences: np.ndarray  # float32 [n]: the probability given to that digit
+    provenance: dict[str, Any]  # versions, machine and time of the training, from `provenance.collect`
 
 
 def save_state(path: Path, key: str, state: State) -> None:
@@ -70,7 +72,8 @@ def load_state(path: Path, key: str) -> State | None:
 def save_trial(path: Path, trial: Trial) -> None:
     """Write a finished trial whole."""
     judged = {"predictions": torch.from_numpy(trial.predictions), "confidences": torch.from_numpy(trial.confidences)}
-    about = {"key": trial.key, "seed": trial.seed, "history": vars(trial.history), "train_accuracy_clean": trial.train_accuracy_clean}
+    about = {name: getattr(trial, name) for name in ("key", "seed", "train_accuracy_clean", "provenance")}
+    about["history"] = vars(trial.history)
     _save(path, {"weights": trial.weights, "judged": judged}, about)
 
 
@@ -83,8 +86,7 @@ def load_trial(path: Path, key: str) -> Trial | None:
     if about.get("key") != key:
         return None
     judged = {name: tensor.numpy() for name, tensor in groups["judged"].items()}
-    history = History(**about["history"])
-    return Trial(key, about["seed"], history, about["train_accuracy_clean"], groups["weights"], judged["predictions"], judged["confidences"])
+    return Trial(**{**about, "history": History(**about["history"])}, weights=groups["weights"], **judged)
 
 
 def _save(path: Path, groups: dict[str, dict[str, Tensor]], about: dict) -> None:

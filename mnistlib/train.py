@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from mnistlib import augment, data, models
+from mnistlib import augment, data, models, provenance
 from mnistlib.errors import TrainingError
 from mnistlib.models import parts
 from mnistlib.recipe import Recipe
@@ -27,14 +27,17 @@ def train(
     seed: int,
     key: str = "",
     device: str = "cpu",
+    workers: int = 1,
     start: State | None = None,
     after_epoch: Callable[[State], None] = lambda state: None,
 ) -> Trial:
     """Train one seed and return its trial, from `start` where a run was interrupted.
 
     Every source of randomness comes from the seed and the epoch's number, so that a resumed run repeats the undisturbed one bit for bit.
-    `after_epoch` is given the state after each epoch. A loss that is no longer finite raises TrainingError.
+    `after_epoch` is given the state after each epoch; `workers` only tells the provenance how many runs went on side by side. A loss
+    that is no longer finite raises TrainingError.
     """
+    began = time.time()
     net = parts.initialise(models.build(recipe.model, recipe.dropout), stream(seed, "weights"))
     net = net.to(device, memory_format=torch.channels_last)
     optimizer = sgd(net, recipe)
@@ -49,7 +52,9 @@ def train(
         judge = averaged(recipe, net, average)
         test_loss, predictions, confidences = predict(judge, mnist.test)
         if not math.isfinite(loss) or not math.isfinite(test_loss):
-            raise TrainingError(f"Seed {seed} diverged in epoch {epoch + 1}: the loss is no longer finite. Lower optimizer.lr, now {recipe.optimizer.lr:g}.")
+            raise TrainingError(
+                f"Seed {seed} diverged in epoch {epoch + 1}: the loss is no longer finite. Lower optimizer.lr, now {recipe.optimizer.lr:g}."
+            )
         for name, value in (
             ("train_loss", loss),
             ("train_accuracy", accuracy),
@@ -64,11 +69,19 @@ def train(
     _, predictions, confidences = predict(judge, mnist.test)
     _, on_training_images, _ = predict(judge, mnist.train)
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in judge.state_dict().items()}
-    return Trial(key, seed, history, share_right(on_training_images, mnist.train), weights, predictions, confidences)
+    about = provenance.collect(began, time.time() - began, device, workers, torch.get_num_threads())
+    return Trial(key, seed, history, share_right(on_training_images, mnist.train), weights, predictions, confidences, about)
 
 
 def one_epoch(
-    net: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor], images: Tensor, labels: Tensor, recipe: Recipe, seed: int, epoch: int
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: dict[str, Tensor],
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    seed: int,
+    epoch: int,
 ) -> tuple[float, float, float]:
     """Train on every image once, in a new order, and return running loss, running accuracy and the last learning rate."""
     net.train()

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -33,13 +34,20 @@ def key(recipe: Recipe, mnist: data.Mnist, seed: int) -> str:
     return files.sha256(files.canonical(about))[:24]
 
 
+def path(key: str) -> Path:
+    """Return where a finished trial is kept."""
+    return files.root() / FOLDER / f"{key}.trial"
+
+
 def device(name: str = "auto") -> str:
     """Return "cuda", "mps" or "cpu"; "auto" is CUDA where there is one, else the CPU, the faster one for nets this small."""
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         return "cuda" if there["cuda"] else "cpu"
     if not there.get(name, False):
-        raise SettingError(f"There is no device {name!r} here; allowed are 'auto', {', '.join(repr(n) for n, has in there.items() if has)}.")
+        raise SettingError(
+            f"There is no device {name!r} here; allowed are 'auto', {', '.join(repr(n) for n, has in there.items() if has)}."
+        )
     return name
 
 
@@ -66,7 +74,8 @@ class Progress:
     def __str__(self) -> str:
         """Return the line a log shows."""
         return (
-            f"seed {self.seed}  epoch {self.epoch:2d}/{self.epochs}  loss {form.loss(self.train_loss)} train {form.loss(self.test_loss)} test"
+            f"seed {self.seed}  epoch {self.epoch:2d}/{self.epochs}"
+            f"  loss {form.loss(self.train_loss)} train {form.loss(self.test_loss)} test"
             f"  accuracy {form.percent(self.train_accuracy)} train {form.percent(self.test_accuracy)} test"
             f"  lr {self.learning_rate:.4f}  {form.seconds(self.seconds)}  left {form.seconds(self.left)}"
         )
@@ -84,7 +93,8 @@ def fit(
 ) -> list[Trial]:
     """Return one trial per seed, in the seeds' order.
 
-    With `reuse`, finished trials are taken from build/trials and only missing ones are trained. Without it, all are trained, but a call that was interrupted goes on where it stopped: finished seeds are kept, a seed in training resumes after its last epoch.
+    With `reuse`, finished trials are taken from build/trials and only missing ones are trained. Without it, all are trained, but a call
+    that was interrupted goes on where it stopped: finished seeds are kept, a seed in training resumes after its last epoch.
     On CPU the seeds train in `workers` processes of one thread each (None: one per core), on a GPU one after another.
     """
     folder = files.root() / FOLDER
@@ -106,7 +116,7 @@ def fit(
             _side_by_side(recipe, mnist, {seed: keys[seed] for seed in missing}, min(workers or cores(), len(missing)), report, folder)
         else:
             for seed in missing:
-                _one(recipe, mnist, seed, keys[seed], where, folder, report)
+                _one(recipe, mnist, seed, keys[seed], where, 1, folder, report)
         for seed in missing:
             found[seed] = state.load_trial(folder / f"{keys[seed]}.trial", keys[seed])
     unfinished.unlink(missing_ok=True)
@@ -138,7 +148,9 @@ class _Reporter:
         self.on_epoch(self.so_far)
 
 
-def _one(recipe: Recipe, mnist: data.Mnist, seed: int, name: str, device: str, folder: Path, report: Callable[..., Any]) -> None:
+def _one(
+    recipe: Recipe, mnist: data.Mnist, seed: int, name: str, device: str, workers: int, folder: Path, report: Callable[..., Any]
+) -> None:
     """Train one seed from where it stands, keeping its state after every epoch and its trial at the end."""
     path = folder / f"{name}.state"
     start = state.load_state(path, name)
@@ -149,7 +161,7 @@ def _one(recipe: Recipe, mnist: data.Mnist, seed: int, name: str, device: str, f
         state.save_state(path, name, now)
         report(seed, vars(now.history))
 
-    state.save_trial(folder / f"{name}.trial", train.train(recipe, mnist, seed, name, device, start, keep))
+    state.save_trial(folder / f"{name}.trial", train.train(recipe, mnist, seed, name, device, workers, start, keep))
     path.unlink(missing_ok=True)
 
 
@@ -158,7 +170,7 @@ def _side_by_side(recipe: Recipe, mnist: data.Mnist, keys: dict[int, str], worke
     report.workers = workers
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (recipe, mnist, folder, messages))
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (recipe, mnist, workers, folder, messages))
     try:
         futures = [pool.submit(_work, seed, name) for seed, name in keys.items()]
         while not all(future.done() for future in futures) and not _failed(futures):
@@ -168,7 +180,9 @@ def _side_by_side(recipe: Recipe, mnist: data.Mnist, keys: dict[int, str], worke
             if future.done():
                 future.result()
     except BrokenProcessPool:
-        raise TrainingError("A worker process was ended from outside, often for lack of memory; start again to go on where it stopped.") from None
+        raise TrainingError(
+            "A worker process was ended from outside, often for lack of memory; start again to go on where it stopped."
+        ) from None
     finally:
         for process in list((pool._processes or {}).values()):
             process.terminate()
@@ -196,12 +210,19 @@ def _start_worker(*shared: Any) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a file being written is cleaned up
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_follow_parent, daemon=True).start()
     _work.shared = shared
+
+
+def _follow_parent() -> None:
+    """Wait until the parent is gone, then end this process: politely, and a second later in any case."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(1)
+    os._exit(1)
 
 
 def _work(seed: int, name: str) -> None:
     """Train one seed in a worker, sending each epoch's history home."""
-    recipe, mnist, folder, messages = _work.shared
-    _one(recipe, mnist, seed, name, "cpu", folder, lambda seed, history, resumed=False: messages.put((seed, history, resumed)))
+    recipe, mnist, workers, folder, messages = _work.shared
+    _one(recipe, mnist, seed, name, "cpu", workers, folder, lambda seed, history, resumed=False: messages.put((seed, history, resumed)))

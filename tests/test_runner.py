@@ -11,9 +11,11 @@ import time
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 from nbformat import v4
 
+from mnistlib import files
 from mnistlib.errors import SettingError
 from mnistlib.run import runner
 
@@ -62,7 +64,7 @@ def test_a_good_notebook_becomes_a_notebook_and_a_page(tmp_path, capsys):
             "cell In [3] under 'Training'",
             "DataError: MNIST was not found; set data_dir.",
         ),
-        ("raise SystemExit(0)", "cell In [3] under 'Training'", "SystemExit: 0."),
+        ("raise SystemExit(0)", "cell In [3] under 'Training'", "it ended the notebook early."),
         ("import os\nos._exit(1)", "a cell under 'Training'", "the kernel died, often for lack of memory."),
     ],
     ids=["an exception", "one of ours", "an early exit", "a dead kernel"],
@@ -127,6 +129,7 @@ time.sleep(300)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "a request to end"])
 def test_a_stopped_run_leaves_no_process_and_no_file(tmp_path, number, code):
     notebook = write(tmp_path / "in" / "story.ipynb", "# Training", WAITING)
@@ -147,3 +150,9 @@ def test_a_stopped_run_leaves_no_process_and_no_file(tmp_path, number, code):
     assert not any(map(alive, pids))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["story.html"]
     assert (tmp_path / "out" / "story.html").read_text() == "the page of yesterday"
+
+
+@pytest.mark.parametrize("notebook", sorted((files.root() / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_papermill_sees_every_parameter_of_a_step(notebook):
+    """Papermill skips a line whose annotation holds a bar, and warns of that parameter when it is given; one in quotes it takes."""
+    assert list(papermill.inspect_notebook(notebook)) == list(runner.parameters_of(notebook))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
+import logging
 import re
 import signal
 import sys
@@ -14,16 +14,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
-from papermill.exceptions import PapermillException, PapermillExecutionError
+from papermill.exceptions import PapermillExecutionError
 
 from mnistlib import files, results, settings
 from mnistlib.errors import MnistlibError, SettingError, nearest
 from mnistlib.run.kernel import Kernel
+from mnistlib.schema import Result
 from mnistlib.site import pages
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -33,22 +34,24 @@ STOPS = (".", "!", "?")  # what a sentence may end in
 class RunError(MnistlibError):
     """A notebook did not run to its end."""
 
+    code = 1  # the command's exit code; a request that cannot be met ends with another
+
 
 class Stopped(KeyboardInterrupt):
     """The run was stopped by Ctrl-C or a request to end; a KeyboardInterrupt, as an event loop lets only those through."""
 
     def __init__(self, number: int) -> None:
         super().__init__("Stopped; the same command goes on where it stopped.")
-        self.code = 128 + number
+        self.code = 128 + number  # as a shell reports a process that a signal ended
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Done:
     """A notebook that ran to its end."""
 
     executed: Path  # the notebook with its outputs
     page: Path  # the HTML page made of it
-    result: results.Result | None  # what it saved, where it is a step's and saved anything
+    result: Result | None  # what it saved, where it is a step's and saved anything
     seconds: float
 
 
@@ -59,7 +62,7 @@ def find(name: str) -> Path:
             return path.resolve()
     folder = files.root() / "notebooks"
     names = sorted(path.stem for path in folder.glob("*.ipynb"))
-    raise SettingError(f"There is no notebook {name!r}.{nearest(name, names)} The notebooks are {', '.join(names)}.")
+    raise SettingError(f"There is no notebook {name!r}.{nearest(name, names)} The notebooks are {', '.join(names) or 'none'}.")
 
 
 def run(
@@ -69,7 +72,7 @@ def run(
     page: Path | None = None,
     series: Mapping[str, str] | None = None,
     show: Callable[[str], Any] = lambda line: print(line, flush=True),
-) -> Outcome:
+) -> Done:
     """Execute a notebook in its own folder, write it and its page, and return where they are.
 
     The executed notebook goes to `out_dir`, the page to `page` or beside it; `series` is handed to `site.pages`. What the notebook
@@ -82,14 +85,14 @@ def run(
     """
     clock, started = time.perf_counter(), time.time()
     parameters = dict(parameters or {})
-    defaults = _parameters(notebook)
+    defaults = parameters_of(notebook)
     settings.check_names(parameters, list(defaults))
     out_dir = files.writable(out_dir.resolve())
     executed, failed = out_dir / notebook.name, out_dir / f"{notebook.stem}.failed.ipynb"
     page = page or out_dir / f"{notebook.stem}.html"
-    with _stoppable():
+    with _stoppable() as stopped:
         try:
-            story = _execute(notebook, parameters, show)
+            story = _execute(notebook, parameters, show, stopped)
         except _Failed as failure:
             files.write(failed, nbformat.writes(failure.story))
             raise RunError(f"{failure} The notebook up to there is {failed}.") from None
@@ -97,7 +100,7 @@ def run(
         failed.unlink(missing_ok=True)
         result = _result(notebook.stem, defaults | parameters, started)
         pages.build(executed, page, series, result)
-    return Outcome(executed, page, result, time.perf_counter() - clock)
+    return Done(executed, page, result, time.perf_counter() - clock)
 
 
 class _Failed(Exception):
@@ -108,7 +111,7 @@ class _Failed(Exception):
         self.story = story
 
 
-def _execute(notebook: Path, parameters: dict[str, Any], show: Callable[[str], Any]) -> nbformat.NotebookNode:
+def _execute(notebook: Path, parameters: dict[str, Any], show: Callable[[str], Any], stopped: threading.Event) -> nbformat.NotebookNode:
     """Return the executed notebook; its headings and what it prints are shown as they come."""
     with tempfile.TemporaryDirectory(prefix="mnistlib-") as folder:
         draft = Path(folder) / "story.ipynb"
@@ -120,8 +123,8 @@ def _execute(notebook: Path, parameters: dict[str, Any], show: Callable[[str], A
                 kernel_name="python3",
                 language="python",
                 progress_bar=False,
-                stdout_file=sys.stdout,
-                stderr_file=sys.stderr,
+                stdout_file=_Passing(sys.stdout, stopped),
+                stderr_file=_Passing(sys.stderr, stopped),
                 cwd=notebook.parent,
                 kernel_manager_class=Kernel,
                 on_cell_start=lambda cell, cell_index: _announce(cell, show),
@@ -141,6 +144,22 @@ def _execute(notebook: Path, parameters: dict[str, Any], show: Callable[[str], A
         reason = reason or "it ended the notebook early."
         raise _Failed(f"{notebook.name} failed in {_where(story, place)}: {reason if reason.endswith(STOPS) else reason + '.'}", story)
     return story
+
+
+class _Passing:
+    """Pass on what a notebook prints until it is stopped: what its processes say of their end helps nobody."""
+
+    def __init__(self, stream: TextIO, stopped: threading.Event) -> None:
+        self.stream, self.stopped = stream, stopped
+
+    def write(self, text: str) -> None:
+        """Write text, unless the run has been stopped."""
+        if not self.stopped.is_set():
+            self.stream.write(text)
+
+    def flush(self) -> None:
+        """Send what was written on its way."""
+        self.stream.flush()
 
 
 def _announce(cell: nbformat.NotebookNode, show: Callable[[str], Any]) -> None:
@@ -175,23 +194,19 @@ def _where(story: nbformat.NotebookNode, place: int) -> str:
     return f"{name} under {above[-1]!r}" if above else name
 
 
-def _parameters(notebook: Path) -> dict[str, Any]:
-    """Return a notebook's parameters and their values; names come from papermill, which reads them from the tagged cell."""
+def parameters_of(notebook: Path) -> dict[str, Any]:
+    """Return a notebook's parameters and their values, from its tagged cell.
+
+    Papermill's own inspection overlooks a parameter whose annotation holds a bar.
+    """
     try:
-        found = papermill.inspect_notebook(_literally(notebook))
+        story = nbformat.read(notebook, as_version=4)
     except FileNotFoundError:
         raise SettingError(f"There is no notebook {notebook.name}.") from None
-    except (OSError, ValueError, nbformat.ValidationError, PapermillException) as error:
+    except (OSError, ValueError, nbformat.ValidationError) as error:
         raise RunError(f"{notebook.name} cannot be read as a notebook ({type(error).__name__}).") from None
-    return {name: _literal(about["default"]) for name, about in found.items()}
-
-
-def _literal(text: str) -> Any:
-    """Return the value of a Python literal; anything else stays text."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
+    tagged = [cell.source for cell in story.cells if "parameters" in cell.metadata.get("tags", ())]
+    return settings.assigned(tagged[0]) if tagged else {}
 
 
 def _literally(path: Path) -> str:
@@ -199,7 +214,7 @@ def _literally(path: Path) -> str:
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _result(step: str, parameters: Mapping[str, Any], started: float) -> results.Result | None:
+def _result(step: str, parameters: Mapping[str, Any], started: float) -> Result | None:
     """Return what the run saved as a step's result, None where it saved nothing."""
     folder = files.resolve(str(parameters.get("results_dir") or "build"))
     for dataset in ("mnist", "digits"):
@@ -210,20 +225,23 @@ def _result(step: str, parameters: Mapping[str, Any], started: float) -> results
 
 
 @contextlib.contextmanager
-def _stoppable() -> Iterator[None]:
+def _stoppable() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C or request to end into Stopped, and let nothing interrupt the tidying up after it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
+        yield stopped
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
         for signal_number in STOPPING:
             signal.signal(signal_number, signal.SIG_IGN)
+        stopped.set()
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would tell of the cell that was left waiting
         raise Stopped(number)
 
     before = {number: signal.signal(number, stop) for number in STOPPING}
     try:
-        yield
+        yield stopped
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

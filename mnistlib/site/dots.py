@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from mnistlib import form, recipe
-from mnistlib.results import Result
+from mnistlib.schema import Result
 
 WIDTH = 760  # pixels of the figure as a file; on a page it takes the width that there is
 TOP, ROW, AXIS = 30, 62, 30  # pixels: the target's label, a step, the axis
@@ -16,10 +16,15 @@ NEAR = 0.012  # of the width: dots closer than this are set apart vertically
 
 STYLE = """
 .dots { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; font-variant-numeric: tabular-nums }
-.dots text { fill: var(--ink, #1e2126); paint-order: stroke; stroke: var(--paper, #fff); stroke-width: 4px } .dots .soft { fill: var(--soft, #5a606b) } .dots .name { font-weight: 600 }
-.dots .grid { stroke: var(--rule, #e2dfd8) } .dots .target { stroke: var(--mark, #c2410c); stroke-width: 1.5; stroke-dasharray: 5 4 }
-.dots .goal { fill: var(--mark, #c2410c) } .dots .interval { stroke: var(--link, #0a5796); stroke-width: 9; opacity: .22 }
-.dots .mean { stroke: var(--link, #0a5796); stroke-width: 3 } .dots .seed { fill: var(--link, #0a5796); opacity: .6 }
+.dots text { fill: var(--ink, #1e2126); paint-order: stroke; stroke: var(--paper, #fff); stroke-width: 5px }
+.dots .soft { fill: var(--soft, #5a606b) }
+.dots .name { font-weight: 600 }
+.dots .grid { stroke: var(--rule, #e2dfd8) }
+.dots .target { stroke: var(--mark, #c2410c); stroke-width: 1.5; stroke-dasharray: 5 4 }
+.dots .goal { fill: var(--mark, #c2410c) }
+.dots .interval { stroke: var(--link, #0a5796); stroke-width: 9; opacity: .22 }
+.dots .mean { stroke: var(--link, #0a5796); stroke-width: 3 }
+.dots .seed { fill: var(--link, #0a5796); opacity: .6 }
 """
 
 
@@ -58,7 +63,8 @@ def _svg(results: Sequence[Result], x: Callable[[float], str], right: str, size:
     for place in range(n_ticks + 1):
         tick, anchor = low + place * step, "start" if place == 0 else "end" if place == n_ticks else "middle"
         parts.append(f'<line class="grid" x1="{x(tick)}" x2="{x(tick)}" y1="{TOP}" y2="{bottom}"/>')
-        parts.append(f'<text class="soft" x="{x(tick)}" y="{bottom + 20}" text-anchor="{anchor}">{form.percent(tick, 1)}</text>')
+        spare = " odd" if place % 2 else ""  # left out where there is little room
+        parts.append(f'<text class="soft{spare}" x="{x(tick)}" y="{bottom + 20}" text-anchor="{anchor}">{form.percent(tick, 1)}</text>')
     anchor = "end" if _share(recipe.MIN_ACCURACY, low, high) > 0.5 else "start"
     parts.append(f'<line class="target" x1="{target}" x2="{target}" y1="{TOP - 8}" y2="{bottom}"/>')
     parts.append(f'<text class="goal" x="{target}" y="{TOP - 14}" text-anchor="{anchor}">target {form.percent(recipe.MIN_ACCURACY)}</text>')

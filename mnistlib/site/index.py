@@ -9,12 +9,11 @@ import jinja2
 
 from mnistlib import files, form, recipe, results
 from mnistlib.errors import ResultError
-from mnistlib.results import Result
+from mnistlib.schema import Result
 from mnistlib.site import dots, pages, rows
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 IMAGE = "steps.svg"
-LEVEL = 0.95  # of the intervals
 SIDE = 28  # pixels across an image
 
 
@@ -44,15 +43,15 @@ def page(found: Sequence[Result], there: Collection[str]) -> str:
     judged = "validation" if any(result.split == "validation" for result in found) else "test"
     text = environment.get_template("series.html.j2").render(
         home=pages.HOME,
-        style=jinja2.utils.markupsafe.Markup(pages.style() + dots.STYLE),
+        style=pages.style() + dots.STYLE,
         rows=rows.rows(found),
         columns=rows.COLUMNS,
         pages=there,
         notes=list(dict.fromkeys(note for result in found for note in result.notes)),
-        figure=jinja2.utils.markupsafe.Markup(dots.inline(found)) if found else "",
+        figure=dots.inline(found) if found else "",
         judged=judged,
         target=form.percent(recipe.MIN_ACCURACY),
-        level=form.percent(LEVEL, 0),
+        level=form.percent(rows.LEVEL, 0),
         max_parameters=form.count(recipe.MAX_PARAMETERS),
         max_epochs=form.count(recipe.MAX_EPOCHS),
         held_epochs=form.count(recipe.HELD_EPOCHS),
@@ -66,15 +65,16 @@ def block(found: Sequence[Result], images: str = "images", reports: str = "repor
     """Return README's generated block without its marks: the image, the table, what the columns mean."""
     if not found:
         return "There are no results yet.\n"
-    heads = ["Step", *rows.COLUMNS.values(), "Verdict"]
+    heads = ["Step", *rows.COLUMNS.values()]
     lines = [f"| {' | '.join(heads)} |", f"|{' --- |' * len(heads)}"]
     for row in rows.rows(list(found)):
         cells = [f"[{row.step}]({reports}/{row.step}.html)", *(getattr(row, name) for name in rows.COLUMNS)]
-        lines.append(f"| {' | '.join([*cells, '; '.join(badge.text for badge in row.badges) or 'none'])} |")
+        lines.append(f"| {' | '.join(cells)} |")
     notes = list(dict.fromkeys(note for result in found for note in result.notes))
     reading = (
-        f"Accuracy at the last epoch, mean ± standard deviation over the seeds; interval: {form.percent(LEVEL, 0)}, seeds and writers "
-        f"resampled; passing: at or above {form.percent(recipe.MIN_ACCURACY)}; held: so over the last {form.count(recipe.HELD_EPOCHS)} epochs."
+        "Accuracy at the last epoch, mean ± standard deviation over the seeds; interval: "
+        f"{form.percent(rows.LEVEL, 0)}, seeds and writers resampled; passing: at or above {form.percent(recipe.MIN_ACCURACY)}; "
+        f"held: so over the last {form.count(recipe.HELD_EPOCHS)} epochs."
     )
     return "\n\n".join([f"![{dots.alt(found)}]({images}/{IMAGE})", "\n".join(lines), reading, *notes]) + "\n"
 

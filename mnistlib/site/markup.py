@@ -16,7 +16,7 @@ UNDESCRIBED = "A figure to which the notebook gives no description."
 
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
-_CAPTION = re.compile(r"<caption\b[^>]*>(.*?)</caption>", re.DOTALL)
+_CAPTION = re.compile(r"<caption\b([^>]*)>(.*?)</caption>", re.DOTALL)
 _ADDRESS = re.compile(r"""url\(\s*['"]?([^'")]*)|@import\s+['"]([^'"]*)""")
 _LOADING = {"src", "srcset", "poster", "background", "data", "action", "formaction", "manifest", "ping", "xlink:href"}
 
@@ -77,8 +77,8 @@ def _boxed(table: str) -> str:
     """Return a table in a scrolling box that is named for the reader who cannot see it."""
     head, end, body = table.rpartition("</thead>")
     caption = _CAPTION.search(table)
-    name = re.sub(r"<[^>]*>", "", caption[1]).strip() if caption else "Table"
-    scoped = _scoped(head, "col") + end + _scoped(body, "row")
+    name = re.sub(r"<[^>]*>", "", caption[2]).strip() if caption else "Table"
+    scoped = _CAPTION.sub(r"<caption\1><span>\2</span></caption>", _scoped(head, "col") + end + _scoped(body, "row"))
     return f'<div class="scroll" role="region" aria-label="{html.escape(html.unescape(name))}" tabindex="0">{scoped}</div>'
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbconvert import HTMLExporter
 
 from mnistlib import files, form, recipe
 from mnistlib.errors import ResultError
-from mnistlib.results import Result
+from mnistlib.schema import Result
 from mnistlib.site import markup, rows
 
 FOLDER = Path(__file__).parent
@@ -33,6 +32,9 @@ def build(notebook: Path, out: Path, series: Mapping[str, str] | None = None, re
 def page(notebook: Path, name: str, series: Mapping[str, str] | None = None, result: Result | None = None) -> str:
     """Return the text of an executed notebook's page; see `build`."""
     story = read(notebook)
+    for cell in story.cells:
+        if cell.cell_type == "code":
+            cell.outputs = merged(cell.outputs)
     exporter = HTMLExporter(
         template_name="template",
         extra_template_basedirs=[str(FOLDER)],
@@ -69,7 +71,7 @@ def read(path: Path) -> nbformat.NotebookNode:
     for place, cell in enumerate(notebook.cells, 1):
         where = f"cell {place}, under {section!r}"
         if cell.cell_type == "markdown":
-            section = _headings(cell.source, 6)[-1:] and _headings(cell.source, 6)[-1] or section
+            section = [section, *_headings(cell.source, 6)][-1]
         if cell.cell_type != "code" or not cell.source.strip():
             continue
         for output in cell.outputs:
@@ -79,9 +81,25 @@ def read(path: Path) -> nbformat.NotebookNode:
         if cell.execution_count is None or cell.metadata.get("papermill", {}).get("status", "completed") != "completed":
             raise ResultError(f"{path.name} was not wholly executed: {where}, has not run to its end. Execute the whole notebook.")
         if cell.execution_count <= last:
-            raise ResultError(f"{path.name} was not executed in order: {where}, ran before the cell above it. Run all cells in a fresh kernel.")
+            raise ResultError(f"{path.name} was not executed in order: {where}, ran before a cell above it. Run all in a fresh kernel.")
         last = cell.execution_count
     return notebook
+
+
+def merged(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Return a cell's outputs with all it printed joined where it first printed, and of an overwritten line what was left."""
+    printed: dict[str, nbformat.NotebookNode] = {}
+    kept = []
+    for output in outputs:
+        if output.output_type == "stream":
+            if output.name in printed:
+                printed[output.name].text += output.text
+                continue
+            printed[output.name] = output
+        kept.append(output)
+    for output in printed.values():
+        output.text = re.sub(r".*\r(?=[^\n])", "", output.text)
+    return kept
 
 
 def title(notebook: nbformat.NotebookNode) -> str:
@@ -93,9 +111,9 @@ def title(notebook: nbformat.NotebookNode) -> str:
 def facts(result: Result) -> list[dict[str, str]]:
     """Return what the strip below a title says of a result."""
     row = rows.row(result)
-    accuracy = f"{row.mean} (95% interval {row.interval})"
     return [
-        {"label": "Accuracy", "text": accuracy},
+        {"label": "Accuracy", "text": row.mean},
+        {"label": f"{form.percent(rows.LEVEL, 0)} interval", "text": row.interval},
         {"label": "Seeds passing", "text": row.passing},
         {"label": "Parameters", "text": row.parameters},
         {"label": "Epochs", "text": form.count(result.epochs)},
@@ -115,8 +133,8 @@ def neighbours(name: str, series: Mapping[str, str]) -> dict[str, dict[str, str]
 
 def foot(source: str, result: Result | None = None) -> list[str]:
     """Return what a page's foot says: where it comes from, its licence, and the day that the run recorded."""
-    day = str((result.provenance if result else {}).get("finished", ""))[:10]
-    return [f"From the notebook {source}", LICENCE, *([f"Trained on {day}"] if day else [])]
+    day = str((result.provenance if result else {}).get("started", ""))[:10]
+    return [f"From the notebook {source}", LICENCE, *([f"Run on {day}"] if day else [])]
 
 
 def style() -> str:

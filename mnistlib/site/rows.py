@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, is_dataclass
 
 from mnistlib import form
 from mnistlib.evidence import Verdict
 from mnistlib.recipe import Recipe
-from mnistlib.results import Result
+from mnistlib.schema import Result
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,11 @@ class Row:
     passing: str
     held: str
     seconds: str
+    verdict: str
     badges: tuple[Badge, ...]
 
 
+LEVEL = 0.95  # of the intervals
 COLUMNS = {
     "change": "Change",
     "mean": "Accuracy",
@@ -46,6 +47,7 @@ COLUMNS = {
     "minimum": "Minimum",
     "passing": "Seeds passing",
     "held": "Held",
+    "verdict": "Target",
     "parameters": "Parameters",
     "macs": "MACs",
     "field": "Receptive field",
@@ -70,6 +72,7 @@ def row(result: Result, before: Result | None = None) -> Row:
         passing=form.of(summary.n_pass, summary.n_seeds),
         held=form.of(summary.n_held, summary.n_seeds),
         seconds=form.seconds(sum(per_seed) / len(per_seed)),
+        verdict=", ".join(badge.text for badge in badges(result.verdict)) or "none",
         badges=badges(result.verdict),
     )
 
@@ -80,30 +83,31 @@ def rows(results: list[Result]) -> list[Row]:
 
 
 def badges(verdict: Verdict | None) -> tuple[Badge, ...]:
-    """Return the words of a verdict: the accuracy's first, then every limit that is broken; none without a verdict."""
+    """Return the words of a verdict: the accuracy's, then every limit that is broken; none without a verdict."""
     if verdict is None:
         return ()
     broken = [Badge("broken", f"{limit} broken") for limit in ("parameters", "epochs") if getattr(verdict, limit) == "broken"]
-    return (Badge(verdict.accuracy, f"target {verdict.accuracy}"), *broken)
+    return (Badge(verdict.accuracy, verdict.accuracy), *broken)
 
 
 def change(recipe: Recipe, before: Recipe | None) -> str:
     """Return what one recipe changes in another, as a short text: "dropout 0.05 (was 0)"."""
     if before is None:
         return "the starting point"
-    return ", ".join(_changes(asdict(recipe), asdict(before))) or "nothing"
+    return ", ".join(_changes(recipe, before)) or "nothing"
 
 
-def _changes(recipe: Mapping[str, Any], before: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the differing fields of two recipes, those inside a part with the part's name before the first."""
-    for name, value in recipe.items():
-        old, words = before.get(name), name.replace("_", " ")
+def _changes(recipe: Recipe, before: Recipe) -> Iterator[str]:
+    """Yield the differing fields of two recipes, those inside a part after the part's name."""
+    for field in fields(recipe):
+        value, old, words = getattr(recipe, field.name), getattr(before, field.name), field.name.replace("_", " ")
         if value == old:
             continue
-        if isinstance(value, Mapping):
-            inner = {key: item for key, item in value.items() if item != (old or {}).get(key, 0)}
-            yield f"{words}: " + ", ".join(f"{key.replace('_', ' ')} {form.number(item)}" for key, item in inner.items())
-        elif isinstance(old, Mapping):
-            yield f"{words}: none"
+        if is_dataclass(value):
+            former = asdict(old if old is not None else type(value)())
+            inner = [f"{name.replace('_', ' ')} {form.number(entry)}" for name, entry in asdict(value).items() if entry != former[name]]
+            yield f"{words}: {', '.join(inner)}"
+        elif is_dataclass(old):
+            yield f"no {words}"
         else:
             yield f"{words} {form.number(value)} (was {form.number(old)})"

@@ -1,0 +1,64 @@
+# `make` alone lists the targets. Each sets up .venv first if it is missing or stale. Kept to what GNU make 3.81 knows.
+
+PY := .venv/bin/python
+RUN := $(PY) -m mnistlib
+USER_STAMP := .venv/.ready
+DEV_STAMP := .venv/.ready-for-development
+TESTS := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal
+
+.DEFAULT_GOAL := help
+.PHONY: help report series pages choices step check test ruff jupyter clean moved
+
+help: ## list the targets
+	@echo "Usage: make TARGET"
+	@echo
+	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@echo
+	@echo "Each target sets up .venv first; PYTHON=/path/to/python names the Python (3.11 to 3.13) to build it with."
+
+report: $(USER_STAMP) ## train the last step, write its page below build/, print the verdict
+	@$(RUN) report 03_augment
+
+series: $(USER_STAMP) ## train what is missing for all steps and rebuild reports/
+	@$(RUN) series
+
+pages: $(USER_STAMP) ## rebuild every page of reports/ from stored trials, without training
+	@$(RUN) pages
+
+choices: $(USER_STAMP) ## train every candidate of every step on the validation split, record the choices
+	@$(RUN) choose
+
+step: $(USER_STAMP) ## copy a step into one of your own: make step NAME=04_mine FROM=03_augment
+	@$(RUN) step "$(NAME)" --from "$(FROM)"
+
+check: $(DEV_STAMP) ruff ## ruff and the quick tests: what a developer runs all day
+	@$(TESTS) -m "not slow and not smoke"
+
+test: $(DEV_STAMP) ruff ## ruff, all tests, and a smoke run of every notebook
+	@$(TESTS)
+
+ruff: $(DEV_STAMP)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+jupyter: $(USER_STAMP) ## start JupyterLab in notebooks/, reachable from this machine only
+	@$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. notebooks
+
+clean: ## remove build/ (own runs, stored trials, caches); .venv and data/ stay
+	rm -rf build .pytest_cache .ruff_cache .hypothesis
+
+# A stamp is written last, so an interrupted set-up is taken up again. Its text is where the environment was made: one that
+# was moved or copied with its folder is stale too, for it would import the library from the old place.
+ifneq ($(shell test -x $(PY) && cat $(USER_STAMP) 2>/dev/null),$(CURDIR))
+$(USER_STAMP): moved
+endif
+moved:
+
+$(USER_STAMP): requirements.txt pyproject.toml
+	@sh .ci/venv
+	$(PY) -m pip install --disable-pip-version-check -r requirements.txt
+	@printf '%s\n' "$(CURDIR)" > $@
+
+$(DEV_STAMP): $(USER_STAMP)
+	$(PY) -m pip install --disable-pip-version-check -e ".[dev]"
+	@touch $@

@@ -1,0 +1,126 @@
+"""What a notebook tells of its trials: the result, the same images as the step before saw them, and the claims both allow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnistlib import anatomy, data, evidence, files, mistakes, models, results, state, steps, train, trials
+from mnistlib.evidence import Claim
+from mnistlib.recipe import Recipe
+from mnistlib.schema import Result
+from mnistlib.settings import Settings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A step's result, and beside it that of the step before where the two can be compared."""
+
+    result: Result
+    path: Path  # of the result's JSON
+    mnist: data.Mnist
+    trials: list[state.Trial]
+    predictions: np.ndarray  # uint8 [n_seeds, n_images]
+    before: Result | None
+    predictions_before: np.ndarray | None
+    sentence: str  # why there is no comparison, "" where there is one
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """Return which images each seed gets wrong, bool [n_seeds, n_images]."""
+        return mistakes.wrong(self.predictions, self.mnist.test.labels)
+
+    def changes(self) -> list[mistakes.Change]:
+        """Return the kinds of error that went and came since the step before; none where there is no comparison."""
+        if self.predictions_before is None:
+            return []
+        return mistakes.changes(self.predictions, self.predictions_before, self.mnist.test.labels)
+
+    def better(self) -> Claim:
+        """Claim that the step is more accurate than the one before."""
+        if self.result.difference is None:
+            return Claim("It is more accurate than the step before.", False, self.sentence)
+        return evidence.claim_better(self.result.difference)
+
+    def held(self) -> Claim:
+        """Claim that every seed keeps the target over the last epochs."""
+        return evidence.claim_held(self.result.summary)
+
+    def narrower(self) -> Claim:
+        """Claim that the gap between clean training and test accuracy is narrower than before."""
+        if self.before is None:
+            return Claim("The gap between clean training and test accuracy is narrower than before.", False, self.sentence)
+        return evidence.claim_narrower(gap(self.result), gap(self.before), self.before.step)
+
+    def record(self, claims: Sequence[Claim]) -> tuple[Claim, ...]:
+        """Write the result again with the claims of its Analysis, and return them."""
+        result = replace(self.result, claims=tuple(claims))
+        results.save(result, self.trials, self.path.parents[1] if result.dataset == "mnist" else self.path.parents[2])
+        return result.claims
+
+
+def make(
+    step: steps.Step, recipe: Recipe, mnist: data.Mnist, runs: list[state.Trial], given: Settings, notebook: str | None = None
+) -> Outcome:
+    """Make a step's outcome from its trials and save its result under the reader's results folder."""
+    about = anatomy.of(models.build(recipe.model, recipe.dropout))
+    found = results.find(step.before, results.conditions(mnist, recipe.epochs), given.results_dir)
+    before_predictions = None if found.result is None else predictions(found.result, found.place, mnist)
+    result = results.make(
+        step,
+        mnist,
+        runs,
+        n_parameters=about.n_parameters,
+        n_macs=about.n_macs,
+        receptive_field=about.receptive_field,
+        provenance=first(runs),
+        recipe=recipe,
+        before=found.result,
+        wrong_before=None if before_predictions is None else mistakes.wrong(before_predictions, mnist.test.labels),
+    )
+    path = results.save(result, runs, given.results_dir)
+    table = np.stack([run.predictions for run in runs])
+    return Outcome(result, path, mnist, runs, table, found.result, before_predictions, found.sentence)
+
+
+def first(runs: Sequence[state.Trial]) -> dict[str, Any]:
+    """Return the provenance of the trial that began first, with the seconds that all epochs of all trials took."""
+    earliest = min((run.provenance for run in runs), key=lambda about: about["started"])
+    return {**earliest, "seconds": round(sum(sum(run.history.seconds) for run in runs), 1)}
+
+
+def gap(result: Result) -> np.ndarray:
+    """Return each seed's accuracy on the clean training images minus that on the judged ones."""
+    return evidence.gaps([run.train_accuracy_clean for run in result.runs], [run.test_accuracy[-1] for run in result.runs])
+
+
+def judge(recipe: Recipe, weights: dict, part: data.Part) -> tuple[np.ndarray, np.ndarray]:
+    """Return the digits that a checkpoint's net gives to images (uint8) and their probabilities (float32)."""
+    net = models.build(recipe.model, recipe.dropout)
+    net.load_state_dict(weights)
+    return train.predict(net, part)[1:]
+
+
+def predictions(result: Result, place: Path, mnist: data.Mnist) -> np.ndarray:
+    """Return the digits that each seed of a stored result gives to the judged images, uint8 [n_seeds, n_images]."""
+    return np.stack([judge(result.recipe, weights, mnist.test)[0] for _, weights in results.stored(result, place)])
+
+
+def restore(step: str, mnist: data.Mnist, reports: Path | None = None) -> int:
+    """Rebuild the trials of a committed result in build/trials, those that are missing there, and return how many these were."""
+    place = results.base(reports or files.root() / "reports", mnist.dataset)
+    if not (place / "results" / f"{step}.json").exists():
+        return 0
+    result, n = results.read(place / "results" / f"{step}.json"), 0
+    for about, weights in results.stored(result, place):
+        path = trials.path(about["key"])
+        if about["key"] == trials.key(result.recipe, mnist, about["seed"]) and state.load_trial(path, about["key"]) is None:
+            digits, confidences = judge(result.recipe, weights, mnist.test)
+            trial = state.Trial(**about, weights=weights, predictions=digits, confidences=confidences, provenance=result.provenance)
+            state.save_trial(path, trial)
+            n += 1
+    return n

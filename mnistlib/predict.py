@@ -1,0 +1,167 @@
+"""Photographs and drawings of digits, brought to the form that MNIST's own images were given, and classified."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from scipy import ndimage
+from torch import Tensor, nn
+
+from mnistlib import data, form
+from mnistlib.errors import DataError
+
+SIDE = 28  # pixels of a prepared image
+BOX = 20  # pixels of the longer side of the digit in it
+CENTRE = 14  # row and column of its centre of mass, as in MNIST itself: there it lies within half a pixel of index 14
+MIN_SIDE = 8  # pixels of the smallest image, and of the smallest digit, that is read
+MAX_SIDE = 480  # pixels: what is larger is first shrunk, for speed
+MIN_CONTRAST = 0.08  # of the way from black to white, between paper and ink
+CLEAR = 8.0  # ink stands out from the paper by at least this many standard deviations of the paper's own noise
+NOISE = 4.0  # standard deviations of the paper's own noise from which on a pixel is taken for ink
+FAINT = 0.2  # of full ink: less is the soft edge of a stroke in a large picture; in one of MNIST's size it all counts
+SMOOTH = 300  # the picture is smoothed over this part of its longer side, which leaves an image of MNIST's size as it is
+CRUMB = 0.05  # a piece with less ink than this, beside the largest piece's, is dirt
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # none that runs programs, as EPS would
+
+
+def read(path: Path | str) -> Image.Image:
+    """Return the image in a file, or raise DataError for a file that is missing, damaged or no image."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            image.load()
+            return image
+    except FileNotFoundError:
+        raise DataError(f"There is no file {str(path)!r}.") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{str(path)!r} is no image that can be read here; PNG and JPEG files are.") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(f"{str(path)!r} cannot be read as an image: {error}.") from None
+
+
+def prepare(image: Image.Image) -> Tensor:
+    """Return a picture of one digit as MNIST would show it: uint8 [28, 28], white ink on black.
+
+    The border of the picture is taken for paper, dark or light, evenly lit or shaded to one side. The digit is cropped, scaled to
+    fit a box, and placed with its centre of mass in the middle. Raises DataError where no digit can be made out.
+    """
+    if min(image.size) < MIN_SIDE:
+        raise DataError(f"The image has {_by(image.size)} pixels; it needs at least {_by((MIN_SIDE, MIN_SIDE))} for a digit to show.")
+    ink = _crop(_pieces(_ink(_colours(image))))
+    if max(ink.shape) < MIN_SIDE:
+        raise DataError(f"All ink in the image lies within {_by(ink.shape[::-1])} pixels; a digit needs at least {form.count(MIN_SIDE)}.")
+    scale = BOX / max(ink.shape)
+    height, width = (max(1, round(side * scale)) for side in ink.shape)
+    resampling = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+    small = np.asarray(Image.fromarray(ink).resize((width, height), resampling))
+    small = np.clip(small / small.max(), 0, 1)  # a thin pen turns grey when it is shrunk; MNIST's digits reach white
+    return torch.from_numpy(_centre(small))
+
+
+def classify(net: nn.Module, images: Tensor | Sequence[Tensor]) -> list[tuple[int, float]]:
+    """Return the digit that a net sees in each image (uint8 [n, 28, 28]) and the probability that it gives to it."""
+    device = next(net.parameters()).device
+    images = torch.stack(list(images)) if not isinstance(images, Tensor) else images
+    training = net.training
+    net.eval()
+    try:
+        with torch.no_grad():
+            probabilities = net(data.normalise(images).to(device)).softmax(1).cpu()
+    finally:
+        net.train(training)
+    return [(int(row.argmax()), float(row.max())) for row in probabilities]
+
+
+def _colours(image: Image.Image) -> np.ndarray:
+    """Return a picture the right way up as float32 [height, width, channels], black at zero and white at one."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):  # grey, deeper than eight bits
+        grey = np.asarray(image).astype(np.float32)
+        white = 65535 if image.mode.startswith("I;16") else max(float(grey.max()), 1.0)
+        image = Image.fromarray(255 * grey / white)
+    elif image.has_transparency_data:
+        image = _flatten(image.convert("RGBA"))
+    else:
+        image = image.convert("RGB")
+    if max(image.size) > MAX_SIDE:
+        image = image.reduce(math.ceil(max(image.size) / MAX_SIDE))
+    return np.atleast_3d(np.asarray(image, dtype=np.float32)) / 255
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Return an RGBA picture on paper that its opaque part stands out from: white under dark ink, black under light."""
+    alpha, grey = np.asarray(image.getchannel("A"), dtype=float), np.asarray(image.convert("L"), dtype=float)
+    dark = (alpha * grey).sum() <= 127.5 * alpha.sum()
+    paper = Image.new("RGBA", image.size, "white" if dark else "black")
+    return Image.alpha_composite(paper, image).convert("RGB")
+
+
+def _ink(colours: np.ndarray) -> np.ndarray:
+    """Return how inky each pixel is, float32 [height, width] from 0, paper, to 1, ink, or raise DataError for a blank picture."""
+    difference = colours - _paper(colours)
+    distance = np.linalg.norm(difference, axis=2)
+    top = np.sort(distance, axis=None)[-1 - distance.size // 2000]  # not the very furthest from paper: that may be a speck
+    direction = difference[distance >= top / 2].mean(0)  # from the colour of the paper towards that of the ink
+    strength = difference @ (direction / max(float(np.linalg.norm(direction)), 1e-6)) / math.sqrt(colours.shape[2])
+    strength = ndimage.gaussian_filter(strength, max(strength.shape) / SMOOTH)
+    noise = float(np.quantile(np.abs(strength), 0.25)) / 0.32  # a quarter of normal noise lies within 0.32 standard deviations
+    top = np.sort(strength, axis=None)[-1 - strength.size // 2000]
+    if top < max(MIN_CONTRAST, CLEAR * noise):
+        raise DataError("The image is blank: nothing in it stands out from its border.")
+    level = float(np.quantile(strength[strength >= top / 2], 0.9))
+    ink = np.clip(strength / level, 0, 1)
+    faint = FAINT * (1 - SIDE / max(SIDE, *ink.shape))
+    return np.where(ink > max(faint, NOISE * noise / level), ink, 0).astype(np.float32)
+
+
+def _paper(colours: np.ndarray) -> np.ndarray:
+    """Return the paper's colour at every pixel: a plane laid through the border, so that light may fall from one side."""
+    height, width, channels = colours.shape
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    places = np.stack([np.ones_like(x), x, y], 2).astype(np.float32)
+    depth = max(1, round(0.02 * min(height, width)))
+    border = np.ones((height, width), dtype=bool)
+    border[depth:-depth, depth:-depth] = False
+    at, seen = places[border], colours[border]
+    plane = np.zeros((3, channels), dtype=np.float32)
+    plane[0] = np.median(seen, 0)
+    for _ in range(3):  # ink may touch the border: lay the plane again without what lies far off it
+        off = np.linalg.norm(seen - at @ plane, axis=1)
+        near = off <= max(4 * float(np.median(off)), 0.02)
+        plane = np.linalg.lstsq(at[near], seen[near], rcond=None)[0]
+    return places @ plane
+
+
+def _pieces(ink: np.ndarray) -> np.ndarray:
+    """Return the ink without its crumbs: pieces, joined over small gaps, with little ink beside the largest."""
+    gap = 1 + 2 * (max(ink.shape) // 200)
+    labels, n = ndimage.label(ndimage.maximum_filter(ink > 0, gap), np.ones((3, 3)))
+    amounts = ndimage.sum_labels(ink, labels, np.arange(n + 1))
+    amounts[0] = 0
+    return np.where((amounts >= CRUMB * amounts.max())[labels], ink, 0)
+
+
+def _crop(ink: np.ndarray) -> np.ndarray:
+    """Return the smallest rectangle that holds all ink."""
+    rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _centre(small: np.ndarray) -> np.ndarray:
+    """Return a digit as uint8 [28, 28] with its centre of mass in the middle, as far as the frame allows."""
+    frame = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    masses = (small.sum(1), small.sum(0))
+    top, left = (
+        min(max(round(CENTRE - float(mass @ np.arange(len(mass)) / mass.sum())), 0), SIDE - len(mass)) for mass in masses
+    )
+    frame[top : top + small.shape[0], left : left + small.shape[1]] = np.round(255 * small)
+    return frame
+
+
+def _by(size: tuple[int, int]) -> str:
+    """Return a size as a reader writes it: "200x300"."""
+    return f"{form.count(size[0])}x{form.count(size[1])}"

@@ -1,0 +1,46 @@
+"""All steps in order into reports/: results, checkpoints, pages, index, and README's table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mnistlib import data, files, form, looks, outcome, state, steps, trials
+from mnistlib.errors import ResultError
+from mnistlib.run import runner
+from mnistlib.site import index
+
+PARAMETERS = {"dataset": "mnist", "results_dir": "reports", "reuse": True}
+
+
+def build(train: bool = True, show: Callable[[str], Any] = lambda line: print(line, flush=True)) -> None:
+    """Rebuild the committed reports; what has been trained before is taken from build/trials or from the committed checkpoints.
+
+    Without `train`, a step whose trials are not all there raises ResultError before any page is touched.
+    """
+    root, mnist = files.root(), data.load("mnist", show=show)
+    for name in steps.STEPS:
+        n = outcome.restore(name, mnist)
+        if n:
+            show(f"{name}  {form.count(n)} trials rebuilt from their committed checkpoints")
+        if not train:
+            check_trained(name, mnist)
+    titles = {step.name: step.title for step in steps.STEPS.values()}
+    for name in steps.STEPS:
+        show(f"══ {name}")
+        page = root / "reports" / f"{name}.html"
+        done = runner.run(runner.find(name), root / "build" / "series", PARAMETERS, page, titles, show)
+        if done.result is not None and looks.record(done.result, looks.path()):
+            show("A new look at the test set, recorded.")
+    show(f"Index: {index.build(root / 'reports')}")
+    index.build_readme(root / "reports", root / "README.md", root / "images")
+
+
+def check_trained(name: str, mnist: data.Mnist) -> None:
+    """Raise ResultError unless a finished trial is stored for every seed that a step's notebook shows."""
+    seeds = runner.parameters_of(runner.find(name))["seeds"]
+    keys = {seed: trials.key(steps.get(name).recipe, mnist, seed) for seed in seeds}
+    missing = [seed for seed, key in keys.items() if state.load_trial(trials.path(key), key) is None]
+    if missing:
+        text = ", ".join(str(seed) for seed in missing)
+        raise ResultError(f"No trial of {name}'s present recipe is stored for seeds {text}; `make series` trains what is missing.")

@@ -1,0 +1,124 @@
+"""What the commands say at their end, as lines of text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from mnistlib import data, files, form, models, outcome, predict, results
+from mnistlib.errors import DataError, ResultError
+from mnistlib.recipe import HELD_EPOCHS, MAX_EPOCHS, MAX_PARAMETERS, MIN_ACCURACY
+from mnistlib.run.runner import Done
+from mnistlib.schema import Result, Run
+
+DEFAULT = "reports/checkpoints/03_augment-seed0.safetensors"  # the first seed, not the best
+
+
+def report(done: Done, reports: Path | None = None) -> list[str]:
+    """Return the verdict of a run, its page, and how it compares with the committed result."""
+    lines = [""]
+    if done.result is not None:
+        lines += [figures(done.result), *verdict(done.result), against(done.result, reports or files.root() / "reports")]
+    return [*lines, f"Page: {short(done.page)}", f"Done in {form.seconds(done.seconds)}."]
+
+
+def figures(result: Result) -> str:
+    """Return the accuracy of a result in one sentence."""
+    summary = result.summary
+    judged = "test" if result.split == "test" else "validation"
+    seeds = "1 seed" if summary.n_seeds == 1 else f"{form.count(summary.n_seeds)} seeds"
+    accuracy = form.mean_sd(summary.final_mean, summary.final_sd)
+    return (
+        f"{result.step}: {accuracy} of {form.count(result.n_test)} {judged} images right at the last of {form.count(result.epochs)} epochs,"
+        f" {seeds} (95% interval {form.interval(summary.interval)})."
+    )
+
+
+def verdict(result: Result) -> list[str]:
+    """Return the verdict's lines, or the sentence that says why there is none."""
+    if result.verdict is None:
+        why = "only part of the training images was used" if result.dataset == "mnist" else "this is the offline sample, not MNIST"
+        return [f"No verdict: {why}."]
+    said, summary, target = result.verdict, result.summary, form.percent(MIN_ACCURACY)
+    accuracy = {
+        "shown": f"shown (the whole interval is above {target})",
+        "reached": f"reached (the mean is at or above {target})",
+        "missed": f"missed (the mean is below {target})",
+    }[said.accuracy]
+    return [
+        f"Verdict: accuracy {accuracy}; {form.of(summary.n_pass, summary.n_seeds)} seeds end there,"
+        f" {form.of(said.held, summary.n_seeds)} held it over the last {HELD_EPOCHS} epochs.",
+        f"Limits: parameters {said.parameters} ({form.count(result.n_parameters)}; fewer than {form.count(MAX_PARAMETERS)} allowed),"
+        f" epochs {said.epochs} ({form.count(result.epochs)}; at most {MAX_EPOCHS} allowed).",
+    ]
+
+
+def against(result: Result, reports: Path) -> str:
+    """Return one sentence on how a result compares with the committed one of the same step."""
+    path = results.base(reports, result.dataset) / "results" / f"{result.step}.json"
+    if not path.exists():
+        return f"There is no committed result of {result.step} to compare with."
+    try:
+        committed = results.read(path)
+    except ResultError as error:
+        return str(error)
+    sentence = results.obstacle(result.conditions, committed)
+    if sentence:
+        return sentence.replace(f"comparison with {result.step}", "comparison with the committed result")
+    accuracy = form.mean_sd(committed.summary.final_mean, committed.summary.final_sd)
+    difference = result.summary.final_mean - committed.summary.final_mean
+    theirs = {run.seed: run.test_accuracy[-1] for run in committed.runs}
+    same = sum(theirs.get(run.seed) == run.test_accuracy[-1] for run in result.runs)
+    return (
+        f"Committed: {accuracy} over {form.of(len(result.runs), len(committed.runs))} seeds; this run differs by {form.points(difference)},"
+        f" and {form.of(same, len(result.runs))} of its seeds end at the very same accuracy."
+    )
+
+
+def evaluation(checkpoint: Path, data_dir: str | None = None) -> list[str]:
+    """Return the accuracy of a checkpoint, computed anew; raise ResultError where its report states another."""
+    result, run, weights = _checkpoint(checkpoint)
+    mnist = data.load(result.dataset, result.split, result.limit, data_dir)
+    sentence = results.obstacle(results.conditions(mnist, result.epochs), result)
+    if sentence:
+        raise ResultError(sentence)
+    digits, _ = outcome.judge(result.recipe, weights, mnist.test)
+    n, n_right = len(digits), int((digits == mnist.test.labels.numpy()).sum())
+    stated = round(run.test_accuracy[-1] * n)
+    line = f"{checkpoint.name}: {form.percent(n_right / n)}, {form.of(n_right, n)} images"
+    if n_right != stated:
+        raise ResultError(f"{line}; the report states {form.percent(stated / n)}, {form.of(stated, n)}.")
+    return [f"{line}, as the report states."]
+
+
+def readings(images: Sequence[Path], checkpoint: Path | None = None) -> Iterator[str]:
+    """Yield the digit that a checkpoint's net sees in each image file; at the end raise DataError for those that cannot be read."""
+    result, _, weights = _checkpoint(checkpoint or files.root() / DEFAULT)
+    net = models.build(result.recipe.model, result.recipe.dropout)
+    net.load_state_dict(weights)
+    errors = []
+    for path in images:
+        try:
+            digit, probability = predict.classify(net, [predict.prepare(predict.read(path))])[0]
+        except DataError as error:
+            errors.append(f"{path}: {error}")
+        else:
+            yield f"{path}: {digit} ({form.percent(probability, 1)} sure)"
+    if errors:
+        raise DataError("\n".join(errors))
+
+
+def _checkpoint(path: Path) -> tuple[Result, Run, dict[str, Tensor]]:
+    """Return the result and the run that a checkpoint file belongs to, and its weights."""
+    if not path.is_file():
+        raise ResultError(f"There is no checkpoint {str(path)!r}; the committed ones are in reports/checkpoints/.")
+    return results.of_checkpoint(path.resolve())
+
+
+def short(path: Path) -> str:
+    """Return a path as it is shortest to type: below the working directory without it."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
