@@ -21,10 +21,12 @@ RULE = "the highest mean accuracy on the validation images at the last epoch, am
 FREE = "00_skeleton"  # the one step that may exceed the limit
 
 
-def choose(name: str, show: Callable[[str], Any] = print, reports: Path | None = None) -> dict[str, Any]:
+def choose(
+    name: str, show: Callable[[str], Any] = print, reports: Path | None = None, mnist: data.Mnist | None = None
+) -> dict[str, Any]:
     """Train every candidate of a step on the validation split, what is stored excepted, and write reports/choices/<step>.json."""
     step = steps.get(name)
-    mnist = data.load("mnist", "validation")
+    mnist = mnist or data.load("mnist", "validation")
     started = time.time()
     ideas = candidates.CANDIDATES[name]
     tasks = [(candidate, seed) for candidate in ideas for seed in SEEDS]

@@ -62,6 +62,15 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
+def story(name: str) -> str | None:
+    """Return the hash of what a notebook in notebooks/ says and does, outputs apart; None where there is no such notebook."""
+    path = root() / "notebooks" / f"{name}.ipynb"
+    if not path.is_file():
+        return None
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return sha256(canonical([[cell["cell_type"], "".join(cell["source"])] for cell in cells]))
+
+
 def writable(folder: Path) -> Path:
     """Make a folder and prove that files can be written there, or raise SettingError."""
     try:

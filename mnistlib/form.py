@@ -114,6 +114,11 @@ def loss(value: float) -> str:
     return f"{value:.4f}"
 
 
+def rate(value: float) -> str:
+    """Return a learning rate with four decimals."""
+    return f"{value:.4f}"
+
+
 def number(value: float | int | str | bool | None) -> str:
     """Return a setting's value as a reader would write it: 0.05, 15, 1e-06, none."""
     if value is None:

@@ -15,6 +15,8 @@ from mnistlib.recipe import Recipe
 from mnistlib.schema import Result
 from mnistlib.settings import Settings
 
+REFERENCE = 256  # images of the reference run: the first of each part
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -79,6 +81,7 @@ def make(
         receptive_field=about.receptive_field,
         provenance=first(runs),
         recipe=recipe,
+        keys={"notebook": files.story(step.name), "reference": reference(recipe, mnist)},
         before=found.result,
         wrong_before=None if before_predictions is None else mistakes.wrong(before_predictions, mnist.test.labels),
     )
@@ -91,6 +94,15 @@ def first(runs: Sequence[state.Trial]) -> dict[str, Any]:
     """Return the provenance of the trial that began first, with the seconds that all epochs of all trials took."""
     earliest = min((run.provenance for run in runs), key=lambda about: about["started"])
     return {**earliest, "seconds": round(sum(sum(run.history.seconds) for run in runs), 1)}
+
+
+def reference(recipe: Recipe, mnist: data.Mnist) -> list[float]:
+    """Return the losses of a short run, one epoch on a few images: another value means that the arithmetic of training changed."""
+    few = replace(
+        mnist, train=mnist.train.take(np.arange(min(REFERENCE, len(mnist.train.labels)))), test=mnist.test.take(np.arange(REFERENCE))
+    )
+    history = train.train(replace(recipe, epochs=1), few, seed=0).history
+    return [history.train_loss[0], history.test_loss[0]]
 
 
 def gap(result: Result) -> np.ndarray:

@@ -69,7 +69,7 @@ class Progress:
     test_accuracy: float
     learning_rate: float
     seconds: float
-    left: float  # seconds until all seeds are done, as it looks now
+    left: float | None = None  # seconds until all seeds are done, as it looks now; None for a stored trial
 
     def __str__(self) -> str:
         """Return the line a log shows."""
@@ -77,8 +77,14 @@ class Progress:
             f"seed {self.seed}  epoch {self.epoch:2d}/{self.epochs}"
             f"  loss {form.loss(self.train_loss)} train {form.loss(self.test_loss)} test"
             f"  accuracy {form.percent(self.train_accuracy)} train {form.percent(self.test_accuracy)} test"
-            f"  lr {self.learning_rate:.4f}  {form.seconds(self.seconds)}  left {form.seconds(self.left)}"
+            f"  lr {form.rate(self.learning_rate)}  {form.seconds(self.seconds)}"
+            + ("" if self.left is None else f"  left {form.seconds(self.left)}")
         )
+
+    @classmethod
+    def of(cls, seed: int, epochs: int, history: dict[str, list[float]], epoch: int, left: float | None = None) -> Progress:
+        """Return the progress that a history shows at an epoch, counted from 1."""
+        return cls(seed, epoch, epochs, **{name: values[epoch - 1] for name, values in history.items()}, left=left)
 
 
 def fit(
@@ -108,6 +114,9 @@ def fit(
         files.write(unfinished, "")
     done = {seed: state.load_trial(folder / f"{name}.trial", name) for seed, name in keys.items()}
     found: dict[int, Trial] = {seed: trial for seed, trial in done.items() if trial is not None}
+    for trial in found.values():
+        for epoch in range(1, recipe.epochs + 1):
+            show(str(Progress.of(trial.seed, recipe.epochs, vars(trial.history), epoch)))
     missing = [seed for seed in seeds if seed not in found]
     if missing:
         report = _Reporter(recipe, len(missing), show, on_epoch)
@@ -143,7 +152,7 @@ class _Reporter:
         self.left -= 1
         pace = sum(line.seconds for line in self.so_far[-20:]) + history["seconds"][-1]
         left = pace / (len(self.so_far[-20:]) + 1) * self.left / self.workers
-        self.so_far.append(Progress(seed, epoch, self.recipe.epochs, **{name: values[-1] for name, values in history.items()}, left=left))
+        self.so_far.append(Progress.of(seed, self.recipe.epochs, history, epoch, left))
         self.show(str(self.so_far[-1]))
         self.on_epoch(self.so_far)
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -35,6 +35,7 @@ def test_wilson_gives_the_published_intervals(k, low, high):
     assert intervals.wilson(k, 10_000) == pytest.approx((low, high), abs=5e-5)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500), st.data())
 def test_wilson_solves_its_own_equation(n, data):
     k = data.draw(st.integers(0, n))
@@ -188,6 +189,7 @@ def test_exactly_the_target_reaches_it_and_one_error_more_misses_it(dtype):
     assert evidence.verdict(7_999, 15, summary(10_000, 60, 60, 61)).accuracy == "missed"
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=7), st.sampled_from([500, 10_000, 9_983]))
 def test_reached_is_decided_in_whole_numbers(n_wrong, n_images):
     made = summary(n_images, *n_wrong)

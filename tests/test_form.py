@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnistlib import form
@@ -26,6 +26,9 @@ from mnistlib import form
         (form.signed(-0.00001), "0.00"),
         (form.signed(0.0), "0.00"),
         (form.count(7546), "7,546"),
+        (form.identifier(9729), "9729"),
+        (form.fraction(0.1307), "0.1307"),
+        (form.shape([8, 12, 12]), "8 × 12 × 12"),
         (form.of(4, 5), "4 of 5"),
         (form.mean_count(1.44), "1.4"),
         (form.mean_count_interval((-2.1, 0.31)), "−2.1 to +0.3"),
@@ -61,6 +64,7 @@ def test_a_miss_never_looks_like_the_target(accuracy, said):
     assert form.percent_against(accuracy, 0.994) == said
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 1))
 def test_a_difference_has_its_sign_or_is_zero(value):
     text = form.signed(value)

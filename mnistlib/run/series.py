@@ -23,11 +23,12 @@ def build(train: bool = True, show: Callable[[str], Any] = lambda line: print(li
         n = outcome.restore(name, mnist)
         if n:
             show(f"{name}  {form.count(n)} trials rebuilt from their committed checkpoints")
-        if not train:
-            check_trained(name, mnist)
+        if train:
+            show(f"══ {name}")
+            trials.fit(steps.get(name).recipe, mnist, seeds(name), reuse=True, show=show)
+        check_trained(name, mnist)
     titles = {step.name: step.title for step in steps.STEPS.values()}
     for name in steps.STEPS:
-        show(f"══ {name}")
         page = root / "reports" / f"{name}.html"
         done = runner.run(runner.find(name), root / "build" / "series", PARAMETERS, page, titles, show)
         if done.result is not None and looks.record(done.result, looks.path()):
@@ -36,10 +37,14 @@ def build(train: bool = True, show: Callable[[str], Any] = lambda line: print(li
     index.build_readme(root / "reports", root / "README.md", root / "images")
 
 
+def seeds(name: str) -> list[int]:
+    """Return the seeds that a step's notebook shows unless told otherwise."""
+    return runner.parameters_of(runner.find(name))["seeds"]
+
+
 def check_trained(name: str, mnist: data.Mnist) -> None:
     """Raise ResultError unless a finished trial is stored for every seed that a step's notebook shows."""
-    seeds = runner.parameters_of(runner.find(name))["seeds"]
-    keys = {seed: trials.key(steps.get(name).recipe, mnist, seed) for seed in seeds}
+    keys = {seed: trials.key(steps.get(name).recipe, mnist, seed) for seed in seeds(name)}
     missing = [seed for seed, key in keys.items() if state.load_trial(trials.path(key), key) is None]
     if missing:
         text = ", ".join(str(seed) for seed in missing)

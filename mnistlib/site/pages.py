@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 from nbconvert import HTMLExporter
 
-from mnistlib import files, form, recipe
+from mnistlib import files, form, recipe, schema
 from mnistlib.errors import ResultError
 from mnistlib.schema import Result
 from mnistlib.site import markup, rows
@@ -48,6 +48,7 @@ def page(notebook: Path, name: str, series: Mapping[str, str] | None = None, res
         "name": name if name in (series or {}) else "",
         "title": title(story) or (result.title if result else name),
         "facts": facts(result) if result else [],
+        "result": schema.to_json(result)["sha256"] if result else "",  # so that a page can be held against its result
         "badges": rows.badges(result.verdict) if result else (),
         "foot": foot(f"{name}.ipynb", result),
         **neighbours(name, series or {}),

@@ -1,0 +1,71 @@
+"""The notebooks' sources: stripped, of one shape, and each runs."""
+
+import re
+
+import nbformat
+import pytest
+
+from mnistlib import files, settings, steps
+from mnistlib.run import runner
+
+FOLDER = files.root() / "notebooks"
+NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+HEADINGS = ["Target", "Change", "Data", "Model", "Training", "Curves", "Result", "Mistakes", "Analysis", "Provenance"]
+
+
+def story(name: str) -> nbformat.NotebookNode:
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def code(name: str) -> list[nbformat.NotebookNode]:
+    return [cell for cell in story(name).cells if cell.cell_type == "code"]
+
+
+def test_every_step_has_its_notebook():
+    assert set(steps.STEPS) <= set(NOTEBOOKS)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_is_stripped_and_small(name):
+    assert not any(cell.outputs or cell.execution_count for cell in code(name))
+    assert len(code(name)) <= 15
+    assert all(len(cell.source.splitlines()) <= 10 for cell in code(name))
+    assert story(name).metadata.kernelspec.name == "python3"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_notebook_has_one_parameters_cell_of_literals_that_settings_knows(name):
+    tagged = [cell for cell in code(name) if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1 and tagged[0] is code(name)[0] or tagged[0].source == code(name)[0].source
+    defaults = settings.assigned(tagged[0].source)
+    known = {field: getattr(settings.Settings(), field) for field in settings.Settings.__dataclass_fields__}
+    assert list(defaults) == list(known)
+    for field, value in defaults.items():
+        assert value == (list(known[field]) if field == "seeds" else str(known[field]) if field == "results_dir" else known[field])
+    assert all("  # " in line for line in tagged[0].source.splitlines())
+
+
+@pytest.mark.parametrize("name", steps.STEPS)
+def test_a_step_has_its_headings_in_order(name):
+    text = "\n".join(cell.source for cell in story(name).cells if cell.cell_type == "markdown")
+    assert re.findall(r"^## (.+)$", text, flags=re.M) == HEADINGS
+    assert len(re.findall(r"^# ", text, flags=re.M)) == 1
+
+
+def test_steps_share_their_code_but_for_what_is_their_own():
+    """A fourth copy of a cell may not drift: cells of the last step that others have too are the same there, but for the step's name."""
+    last = {re.sub(r"steps.get\(.*\)", "", cell.source) for cell in code("03_augment")}
+    for name in ("01_capacity", "02_regularise"):
+        own = [re.sub(r"steps.get\(.*\)", "", cell.source) for cell in code(name)]
+        assert len([source for source in own if source not in last]) <= 1, name  # the imports
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_a_short_run_makes_a_page_without_a_verdict(name, tmp_path):
+    short = {"seeds": [0], "epochs": 1, "limit": 500, "dataset": "digits", "results_dir": str(tmp_path / "results"), "workers": 1}
+    done = runner.run(FOLDER / f"{name}.ipynb", tmp_path, short, show=lambda line: None)
+    assert done.result.verdict is None and done.result.dataset == "digits"
+    assert (tmp_path / "results" / "digits" / "results" / f"{name}.json").is_file()
+    page = done.page.read_text()
+    assert "not MNIST" in page and all(f">{heading}<" in page for heading in HEADINGS)

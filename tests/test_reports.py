@@ -1,0 +1,116 @@
+"""The committed reports: recomputed, not stale, small, whole, each its own."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from mnistlib import choices, data, files, form, looks, outcome, results, steps, trials
+from mnistlib.candidates import CANDIDATES, recipe
+from mnistlib.run import series
+from mnistlib.site import index
+
+REPORTS = files.root() / "reports"
+STEPS = list(steps.STEPS)
+
+
+def committed(name: str) -> results.Result:
+    return results.read(REPORTS / "results" / f"{name}.json")
+
+
+def page(name: str) -> str:
+    return (REPORTS / f"{name}.html").read_text()
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_changes_one_field_of_the_one_before(name):
+    step = steps.get(name)
+    if step.before is None:
+        assert name == STEPS[0]
+        return
+    assert step.before == STEPS[STEPS.index(name) - 1]
+    now, before = vars(step.recipe), vars(steps.get(step.before).recipe)
+    assert len([field for field in now if now[field] != before[field]]) == 1
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_is_the_candidate_that_won_on_the_validation_split(name):
+    record = choices.read(name)
+    assert record["split"] == "validation" and record["by_writer"] and record["step"] == name
+    won = max(record["candidates"], key=lambda row: row["mean"] if name == choices.FREE or row["n_parameters"] < 8_000 else 0)
+    assert record["chosen"] == won["name"]
+    candidate = next(candidate for candidate in CANDIDATES[name] if candidate.name == record["chosen"])
+    assert recipe(steps.get(name), candidate) == steps.get(name).recipe
+    assert [row["name"] for row in record["candidates"]] == [candidate.name for candidate in CANDIDATES[name]]
+    for row in record["candidates"]:
+        assert row["mean"] == pytest.approx(np.mean(row["final"]))
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_page_is_not_stale(name):
+    """It was made of this notebook and of this result: `make pages` mends it in seconds."""
+    result = committed(name)
+    assert result.keys["notebook"] == files.story(name), f"{name} is stale: its notebook changed; run `make pages`"
+    written = json.loads((REPORTS / "results" / f"{name}.json").read_text())["sha256"]
+    assert f'content="{written}"' in page(name), f"{name}.html is stale: its result changed; run `make pages`"
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_trials_are_not_stale(name, mnist):
+    """Recipe, data and arithmetic are still those of the committed trials: `make series` trains what is missing."""
+    result, step = committed(name), steps.get(name)
+    assert result.headline and result.recipe == step.recipe and result.keys["data"] == mnist.sha256
+    assert result.seeds == series.seeds(name)
+    for run in result.runs:
+        assert run.key == trials.key(step.recipe, mnist, run.seed), f"the trials of {name} are stale; run `make series`"
+    assert outcome.reference(step.recipe, mnist) == pytest.approx(result.keys["reference"], rel=1e-3), f"the trials of {name} are stale"
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_the_stated_accuracies_are_those_of_the_checkpoints(name, mnist: data.Mnist):
+    result = committed(name)
+    for run, digits in zip(result.runs, outcome.predictions(result, REPORTS, mnist), strict=True):
+        assert (
+            abs((digits == mnist.test.labels.numpy()).mean() - run.test_accuracy[-1]) < 1.5e-4
+        )  # another machine may round one image away
+
+
+def test_every_headline_run_is_on_the_list_of_looks():
+    seen = [(look["step"], look["recipe"], tuple(look["final"])) for look in looks.read(looks.path())]
+    for name in STEPS:
+        result = committed(name)
+        assert (name, result.keys["recipe"], tuple(run.test_accuracy[-1] for run in result.runs)) in seen
+
+
+def test_no_two_reports_share_a_figure_of_their_own_results():
+    figures: dict[str, str] = {}
+    for name in STEPS:
+        for place, image in enumerate(re.findall(r'src="(data:image/png;base64,[^"]+)"', page(name))):
+            if image in figures and figures[image].split()[1] != str(place):
+                raise AssertionError(f"{name} shows a figure of {figures[image]}")
+            if place > 1:  # sample digits are the same data everywhere
+                assert image not in figures, f"figure {place} of {name} is {figures.get(image)}"
+            figures[image] = f"{name} {place}"
+    assert figures
+
+
+def test_pages_are_whole_and_small():
+    for path in REPORTS.rglob("*.html"):
+        text = path.read_text()
+        assert not re.search(r"""(?:src|href|action)\s*=\s*["']?(?:https?:)?//|url\(\s*["']?(?:https?:)?//|@import""", text), path.name
+        assert "No description has been provided" not in text
+        assert all(re.search(r'alt="[^"]+"', image) for image in re.findall(r"<img[^>]*>", text)), path.name
+        assert len(text.encode()) < 800_000, path.name
+    files_there = [path for folder in ("reports", "images") for path in (files.root() / folder).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files_there) < 24_000_000
+
+
+def test_index_and_readme_tell_the_committed_results(tmp_path):
+    assert (REPORTS / "index.html").read_text() == index.page(index.load(REPORTS), {path.stem for path in REPORTS.glob("*.html")})
+    readme = tmp_path / "README.md"
+    readme.write_text((files.root() / "README.md").read_text())
+    index.build_readme(REPORTS, readme, tmp_path / "images")
+    assert readme.read_text() == (files.root() / "README.md").read_text()
+    for name in STEPS:
+        assert form.percent(committed(name).summary.final_min) in readme.read_text()
