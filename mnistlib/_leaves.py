@@ -152,7 +152,5 @@ def _windows(name: str, module: nn.Module, taken: tuple[int, ...], given: tuple[
             f"Layer {name!r} is a {type(module).__name__}; anatomy knows convolutions, pooling, batch normalization, activations, "
             "dropout, flattening and linear layers."
         )
-    height, width = (
-        Window(kernel[side], stride[side], padding[side], dilation[side], taken[1 + side], given[1 + side]) for side in (0, 1)
-    )
+    height, width = (Window(kernel[side], stride[side], padding[side], dilation[side], taken[1 + side], given[1 + side]) for side in (0, 1))
     return height, width

@@ -44,10 +44,8 @@ CANDIDATES: dict[str, list[Candidate]] = {
     "03_augment": [
         Candidate("nothing", "The recipe before it, as it is.", {}),
         Candidate("turn", "Turn each digit by a few degrees.", {"augment": Augment(rotate=7)}),
-        Candidate("shift", "Move each digit by a pixel or so.", {"augment": Augment(shift=1.2)}),
         Candidate("light", "A little of everything affine.", {"augment": Augment(rotate=5, scale=0.05, shear=5, shift=0.8)}),
         Candidate("middling", "Twice as much.", {"augment": Augment(rotate=9, scale=0.1, stretch=0.05, shear=8, shift=1.5)}),
-        Candidate("strong", "What a large net would be given.", {"augment": Augment(rotate=15, scale=0.2, stretch=0.1, shear=15, shift=3)}),
         Candidate("bend", "Light, and bent smoothly.", {"augment": Augment(rotate=5, scale=0.05, shear=5, shift=0.8, elastic=0.6)}),
     ],
 }

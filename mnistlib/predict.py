@@ -26,7 +26,7 @@ NOISE = 4.0  # standard deviations of the paper's own noise from which on a pixe
 FAINT = 0.2  # of full ink: less is the soft edge of a stroke in a large picture; in one of MNIST's size it all counts
 SMOOTH = 300  # the picture is smoothed over this part of its longer side, which leaves an image of MNIST's size as it is
 CRUMB = 0.05  # a piece with less ink than this, beside the largest piece's, is dirt
-PEN = 1.3  # pixels: a thinner stroke in the prepared image is made broader, as MNIST's pens were
+PEN = 1.7  # pixels: a thinner stroke in the prepared image is made broader, for the pens of MNIST were no thinner
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")  # none that runs programs, as EPS would
 
 
@@ -41,7 +41,7 @@ def read(path: Path | str) -> Image.Image:
     except UnidentifiedImageError:
         raise DataError(f"{str(path)!r} is no image that can be read here; PNG and JPEG files are.") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{str(path)!r} cannot be read as an image: {error}.") from None
+        raise DataError(f"{str(path)!r} cannot be read as an image: {getattr(error, 'strerror', None) or error}.") from None
 
 
 def prepare(image: Image.Image) -> Tensor:
@@ -112,7 +112,7 @@ def _ink(colours: np.ndarray) -> np.ndarray:
     noise = float(np.quantile(np.abs(strength), 0.25)) / 0.32  # a quarter of normal noise lies within 0.32 standard deviations
     top = np.sort(strength, axis=None)[-1 - strength.size // 2000]
     if top < max(MIN_CONTRAST, CLEAR * noise):
-        raise DataError("The image is blank: nothing in it stands out from its border.")
+        raise DataError("Nothing in the image stands out from its border; a digit needs ink that does, and some paper around it.")
     level = float(np.quantile(strength[strength >= top / 2], 0.9))
     ink = np.clip(strength / level, 0, 1)
     faint = FAINT * (1 - SIDE / max(SIDE, *ink.shape))
@@ -164,9 +164,7 @@ def _centre(small: np.ndarray) -> np.ndarray:
     """Return a digit as uint8 [28, 28] with its centre of mass in the middle, as far as the frame allows."""
     frame = np.zeros((SIDE, SIDE), dtype=np.uint8)
     masses = (small.sum(1), small.sum(0))
-    top, left = (
-        min(max(round(CENTRE - float(mass @ np.arange(len(mass)) / mass.sum())), 0), SIDE - len(mass)) for mass in masses
-    )
+    top, left = (min(max(round(CENTRE - float(mass @ np.arange(len(mass)) / mass.sum())), 0), SIDE - len(mass)) for mass in masses)
     frame[top : top + small.shape[0], left : left + small.shape[1]] = np.round(255 * small)
     return frame
 

@@ -151,7 +151,8 @@ def _look(file: File, places: Sequence[Place], tried: list[str], show: Callable[
     replaceable: list[Path] = []
     for place in places:
         bad, alone = [], 0
-        for path in (place.folder / layout / name for layout in LAYOUTS for name in (file.name, f"{file.name}.gz")):
+        folders = (Path(os.path.normpath(place.folder / layout)) for layout in LAYOUTS)
+        for path in (folder / name for folder in folders for name in (file.name, f"{file.name}.gz")):
             if not path.is_file():
                 continue
             try:

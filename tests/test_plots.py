@@ -73,7 +73,9 @@ def test_a_figure_is_a_small_palette_png_of_the_house_width_the_same_each_time_a
 
 
 def test_the_alt_text_of_curves_states_the_figures_of_the_data():
-    words = plots.alt(plots.curves([trial(each, seed) for seed, each in enumerate(RUNS)], TEST))
+    trials = [trial(run(final), seed) for seed, final in enumerate((0.9943, 0.9951, 0.9947))]
+    trials[0].history.test_accuracy[2] = 0.9999  # the best epoch is not the last, and is not what is told
+    words = plots.alt(plots.curves(trials, TEST))
     assert "4 epochs, 3 seeds" in words
     assert "test mean ends at 99.47% (seeds from 99.43% to 99.51%)" in words
     assert f"target line is at {form.percent(recipe.MIN_ACCURACY)}" in words

@@ -8,6 +8,7 @@ import pytest
 
 from mnistlib import choices, data, files, form, looks, outcome, results, steps, trials
 from mnistlib.candidates import CANDIDATES, recipe
+from mnistlib.recipe import MAX_PARAMETERS
 from mnistlib.run import series
 from mnistlib.site import index
 
@@ -38,8 +39,9 @@ def test_a_step_changes_one_field_of_the_one_before(name):
 def test_a_step_is_the_candidate_that_won_on_the_validation_split(name):
     record = choices.read(name)
     assert record["split"] == "validation" and record["by_writer"] and record["step"] == name
-    won = max(record["candidates"], key=lambda row: row["mean"] if name == choices.FREE or row["n_parameters"] < 8_000 else 0)
-    assert record["chosen"] == won["name"]
+    small = [row for row in record["candidates"] if name == choices.FREE or row["n_parameters"] < MAX_PARAMETERS]
+    won = max((row for row in small if row["n_macs"] <= choices.MAX_MACS), key=lambda row: row["mean"])
+    assert record["chosen"] == won["name"] and record["rule"] == choices.RULE
     candidate = next(candidate for candidate in CANDIDATES[name] if candidate.name == record["chosen"])
     assert recipe(steps.get(name), candidate) == steps.get(name).recipe
     assert [row["name"] for row in record["candidates"]] == [candidate.name for candidate in CANDIDATES[name]]

@@ -326,6 +326,10 @@ def test_an_offline_sample_says_so_and_no_results_are_no_failure(reports):
     files.write_json(reports / "results" / "00_skeleton.json", schema.to_json(sample))
     assert '<p class="banner">An offline sample, not MNIST.</p>' in index.build(reports).read_text()
     assert "An offline sample, not MNIST." in index.block(index.load(reports)) and "| none |" in index.block(index.load(reports))
+    by_image = replace(sample, summary=replace(sample.summary, interval_by="seeds and images"))
+    for text in (index.page([by_image], ()), index.block([by_image])):
+        assert "seeds and images" in text and "writers are drawn" not in text and "seeds and writers" not in text
+    assert "from resampling seeds and writers" in index.page([sample], ()) and "writers are drawn" in index.page([sample], ())
     assert "no results yet" in index.page([], ()) and "no results yet" in index.block([])
 
 

@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
@@ -23,6 +23,8 @@ class Kernel(AsyncKernelManager):
     A kernel called python3 that some other environment installed for the user is never taken for it, and kernels that start at
     the same time cannot take each other's ports.
     """
+
+    running: ClassVar[Kernel | None] = None  # a process runs one notebook at a time
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -49,14 +51,21 @@ class Kernel(AsyncKernelManager):
         pid = getattr(self.provisioner, "pid", 0)
         with contextlib.suppress(ProcessLookupError):
             self.group = os.getpgid(pid) if pid else 0
+        Kernel.running = self
+
+    @classmethod
+    def send(cls, number: int) -> None:
+        """Send a signal to the running kernel and to all that it started."""
+        if cls.running is not None and cls.running.group not in (0, os.getpgrp()):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(cls.running.group, number)
 
     async def cleanup_resources(self, restart: bool = False) -> None:
         """End what the kernel left running, and remove its sockets."""
         if not self.shutting_down and self.last_words.exists():
             sys.stderr.write(self.last_words.read_text(errors="replace"))
-        if self.group and self.group != os.getpgrp():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.group, signal.SIGKILL)
-        self.group = 0
+        if Kernel.running is self:
+            Kernel.send(signal.SIGKILL)
+            Kernel.running = None
         await super().cleanup_resources(restart=restart)
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import re
-import signal
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO
 
 import nbformat
@@ -24,10 +19,10 @@ from papermill.exceptions import PapermillExecutionError
 from mnistlib import files, results, settings
 from mnistlib.errors import MnistlibError, SettingError, nearest
 from mnistlib.run.kernel import Kernel
+from mnistlib.run.stopping import Stopping
 from mnistlib.schema import Result
 from mnistlib.site import pages
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
 STOPS = (".", "!", "?")  # what a sentence may end in
 
 
@@ -35,14 +30,6 @@ class RunError(MnistlibError):
     """A notebook did not run to its end."""
 
     code = 1  # the command's exit code; a request that cannot be met ends with another
-
-
-class Stopped(KeyboardInterrupt):
-    """The run was stopped by Ctrl-C or a request to end; a KeyboardInterrupt, as an event loop lets only those through."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__("Stopped; the same command goes on where it stopped.")
-        self.code = 128 + number  # as a shell reports a process that a signal ended
 
 
 @dataclass(frozen=True)
@@ -90,9 +77,9 @@ def run(
     out_dir = files.writable(out_dir.resolve())
     executed, failed = out_dir / notebook.name, out_dir / f"{notebook.stem}.failed.ipynb"
     page = page or out_dir / f"{notebook.stem}.html"
-    with _stoppable() as stopped:
+    with Stopping() as stopping:
         try:
-            story = _execute(notebook, parameters, show, stopped)
+            story = _execute(notebook, parameters, show, stopping)
         except _Failed as failure:
             files.write(failed, nbformat.writes(failure.story))
             raise RunError(f"{failure} The notebook up to there is {failed}.") from None
@@ -111,24 +98,25 @@ class _Failed(Exception):
         self.story = story
 
 
-def _execute(notebook: Path, parameters: dict[str, Any], show: Callable[[str], Any], stopped: threading.Event) -> nbformat.NotebookNode:
+def _execute(notebook: Path, parameters: dict[str, Any], show: Callable[[str], Any], stopping: Stopping) -> nbformat.NotebookNode:
     """Return the executed notebook; its headings and what it prints are shown as they come."""
     with tempfile.TemporaryDirectory(prefix="mnistlib-") as folder:
         draft = Path(folder) / "story.ipynb"
         try:
-            papermill.execute_notebook(
-                _literally(notebook),
-                _literally(draft),
-                parameters,
-                kernel_name="python3",
-                language="python",
-                progress_bar=False,
-                stdout_file=_Passing(sys.stdout, stopped),
-                stderr_file=_Passing(sys.stderr, stopped),
-                cwd=notebook.parent,
-                kernel_manager_class=Kernel,
-                on_cell_start=lambda cell, cell_index: _announce(cell, show),
-            )
+            with stopping.deferred():
+                papermill.execute_notebook(
+                    _literally(notebook),
+                    _literally(draft),
+                    parameters,
+                    kernel_name="python3",
+                    language="python",
+                    progress_bar=False,
+                    stdout_file=_Passing(sys.stdout, stopping),
+                    stderr_file=_Passing(sys.stderr, stopping),
+                    cwd=notebook.parent,
+                    kernel_manager_class=Kernel,
+                    on_cell_start=lambda cell, cell_index: (stopping.halt(), _announce(cell, show)),
+                )
         except PapermillExecutionError as error:
             reason = (f"{error.ename}: {error.evalue}".splitlines() or [""])[0].rstrip(": ")
         except DeadKernelError:
@@ -149,12 +137,12 @@ def _execute(notebook: Path, parameters: dict[str, Any], show: Callable[[str], A
 class _Passing:
     """Pass on what a notebook prints until it is stopped: what its processes say of their end helps nobody."""
 
-    def __init__(self, stream: TextIO, stopped: threading.Event) -> None:
-        self.stream, self.stopped = stream, stopped
+    def __init__(self, stream: TextIO, stopping: Stopping) -> None:
+        self.stream, self.stopping = stream, stopping
 
     def write(self, text: str) -> None:
         """Write text, unless the run has been stopped."""
-        if not self.stopped.is_set():
+        if not self.stopping.requested:
             self.stream.write(text)
 
     def flush(self) -> None:
@@ -222,26 +210,3 @@ def _result(step: str, parameters: Mapping[str, Any], started: float) -> Result 
         if path.is_file() and path.stat().st_mtime >= started - 2:  # some file systems keep whole seconds
             return results.read(path)
     return None
-
-
-@contextlib.contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C or request to end into Stopped, and let nothing interrupt the tidying up after it."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():  # signals reach the main thread alone
-        yield stopped
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        for signal_number in STOPPING:
-            signal.signal(signal_number, signal.SIG_IGN)
-        stopped.set()
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it would tell of the cell that was left waiting
-        raise Stopped(number)
-
-    before = {number: signal.signal(number, stop) for number in STOPPING}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -52,6 +52,7 @@ def page(found: Sequence[Result], there: Collection[str]) -> str:
         judged=judged,
         target=form.percent(recipe.MIN_ACCURACY),
         level=form.percent(rows.LEVEL, 0),
+        resampled=resampled(found),
         max_parameters=form.count(recipe.MAX_PARAMETERS),
         max_epochs=form.count(recipe.MAX_EPOCHS),
         held_epochs=form.count(recipe.HELD_EPOCHS),
@@ -73,10 +74,15 @@ def block(found: Sequence[Result], images: str = "images", reports: str = "repor
     notes = list(dict.fromkeys(note for result in found for note in result.notes))
     reading = (
         "Accuracy at the last epoch, mean ± standard deviation over the seeds; interval: "
-        f"{form.percent(rows.LEVEL, 0)}, seeds and writers resampled; passing: at or above {form.percent(recipe.MIN_ACCURACY)}; "
+        f"{form.percent(rows.LEVEL, 0)}, from resampling {resampled(found)}; passing: at or above {form.percent(recipe.MIN_ACCURACY)}; "
         f"held: so over the last {form.count(recipe.HELD_EPOCHS)} epochs."
     )
     return "\n\n".join([f"![{dots.alt(found)}]({images}/{IMAGE})", "\n".join(lines), reading, *notes]) + "\n"
+
+
+def resampled(found: Sequence[Result]) -> str:
+    """Return what was resampled for the intervals: "seeds and writers"."""
+    return "; or ".join(dict.fromkeys(result.summary.interval_by for result in found))
 
 
 def replaced(readme: str, content: str, name: str = "README.md") -> str:

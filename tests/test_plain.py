@@ -1,0 +1,85 @@
+"""The committed accuracies, computed once more by a forward pass that shares nothing with torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import plain
+import pytest
+import torch
+from safetensors.numpy import load_file
+from torch import nn
+
+from mnistlib import anatomy, data, files, models, results, steps
+from mnistlib.models.parts import conv, drop, head, initialise
+
+REPORTS = files.root() / "reports"
+RESULTS = sorted((REPORTS / "results").glob("*.json"))
+
+
+def randomise(net: nn.Module, seed: int) -> nn.Module:
+    """Return a net ready to judge whose weights and running statistics are all random, none at its neutral start."""
+    initialise(net, seed)
+    generator = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low, high in [
+                (module.weight.data, 0.5, 2.0),
+                (module.bias.data, -1.0, 1.0),
+                (module.running_mean, -1.0, 1.0),
+                (module.running_var, 0.2, 3.0),
+            ]:
+                tensor.uniform_(low, high, generator=generator)
+    return net.eval()
+
+
+def arrays(net: nn.Module) -> dict[str, np.ndarray]:
+    """Return a net's weights as NumPy arrays."""
+    return {name: value.numpy() for name, value in net.state_dict().items()}
+
+
+NETS = {name: models.build(name, 0.1) for name in models.NETS} | {
+    "odd": nn.Sequential(conv(1, 3, 5, padding=1, pool=True), *drop(0.2), nn.Conv2d(3, 4, 2), nn.MaxPool2d(3, 2), head(4, "average")),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_agrees_with_torch(name: str) -> None:
+    """Every net gives torch's logits, pooling that leaves a row over, biases and a short last batch included."""
+    net = randomise(NETS[name], 1)
+    images = torch.randint(0, 256, (plain.BATCH + 7, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        expected = net(data.normalise(images)).numpy()
+    assert expected.std() > 0.1  # logits worth comparing
+    found = plain.logits(anatomy.signature(net), arrays(net), images.numpy())
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_refuses_what_it_does_not_compute() -> None:
+    """A kind of convolution it was not written for is refused, not computed wrongly."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 3, dilation=2))
+    with pytest.raises(NotImplementedError):
+        plain.logits(anatomy.signature(net), arrays(net), np.zeros((1, 28, 28), np.uint8))
+
+
+def test_every_step_is_committed() -> None:
+    """The results of all steps of the series are here, each with five seeds or more: without them the next test would say nothing."""
+    found = {path.stem: results.read(path) for path in RESULTS}
+    missing = [name for name in ("00_skeleton", "01_capacity", "02_regularise", "03_augment") if name not in found]
+    assert not missing, f"reports/results lacks {missing}; `make series` writes them"
+    assert all(len(found[name].runs) >= 5 for name in steps.STEPS if name in found)
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_committed_accuracies(path, mnist: data.Mnist) -> None:
+    """Each checkpoint, judged by plain arithmetic, gives exactly the accuracy its report states for the last epoch."""
+    result = results.read(path)
+    assert result.headline, f"{path.name} is no full run on MNIST; only those are committed"
+    layers = anatomy.signature(models.build(result.recipe.model, result.recipe.dropout))
+    images, labels = mnist.test.images.numpy(), mnist.test.labels.numpy()
+    for run in result.runs:
+        checkpoint = REPORTS / run.checkpoint
+        assert checkpoint.is_file(), f"{checkpoint.name} is missing beside {path.name}"
+        assert files.sha256(checkpoint) == run.sha256, f"{checkpoint.name} is not the file that {path.name} names"
+        right = int((plain.logits(layers, load_file(checkpoint), images).argmax(1) == labels).sum())
+        assert right == round(run.test_accuracy[-1] * len(labels)), checkpoint.name
+        assert right / len(labels) == pytest.approx(run.test_accuracy[-1], abs=1e-9)
