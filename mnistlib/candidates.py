@@ -16,11 +16,14 @@ class Candidate:
     name: str
     idea: str
     change: dict[str, Any]  # one field of Recipe; empty where everything stays as it is
+    under: Augment | None = None  # warps that a finalist is judged under, because a later step will add some
 
 
 def _lr(lr: float) -> dict[str, Any]:
     return {"optimizer": Optimizer(lr=lr)}
 
+
+LIGHT = Augment(rotate=5, scale=0.05, shear=5, shift=0.8)  # a little of everything affine
 
 CANDIDATES: dict[str, list[Candidate]] = {
     "00_skeleton": [
@@ -33,6 +36,8 @@ CANDIDATES: dict[str, list[Candidate]] = {
         Candidate("deep", "A layer more, thinner maps.", {"model": "deep"}),
         Candidate("twice", "A second pooling, so that the last layers see more of the image.", {"model": "twice"}),
         Candidate("late", "Two layers at full size before pooling.", {"model": "late"}),
+        Candidate("average, warped", "A finalist under light warps, where the series is heading.", {"model": "average"}, LIGHT),
+        Candidate("early, warped", "The other finalist under light warps.", {"model": "early"}, LIGHT),
     ],
     "02_regularise": [
         Candidate("nothing", "The recipe before it, as it is.", {}),
@@ -44,14 +49,17 @@ CANDIDATES: dict[str, list[Candidate]] = {
     "03_augment": [
         Candidate("nothing", "The recipe before it, as it is.", {}),
         Candidate("turn", "Turn each digit by a few degrees.", {"augment": Augment(rotate=7)}),
-        Candidate("light", "A little of everything affine.", {"augment": Augment(rotate=5, scale=0.05, shear=5, shift=0.8)}),
+        Candidate("light", "A little of everything affine.", {"augment": LIGHT}),
         Candidate("middling", "Twice as much.", {"augment": Augment(rotate=9, scale=0.1, stretch=0.05, shear=8, shift=1.5)}),
-        Candidate("bend", "Light, and bent smoothly.", {"augment": Augment(rotate=5, scale=0.05, shear=5, shift=0.8, elastic=0.6)}),
+        Candidate("bend", "Light, and bent smoothly.", {"augment": replace(LIGHT, elastic=0.6)}),
     ],
 }
 
 
 def recipe(step: steps.Step, candidate: Candidate) -> Recipe:
-    """Return the recipe of a candidate: that of the step before, or for the first step its own, with one field replaced."""
+    """Return the recipe of a candidate: that of the step before, or for the first step its own, with one field replaced.
+
+    A finalist's has its warps beside.
+    """
     before = step.recipe if step.before is None else steps.get(step.before).recipe
-    return replace(before, **candidate.change)
+    return replace(before, **candidate.change, **({"augment": candidate.under} if candidate.under else {}))

@@ -8,7 +8,7 @@ from mnistlib.errors import SettingError, nearest
 from mnistlib.recipe import Augment, Recipe
 
 SKELETON = Recipe(model="skeleton")
-CAPACITY = replace(SKELETON, model="deep")
+CAPACITY = replace(SKELETON, model="average")
 REGULARISE = replace(CAPACITY, label_smoothing=0.05)
 AUGMENT = replace(REGULARISE, augment=Augment(rotate=7.0))
 

@@ -13,7 +13,7 @@ def test_a_candidate_replaces_at_most_one_field(name):
     step = steps.get(name)
     for candidate in candidates.CANDIDATES[name]:
         assert len(candidate.change) <= 1
-        recipe = candidates.recipe(step, candidate)
+        recipe = candidates.recipe(step, replace(candidate, under=None))
         before = steps.get(step.before).recipe if step.before else step.recipe
         assert {field.name for field in fields(recipe) if getattr(recipe, field.name) != getattr(before, field.name)} <= set(
             candidate.change

@@ -93,8 +93,9 @@ def test_a_relative_results_folder_counts_from_the_root(namespace, tmp_path, mon
     assert settings.read(namespace | {"results_dir": "mine"}).results_dir == files.root() / "mine" == tmp_path / "mine"
 
 
-def test_a_misspelt_parameter_is_named_with_its_nearest(namespace):
-    history = ["", TAGGED, "# Parameters\nepcohs = 1\n", "from mnistlib import settings\nsettings.read(globals())"]
+@pytest.mark.parametrize("between", [[], ["mine = 1"]], ids=["at once", "after a cell of the user's"])
+def test_a_misspelt_parameter_is_named_with_its_nearest(namespace, between):
+    history = ["", TAGGED, *between, "# Parameters\nepcohs = 1\n", "from mnistlib import settings\nsettings.read(globals())"]
     assert refused(namespace, In=history) == (
         "There is no parameter 'epcohs'. Did you mean 'epochs'? The parameters are seeds, epochs, results_dir."
     )
@@ -107,6 +108,9 @@ def test_a_misspelt_parameter_is_named_with_its_nearest(namespace):
         pytest.param(["", "mine = 1", TAGGED, "epcohs = 5", "settings.read(globals())"], id="a user's own variable"),
         pytest.param(["", TAGGED + "mine: int = 1\n", "# Parameters\nmine = 2\n"], id="a parameter that the user added"),
         pytest.param(["", "mine = 1", "# Parameters\n" + TAGGED], id="the tagged cell, commented like papermill's"),
+        pytest.param(
+            ["", "# Parameters\n" + TAGGED, "# Parameters\n" + TAGGED + "mine: int = 1\n"], id="such a cell, added to and run again"
+        ),
         pytest.param(["", TAGGED, '# Parameters\nPAPERMILL_INPUT_PATH = "a.ipynb"\n'], id="papermill's own names"),
         pytest.param(["", TAGGED, "# Parameters\nepcohs = 1\n", TAGGED, "# Parameters\nepochs = 1\n"], id="put right and run again"),
         pytest.param(["", "%matplotlib inline", "# Parameters\nmine = 2\n"], id="a notebook without these parameters"),

@@ -375,3 +375,9 @@ def test_changes_are_read_off_the_recipes():
     assert rows.badges(None) == ()
     broken = rows.badges(evidence.Verdict("broken", "kept", "missed", 0))
     assert [badge.text for badge in broken] == ["missed", "parameters broken"]
+
+
+def test_passing_and_held_are_counts_of_their_own():
+    made = result("03_augment", [0.9951, 0.9947, 0.9938])
+    row = rows.row(replace(made, summary=replace(made.summary, n_held=1)))
+    assert (row.passing, row.held) == ("2 of 3", "1 of 3")
