@@ -48,7 +48,6 @@ CANDIDATES: dict[str, list[Candidate]] = {
     ],
     "03_augment": [
         Candidate("nothing", "The recipe before it, as it is.", {}),
-        Candidate("turn", "Turn each digit by a few degrees.", {"augment": Augment(rotate=7)}),
         Candidate("light", "A little of everything affine.", {"augment": LIGHT}),
         Candidate("middling", "Twice as much.", {"augment": Augment(rotate=9, scale=0.1, stretch=0.05, shear=8, shift=1.5)}),
         Candidate("bend", "Light, and bent smoothly.", {"augment": replace(LIGHT, elastic=0.6)}),

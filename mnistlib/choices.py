@@ -20,8 +20,8 @@ SEEDS = (0, 1, 2)
 MAX_MACS = 500_000  # per image: what lets five seeds train within ten minutes on two cores
 RULE = (
     "the highest mean accuracy on the validation images at the last epoch, among the nets within the exercise's limit that take at most "
-    f"{form.count(MAX_MACS)} multiply-accumulates an image, so that five seeds train in minutes; where there are finalists, judged under the "
-    "warps that a later step will add, the best of them; the recipe as it is stands beside them as a yardstick"
+    f"{form.count(MAX_MACS)} multiply-accumulates an image, so that five seeds train in minutes; where there are finalists, judged under "
+    "the warps that a later step will add, the best of them; the recipe as it is stands beside the candidates as a yardstick"
 )
 FREE = "00_skeleton"  # the one step that may exceed the limit
 

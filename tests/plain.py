@@ -62,7 +62,7 @@ def max_pool(maps: np.ndarray, layer: Layer, _: Arrays) -> np.ndarray:
 
 def norm(maps: np.ndarray, layer: Layer, arrays: Arrays) -> np.ndarray:
     """Scale and shift each feature map by the statistics that training kept."""
-    scale = arrays["weight"] / np.sqrt(arrays["running_var"] + 0.01)
+    scale = arrays["weight"] / np.sqrt(arrays["running_var"] + np.float32(layer["eps"]))
     shift = arrays["bias"] - arrays["running_mean"] * scale
     return maps * scale[:, None, None, None] + shift[:, None, None, None]
 

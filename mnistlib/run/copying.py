@@ -34,42 +34,41 @@ def copy(name: str, source: str, folder: Path | None = None) -> Path:
     cell = next((cell for cell in story.cells if cell.cell_type == "code" and call.search(cell.source)), None)
     if cell is None:
         raise SettingError(f"{source}.ipynb has no line `step = steps.get({source!r})` to start from.")
-    cell.source = "\n".join([*_imports(step), call.sub(_step(name, step), cell.source, count=1)])
+    cell.source = call.sub(_step(name, step), cell.source, count=1)
+    if "import replace" not in cell.source:
+        cell.source = f"from dataclasses import replace\n\n{cell.source}"
     for cell in story.cells:
-        if cell.cell_type == "markdown":
-            cell.source = cell.source.replace(source, name)
+        if cell.cell_type == "markdown" and cell.source.startswith("# "):
+            cell.source = "\n".join([f"# {name[:2]} · {_title(name)}", *cell.source.splitlines()[1:]])
     return files.write(path, nbformat.writes(story) + "\n")
 
 
+def _title(name: str) -> str:
+    """Return a step's title: its name without the number."""
+    return name[3:].replace("_", " ").capitalize()
+
+
 def _step(name: str, step: steps.Step) -> str:
-    """Return the expression of a new step after another one, with the change that made the other."""
-    title = name[3:].replace("_", " ").capitalize()
-    changes = ", ".join(f"{field}={_source(value)}" for field, value in _changed(step).items())
-    return f'steps.Step("{name}", "{title}", replace(steps.get("{step.name}").recipe, {changes}), before="{step.name}")'
+    """Return the expression of a new step after another one, which spells the other's change out so that it can become a new one."""
+    start = next(f"steps.{constant}" for constant, value in vars(steps).items() if value is step.recipe)
+    field, value = _change(step)
+    if is_dataclass(value):
+        default = asdict(type(value)())
+        inner, setting = next((item for item in asdict(value).items() if item[1] != default[item[0]]), next(iter(default.items())))
+        change = f"{field}=replace({start}.{field}, {inner}={_quoted(setting)})"
+    else:
+        change = f"{field}={_quoted(value)}"
+    return f'steps.Step("{name}", "{_title(name)}", replace({start}, {change}), before="{step.name}")'
 
 
-def _changed(step: steps.Step) -> dict[str, Any]:
-    """Return the fields in which a step's recipe differs from the one before it; for the first step, its net."""
+def _change(step: steps.Step) -> tuple[str, Any]:
+    """Return the field in which a step's recipe differs from the one before it, and its value; for the first step, its net."""
     if step.before is None:
-        return {"model": step.recipe.model}
+        return "model", step.recipe.model
     before = steps.get(step.before).recipe
-    return {
-        field.name: getattr(step.recipe, field.name)
-        for field in fields(Recipe)
-        if getattr(step.recipe, field.name) != getattr(before, field.name)
-    }
+    return next((f.name, getattr(step.recipe, f.name)) for f in fields(Recipe) if getattr(step.recipe, f.name) != getattr(before, f.name))
 
 
-def _imports(step: steps.Step) -> list[str]:
-    """Return the imports that the new step's expression needs."""
-    kinds = sorted({type(value).__name__ for value in _changed(step).values() if is_dataclass(value)})
-    return ["from dataclasses import replace", *([f"from mnistlib.recipe import {', '.join(kinds)}"] if kinds else [])]
-
-
-def _source(value: Any) -> str:
-    """Return a value as it is written in Python; of a recipe's part, only what differs from its defaults."""
-    if not is_dataclass(value):
-        return f'"{value}"' if isinstance(value, str) else repr(value)
-    default = asdict(type(value)())
-    given = ", ".join(f"{name}={_source(item)}" for name, item in asdict(value).items() if item != default[name])
-    return f"{type(value).__name__}({given})"
+def _quoted(value: Any) -> str:
+    """Return a value as it is written in Python."""
+    return f'"{value}"' if isinstance(value, str) else repr(value)
