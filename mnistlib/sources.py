@@ -203,9 +203,10 @@ def _download(file: File, mirrors: Mirrors, silent: set[str], tried: list[str], 
 
 def _get(url: str, size: int, mirrors: Mirrors) -> bytes:
     """Return the body at an address, reading no more than a .gz of `size` bytes can need, and no longer than allowed."""
+    context = _certificates() if url.startswith("https:") else None
     end = time.monotonic() + mirrors.deadline
     body = bytearray()
-    with urllib.request.urlopen(url, timeout=mirrors.timeout, context=_certificates()) as response:
+    with urllib.request.urlopen(url, timeout=mirrors.timeout, context=context) as response:
         while chunk := response.read1(1 << 16):
             body += chunk
             if time.monotonic() > end:
@@ -215,6 +216,7 @@ def _get(url: str, size: int, mirrors: Mirrors) -> bytes:
     return bytes(body)
 
 
+@functools.cache  # reading them takes longer than a small file
 def _certificates() -> ssl.SSLContext:
     """Return the usual checks, with the system's bundle where Python brought none, as on macOS from python.org."""
     context = ssl.create_default_context()
