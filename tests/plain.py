@@ -34,7 +34,7 @@ def conv(maps: np.ndarray, layer: Layer, arrays: Arrays) -> np.ndarray:
     """Lay every window out as a column, then multiply once."""
     if layer["groups"] != 1 or layer["dilation"] != [1, 1] or layer["padding_mode"] != "zeros":
         raise NotImplementedError(f"only plain convolutions: {layer}")
-    (high, wide), (down, across) = layer["kernel_size"], layer["padding"]
+    (high, wide), (down, across), (y, x) = layer["kernel_size"], layer["padding"], layer["stride"]
     padded = np.pad(maps, ((0, 0), (0, 0), (down, down), (across, across)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (high, wide), axis=(2, 3))[
         :, :, :: layer["stride"][0], :: layer["stride"][1]

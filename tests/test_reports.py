@@ -11,7 +11,7 @@ from mnistlib import choices, data, files, form, looks, outcome, results, steps,
 from mnistlib.candidates import CANDIDATES, recipe
 from mnistlib.recipe import MAX_PARAMETERS
 from mnistlib.run import series
-from mnistlib.site import index
+from mnistlib.site import index, markup
 
 REPORTS = files.root() / "reports"
 STEPS = list(steps.STEPS)
@@ -103,7 +103,7 @@ def test_pages_are_whole_and_small():
     for path in REPORTS.rglob("*.html"):
         text = path.read_text()
         assert not re.search(r"""(?:src|href|action)\s*=\s*["']?(?:https?:)?//|url\(\s*["']?(?:https?:)?//|@import""", text), path.name
-        assert "No description has been provided" not in text
+        assert "No description has been provided" not in text and markup.UNDESCRIBED not in text
         assert all(re.search(r'alt="[^"]+"', image) for image in re.findall(r"<img[^>]*>", text)), path.name
         assert len(text.encode()) < 800_000, path.name
     files_there = [path for folder in ("reports", "images") for path in (files.root() / folder).rglob("*") if path.is_file()]
