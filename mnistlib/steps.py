@@ -10,7 +10,7 @@ from mnistlib.recipe import Augment, Recipe
 SKELETON = Recipe(model="skeleton")
 CAPACITY = replace(SKELETON, model="average")
 REGULARISE = replace(CAPACITY, label_smoothing=0.05)
-AUGMENT = replace(REGULARISE, augment=Augment(rotate=7.0))
+AUGMENT = replace(REGULARISE, augment=Augment(rotate=9, scale=0.1, stretch=0.05, shear=8, shift=1.5))
 
 
 @dataclass(frozen=True)

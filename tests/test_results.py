@@ -332,8 +332,9 @@ def test_looks_only_grow(tmp_path):
     assert not looks.record(make(provenance={**ORIGIN, "started": "2030-01-01T00:00:00Z"}), path)  # the same trials, told again
     unlucky = [trial(0, 5), *TRIALS[1:]]
     assert looks.record(make(unlucky), path) and looks.record(make(step=BEFORE), path) and looks.record(make(TRIALS[:2]), path)
+    assert looks.record(make([replace(was, seed=was.seed + 10) for was in TRIALS]), path)  # equally good, but other seeds
     lines = path.read_text().splitlines()
-    assert len(lines) == 6 and lines[1].startswith(first)
+    assert len(lines) == 7 and lines[1].startswith(first)
     assert looks.read(path)[0] == {
         "date": "2026-09-21T14:13:20Z",
         "step": "03_augment",
