@@ -60,11 +60,8 @@ def save_state(path: Path, key: str, state: State) -> None:
 
 def load_state(path: Path, key: str) -> State | None:
     """Return the state kept at `path`, or None where there is none for this key; a damaged one counts as none."""
-    try:
-        groups, about = _load(path)
-    except (OSError, ResultError):
-        return None
-    if about.get("key") != key:
+    groups, about = _kept(path, key)
+    if not groups:
         return None
     return State(groups["weights"], groups.get("momentum", {}), groups.get("average", {}), History(**about["history"]))
 
@@ -79,14 +76,20 @@ def save_trial(path: Path, trial: Trial) -> None:
 
 def load_trial(path: Path, key: str) -> Trial | None:
     """Return the trial kept at `path`, or None where there is none for this key; a damaged one counts as none."""
-    try:
-        groups, about = _load(path)
-    except (OSError, ResultError):
-        return None
-    if about.get("key") != key:
+    groups, about = _kept(path, key)
+    if not groups:
         return None
     judged = {name: tensor.numpy() for name, tensor in groups["judged"].items()}
     return Trial(**{**about, "history": History(**about["history"])}, weights=groups["weights"], **judged)
+
+
+def _kept(path: Path, key: str) -> tuple[dict[str, dict[str, Tensor]], dict]:
+    """Return what is kept at `path` for this key, nothing where there is none or it is damaged."""
+    try:
+        groups, about = _load(path)
+    except (OSError, ResultError):
+        return {}, {}
+    return (groups, about) if about.get("key") == key else ({}, {})
 
 
 def _save(path: Path, groups: dict[str, dict[str, Tensor]], about: dict) -> None:
