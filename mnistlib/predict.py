@@ -19,7 +19,7 @@ SIDE = 28  # pixels of a prepared image
 BOX = 20  # pixels of the longer side of the digit in it
 CENTRE = 14  # row and column of its centre of mass, as in MNIST itself: there it lies within half a pixel of index 14
 MIN_SIDE = 8  # pixels of the smallest image, and of the smallest digit, that is read
-MAX_SIDE = 480  # pixels: what is larger is first shrunk, for speed
+MAX_SIDE = 480  # pixels: what is larger is looked at in a smaller copy, then closer
 MIN_CONTRAST = 0.08  # of the way from black to white, between paper and ink
 CLEAR = 8.0  # ink stands out from the paper by at least this many standard deviations of the paper's own noise
 NOISE = 4.0  # standard deviations of the paper's own noise from which on a pixel is taken for ink
@@ -52,9 +52,15 @@ def prepare(image: Image.Image) -> Tensor:
     """
     if min(image.size) < MIN_SIDE:
         raise DataError(f"The image has {_by(image.size)} pixels; it needs at least {_by((MIN_SIDE, MIN_SIDE))} for a digit to show.")
-    ink = _thicken(_crop(_pieces(_ink(_colours(image)))))
+    picture = _upright(image)
+    ink, box = _look(picture)
+    reach = max(box[2] - box[0], box[3] - box[1])
+    if 2 * reach < max(picture.size):  # a small digit in a large picture: look again, closer
+        closer = [max(0, box[0] - reach // 2), max(0, box[1] - reach // 2), box[2] + reach // 2, box[3] + reach // 2]
+        ink, _ = _look(picture.crop((*closer[:2], min(closer[2], picture.width), min(closer[3], picture.height))))
     if max(ink.shape) < MIN_SIDE:
         raise DataError(f"All ink in the image lies within {_by(ink.shape[::-1])} pixels; a digit needs at least {form.count(MIN_SIDE)}.")
+    ink = _thicken(ink)
     scale = BOX / max(ink.shape)
     height, width = (max(1, round(side * scale)) for side in ink.shape)
     resampling = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
@@ -77,20 +83,14 @@ def classify(net: nn.Module, images: Tensor | Sequence[Tensor]) -> list[tuple[in
     return [(int(row.argmax()), float(row.max())) for row in probabilities]
 
 
-def _colours(image: Image.Image) -> np.ndarray:
-    """Return a picture the right way up as float32 [height, width, channels], black at zero and white at one."""
+def _upright(image: Image.Image) -> Image.Image:
+    """Return a picture the right way up, in colours of eight bits or in grey of any depth from 0 to 255, on paper."""
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):  # grey, deeper than eight bits
         grey = np.asarray(image).astype(np.float32)
         white = 65535 if image.mode.startswith("I;16") else max(float(grey.max()), 1.0)
-        image = Image.fromarray(255 * grey / white)
-    elif image.has_transparency_data:
-        image = _flatten(image.convert("RGBA"))
-    else:
-        image = image.convert("RGB")
-    if max(image.size) > MAX_SIDE:
-        image = image.reduce(math.ceil(max(image.size) / MAX_SIDE))
-    return np.atleast_3d(np.asarray(image, dtype=np.float32)) / 255
+        return Image.fromarray(255 * grey / white)
+    return _flatten(image.convert("RGBA")) if image.has_transparency_data else image.convert("RGB")
 
 
 def _flatten(image: Image.Image) -> Image.Image:
@@ -99,6 +99,15 @@ def _flatten(image: Image.Image) -> Image.Image:
     dark = (alpha * grey).sum() <= 127.5 * alpha.sum()
     paper = Image.new("RGBA", image.size, "white" if dark else "black")
     return Image.alpha_composite(paper, image).convert("RGB")
+
+
+def _look(picture: Image.Image) -> tuple[np.ndarray, tuple[int, int, int, int]]:
+    """Return the smallest rectangle of ink that holds the digit, and where it is in the picture: left, top, right, bottom."""
+    factor = math.ceil(max(picture.size) / MAX_SIDE)
+    ink = _pieces(_ink(np.atleast_3d(np.asarray(picture.reduce(factor), dtype=np.float32)) / 255))
+    rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
+    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    return ink[top:bottom, left:right], (factor * left, factor * top, factor * right, factor * bottom)
 
 
 def _ink(colours: np.ndarray) -> np.ndarray:
@@ -144,12 +153,6 @@ def _pieces(ink: np.ndarray) -> np.ndarray:
     amounts = ndimage.sum_labels(ink, labels, np.arange(n + 1))
     amounts[0] = 0
     return np.where((amounts >= CRUMB * amounts.max())[labels], ink, 0)
-
-
-def _crop(ink: np.ndarray) -> np.ndarray:
-    """Return the smallest rectangle that holds all ink."""
-    rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _thicken(ink: np.ndarray) -> np.ndarray:

@@ -36,9 +36,7 @@ def conv(maps: np.ndarray, layer: Layer, arrays: Arrays) -> np.ndarray:
         raise NotImplementedError(f"only plain convolutions: {layer}")
     (high, wide), (down, across), (y, x) = layer["kernel_size"], layer["padding"], layer["stride"]
     padded = np.pad(maps, ((0, 0), (0, 0), (down, down), (across, across)))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (high, wide), axis=(2, 3))[
-        :, :, :: layer["stride"][0], :: layer["stride"][1]
-    ]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (high, wide), axis=(2, 3))[:, :, ::y, ::x]
     channels, n, height, width = windows.shape[:4]
     columns = windows.transpose(0, 4, 5, 1, 2, 3).reshape(channels * high * wide, n * height * width)
     products = arrays["weight"].reshape(-1, len(columns)) @ columns

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from mnistlib import data, files, models, predict, results
 from mnistlib.errors import DataError
