@@ -114,12 +114,12 @@ def _ink(colours: np.ndarray) -> np.ndarray:
     """Return how inky each pixel is, float32 [height, width] from 0, paper, to 1, ink, or raise DataError for a blank picture."""
     difference = colours - _paper(colours)
     distance = np.linalg.norm(difference, axis=2)
-    top = np.sort(distance, axis=None)[-1 - distance.size // 2000]  # not the very furthest from paper: that may be a speck
+    top = np.sort(distance, axis=None)[-1 - distance.size // 20_000]  # not the very furthest from paper: that may be a speck
     direction = difference[distance >= top / 2].mean(0)  # from the colour of the paper towards that of the ink
     strength = difference @ (direction / max(float(np.linalg.norm(direction)), 1e-6)) / math.sqrt(colours.shape[2])
     strength = ndimage.gaussian_filter(strength, max(strength.shape) / SMOOTH)
     noise = float(np.quantile(np.abs(strength), 0.25)) / 0.32  # a quarter of normal noise lies within 0.32 standard deviations
-    top = np.sort(strength, axis=None)[-1 - strength.size // 2000]
+    top = np.sort(strength, axis=None)[-1 - strength.size // 20_000]
     if top < max(MIN_CONTRAST, CLEAR * noise):
         raise DataError("Nothing in the image stands out from its border; a digit needs ink that does, and some paper around it.")
     level = float(np.quantile(strength[strength >= top / 2], 0.9))
