@@ -90,7 +90,7 @@ def rows(shown: tables.Shown) -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in Tables(shown._repr_html_()).rows}
 
 
-NET = anatomy.of(models.build("early"))
+NET = anatomy.of(models.build("average"))
 RECORD = {
     "step": "02_regularise",
     "before": "01_capacity",
@@ -191,7 +191,7 @@ def test_the_targets_are_the_constants():
     [
         ({"dropout": 0.05}, [("dropout", "0", "0.05")]),
         ({"epochs": 12}, [("epochs", "15", "12")]),
-        ({"model": "wide"}, [("model", "early", "wide")]),
+        ({"model": "deep"}, [("model", "average", "deep")]),
         ({"augment": recipe.Augment(rotate=7.0)}, [("augment.rotate", "none", "7")]),
         ({"augment": recipe.Augment(rotate=7.0, shift=1)}, [("augment.rotate", "none", "7"), ("augment.shift", "none", "1")]),
         ({"augment": recipe.Augment()}, [("augment", "none", "defaults")]),
@@ -214,7 +214,7 @@ def test_a_change_shows_the_recipe_and_the_layers_side_by_side():
     step = steps.Step("04_mine", "Mine", replace(steps.CAPACITY, model="skeleton", dropout=0.1), None)
     shown = report.change(step, steps.get("01_capacity"))
     said = rows(shown)
-    assert said["model"] == ["early", "skeleton"] and said["dropout"] == ["0", "0.1"]
+    assert said["model"] == ["average", "skeleton"] and said["dropout"] == ["0", "0.1"]
     old, new = NET, anatomy.of(models.build("skeleton", 0.1))
     assert said["Total"] == [form.count(old.n_parameters), "", "", form.count(new.n_parameters), ""]
     for layer in old.layers:
@@ -283,7 +283,7 @@ def test_waste_is_named_below_the_layers():
 
 
 def test_source_is_the_function_as_it_is():
-    shown = report.source(models.NETS["early"])
+    shown = report.source(models.NETS["average"])
     assert "conv(8, 12, padding=0)" in repr(shown) and 'class="highlight"' in shown._repr_html_()
 
 

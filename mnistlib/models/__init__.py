@@ -10,8 +10,7 @@ from mnistlib.errors import SettingError, nearest
 from mnistlib.models import series
 
 NETS: dict[str, Callable[[float], nn.Sequential]] = {
-    net.__name__: net
-    for net in (series.skeleton, series.average, series.early, series.wide, series.deep, series.twice, series.stride, series.late)
+    net.__name__: net for net in (series.skeleton, series.average, series.early, series.deep, series.twice, series.late)
 }
 
 

@@ -20,13 +20,8 @@ def skeleton(dropout: float = 0.0) -> nn.Sequential:
     )
 
 
-def average(dropout: float = 0.0) -> nn.Sequential:
+def average(dropout: float = 0.0, glance: str = "average") -> nn.Sequential:
     """Return the skeleton made narrower, still averaged over the map."""
-    return early(dropout, "average")
-
-
-def early(dropout: float = 0.0, glance: str = "max") -> nn.Sequential:
-    """Return the skeleton made narrower, with the strongest answer of each feature map instead of its average."""
     return nn.Sequential(
         conv(1, 8, 5, padding=0, pool=True),
         *drop(dropout),
@@ -38,16 +33,9 @@ def early(dropout: float = 0.0, glance: str = "max") -> nn.Sequential:
     )
 
 
-def wide(dropout: float = 0.0) -> nn.Sequential:
-    """Return a net of one layer less, its last maps wider."""
-    return nn.Sequential(
-        conv(1, 8, 5, padding=0, pool=True),
-        *drop(dropout),
-        conv(8, 16, padding=0),
-        conv(16, 18, padding=0),
-        conv(18, 20, padding=0),
-        head(20),
-    )
+def early(dropout: float = 0.0) -> nn.Sequential:
+    """Return the same net with the strongest answer of each feature map instead of its average."""
+    return average(dropout, "max")
 
 
 def deep(dropout: float = 0.0) -> nn.Sequential:
@@ -73,19 +61,6 @@ def twice(dropout: float = 0.0) -> nn.Sequential:
         conv(12, 16, pool=True),
         conv(16, 16),
         conv(16, 16),
-        head(16),
-    )
-
-
-def stride(dropout: float = 0.0) -> nn.Sequential:
-    """Return a net whose first layer steps over every second pixel, with no pooling."""
-    return nn.Sequential(
-        conv(1, 8, 6, padding=0, stride=2),
-        *drop(dropout),
-        conv(8, 12, padding=0),
-        conv(12, 16, padding=0),
-        conv(16, 16, padding=0),
-        conv(16, 16, padding=0),
         head(16),
     )
 
