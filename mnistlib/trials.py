@@ -119,7 +119,7 @@ def fit(
             show(str(Progress.of(trial.seed, recipe.epochs, vars(trial.history), epoch)))
     missing = [seed for seed in seeds if seed not in found]
     if missing:
-        report = _Reporter(recipe, len(missing), show, on_epoch)
+        report = _Reporter(recipe, missing, show, on_epoch)
         where = _device(device)
         if where == "cpu":
             _side_by_side(recipe, mnist, {seed: keys[seed] for seed in missing}, min(workers or cores(), len(missing)), report, folder)
@@ -138,23 +138,33 @@ _device = device  # `fit` has a parameter of that name
 class _Reporter:
     """Turn the states that runs send after each epoch into lines and figures."""
 
-    def __init__(self, recipe: Recipe, n_runs: int, show: Callable[[str], Any], on_epoch: Callable[[list[Progress]], Any]) -> None:
+    def __init__(self, recipe: Recipe, seeds: list[int], show: Callable[[str], Any], on_epoch: Callable[[list[Progress]], Any]) -> None:
         self.recipe, self.show, self.on_epoch, self.workers = recipe, show, on_epoch, 1
         self.so_far: list[Progress] = []
-        self.left = n_runs * recipe.epochs
+        self.left = dict.fromkeys(seeds, recipe.epochs)  # epochs yet to come
 
     def __call__(self, seed: int, history: dict[str, list[float]], resumed: bool = False) -> None:
         epoch = len(history["seconds"])
+        self.left[seed] = self.recipe.epochs - epoch
         if resumed:
-            self.left -= epoch
             self.show(f"seed {seed}  goes on after epoch {epoch}/{self.recipe.epochs}")
             return
-        self.left -= 1
-        pace = sum(line.seconds for line in self.so_far[-20:]) + history["seconds"][-1]
-        left = pace / (len(self.so_far[-20:]) + 1) * self.left / self.workers
+        recent = [line.seconds for line in self.so_far[-20:]] + [history["seconds"][-1]]
+        left = sum(recent) / len(recent) * longest(list(self.left.values()), self.workers)
         self.so_far.append(Progress.of(seed, self.recipe.epochs, history, epoch, left))
         self.show(str(self.so_far[-1]))
         self.on_epoch(self.so_far)
+
+
+def longest(epochs: list[int], workers: int) -> int:
+    """Return the epochs that the busiest worker has before it, where each takes the next run as soon as it is free.
+
+    `epochs` are those left of each run; runs under way, which have fewer left, come first.
+    """
+    loads = [0] * workers
+    for left in sorted(epochs):
+        loads[loads.index(min(loads))] += left
+    return max(loads)
 
 
 def _one(

@@ -54,6 +54,13 @@ def test_reuse_trains_only_what_is_missing_and_without_it_all_are_trained(few, s
     assert {line.split()[1] for line in again} == {"0", "1"}
 
 
+def test_the_time_left_is_that_of_the_busiest_worker():
+    assert trials.longest([15] * 5, 2) == 45
+    assert trials.longest([14], 2) == 14  # a last seed alone leaves the other worker idle
+    assert trials.longest([3, 4, 15], 2) == 18
+    assert trials.longest([0, 0], 1) == 0
+
+
 def test_a_damaged_trial_is_trained_again(few, scratch):
     first = trials.fit(TINY, few, [0], workers=1, **QUIET)
     path = trials.path(first[0].key)
