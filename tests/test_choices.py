@@ -22,6 +22,7 @@ def test_a_candidate_replaces_at_most_one_field(name):
     assert len(set(names)) == len(names)
 
 
+@pytest.mark.slow
 def test_the_best_net_within_the_limit_is_chosen_and_all_are_on_record(tmp_path, monkeypatch):
     few = data.load("digits", "validation", limit=200)
     quick = replace(steps.SKELETON, epochs=1)

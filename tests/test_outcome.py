@@ -28,6 +28,7 @@ def run(name: str, few: data.Mnist, folder) -> outcome.Outcome:
     return outcome.make(step, recipe, few, runs, settings.Settings(results_dir=folder, dataset="digits", limit=300))
 
 
+@pytest.mark.slow
 def test_a_step_is_compared_with_the_one_before_and_its_claims_are_kept(few, scratch):
     first = run("00_skeleton", few, scratch)
     assert first.before is None and "first step" in first.sentence and first.changes() == []

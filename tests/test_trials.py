@@ -44,6 +44,7 @@ def test_side_by_side_equals_alone_and_lines_tell_each_epoch(few, scratch):
         assert any(words in line for line in lines), words
 
 
+@pytest.mark.slow
 def test_reuse_trains_only_what_is_missing_and_without_it_all_are_trained(few, scratch):
     first = trials.fit(TINY, few, [0], workers=1, **QUIET)
     lines: list[str] = []
@@ -61,6 +62,7 @@ def test_the_time_left_is_that_of_the_busiest_worker():
     assert trials.longest([0, 0], 1) == 0
 
 
+@pytest.mark.slow
 def test_a_damaged_trial_is_trained_again(few, scratch):
     first = trials.fit(TINY, few, [0], workers=1, **QUIET)
     path = trials.path(first[0].key)
@@ -106,6 +108,7 @@ if __name__ == "__main__":
 LONG = replace(TINY, epochs=25)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_run_goes_on_and_ends_bit_equal(few, scratch, how):
     """Stop a run of two seeds in the middle, look at what it left, and finish it in this process."""
