@@ -52,6 +52,22 @@ CANDIDATES: dict[str, list[Candidate]] = {
         Candidate("middling", "Twice as much.", {"augment": Augment(rotate=9, scale=0.1, stretch=0.05, shear=8, shift=1.5)}),
         Candidate("bend", "Light, and bent smoothly.", {"augment": replace(LIGHT, elastic=0.6)}),
     ],
+    "04_speed": [
+        Candidate("nothing", "The recipe before it, as it is.", {}),
+        Candidate(
+            "strided", "Take every other pixel in the first layer instead of pooling; widths that suit the processor.", {"model": "strided"}
+        ),
+        Candidate("brisk", "The same, and pool after the second layer.", {"model": "brisk"}),
+        Candidate("lean", "Brisk, with half as many maps in the first layer.", {"model": "lean"}),
+        Candidate("broad", "Brisk, with a layer less and more maps in the middle.", {"model": "broad"}),
+    ],
+    "05_short": [
+        Candidate("nothing", "The recipe before it, as it is.", {}),
+        Candidate("twelve", "Four fifths of the epochs.", {"epochs": 12}),
+        Candidate("ten", "Two thirds of the epochs.", {"epochs": 10}),
+        Candidate("eight", "About half of the epochs.", {"epochs": 8}),
+        Candidate("six", "Two fifths of the epochs.", {"epochs": 6}),
+    ],
 }
 
 

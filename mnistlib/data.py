@@ -200,4 +200,9 @@ def _either(allowed: tuple[str, ...]) -> str:
 
 def normalise(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return images, bytes `[n, 28, 28]`, as a net's input `[n, 1, 28, 28]` of mean zero and unit variance over the training set."""
-    return images.unsqueeze(1).to(dtype).div_(255).sub_(MEAN).div_(SD)
+    return standardise(images.unsqueeze(1).to(dtype))
+
+
+def standardise(pixels: Tensor) -> Tensor:
+    """Bring pixels from 0 to 255 to mean zero and unit variance over the training set, in place, and return them."""
+    return pixels.sub_(255 * MEAN).div_(255 * SD)

@@ -1,4 +1,4 @@
-"""The four steps: each is the recipe before it with one field replaced."""
+"""The steps: each is the recipe before it with one field replaced."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ SKELETON = Recipe(model="skeleton")
 CAPACITY = replace(SKELETON, model="average")
 REGULARISE = replace(CAPACITY, label_smoothing=0.05)
 AUGMENT = replace(REGULARISE, augment=Augment(rotate=9, scale=0.1, stretch=0.05, shear=8, shift=1.5))
+SPEED = replace(AUGMENT, model="brisk")
+SHORT = replace(SPEED, epochs=10)
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ STEPS: dict[str, Step] = {
         Step("01_capacity", "Capacity", CAPACITY, "00_skeleton"),
         Step("02_regularise", "Regularisation", REGULARISE, "01_capacity"),
         Step("03_augment", "Augmentation", AUGMENT, "02_regularise"),
+        Step("04_speed", "Speed", SPEED, "03_augment"),
+        Step("05_short", "Shorter", SHORT, "04_speed"),
     )
 }
 

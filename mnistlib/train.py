@@ -85,27 +85,39 @@ def one_epoch(
 ) -> tuple[float, float, float]:
     """Train on every image once, in a new order, and return running loss, running accuracy and the last learning rate."""
     net.train()
-    warps = Generator().manual_seed(stream(seed, "augment", epoch))
     n_steps = math.ceil(len(images) / recipe.batch_size)
     total_loss, n_right, lr = torch.zeros((), device=images.device), torch.zeros((), device=images.device), 0.0
     with torch.random.fork_rng():
         torch.manual_seed(stream(seed, "dropout", epoch))
-        for step, batch in enumerate(order(len(images), recipe.batch_size, seed, epoch)):
+        for step, (pixels, targets) in enumerate(batches(images, labels, recipe, seed, epoch)):
             lr = recipe.optimizer.lr * recipe.schedule.factor((epoch * n_steps + step + 0.5) / (recipe.epochs * n_steps))
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            pixels = images[batch][:, None].float() / 255
-            if recipe.augment is not None:
-                pixels = augment.randomly(pixels, recipe.augment, warps)
-            logits = net((pixels - data.MEAN) / data.SD)
-            loss = F.cross_entropy(logits, labels[batch], label_smoothing=recipe.label_smoothing)
+            logits = net(pixels)
+            loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             move_average(average, net, recipe.averaging, epoch * n_steps + step)
-            total_loss += loss.detach() * len(batch)
-            n_right += (logits.argmax(1) == labels[batch]).sum()
+            total_loss += loss.detach() * len(targets)
+            n_right += (logits.argmax(1) == targets).sum()
     return total_loss.item() / len(images), n_right.item() / len(images), lr
+
+
+def batches(images: Tensor, labels: Tensor, recipe: Recipe, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the epoch's batches as the net takes them, and their labels; all warps of an epoch are drawn at once."""
+    warps = None
+    if recipe.augment is not None:
+        drawn = augment.draw(len(images), recipe.augment, Generator().manual_seed(stream(seed, "augment", epoch)))
+        warps = augment.invert(drawn, images.shape[2]).to(images.device)
+    first = 0
+    for batch in order(len(images), recipe.batch_size, seed, epoch):
+        batch = batch.to(images.device)
+        pixels = images.index_select(0, batch).unsqueeze(1).float()
+        if warps is not None:
+            pixels = augment.warp(pixels, warps[first : first + len(batch)])
+        yield data.standardise(pixels), labels.index_select(0, batch)
+        first += len(batch)
 
 
 def stream(seed: int, purpose: str, epoch: int = 0) -> int:

@@ -16,14 +16,12 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-import torch
-
-from mnistlib import anatomy, data, files, form, models, state, train
-from mnistlib.errors import SettingError, TrainingError
+from mnistlib import anatomy, data, files, form, machine, models, state, train
+from mnistlib.errors import TrainingError
 from mnistlib.recipe import Recipe
 from mnistlib.state import State, Trial
 
-ENGINE = 1  # changes only when the arithmetic of a training run does
+ENGINE = 2  # changes only when the arithmetic of a training run does
 FOLDER = "build/trials"
 
 
@@ -37,23 +35,6 @@ def key(recipe: Recipe, mnist: data.Mnist, seed: int) -> str:
 def path(key: str) -> Path:
     """Return where a finished trial is kept."""
     return files.root() / FOLDER / f"{key}.trial"
-
-
-def device(name: str = "auto") -> str:
-    """Return "cuda", "mps" or "cpu"; "auto" is CUDA where there is one, else the CPU, the faster one for nets this small."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return "cuda" if there["cuda"] else "cpu"
-    if not there.get(name, False):
-        raise SettingError(
-            f"There is no device {name!r} here; allowed are 'auto', {', '.join(repr(n) for n, has in there.items() if has)}."
-        )
-    return name
-
-
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -120,9 +101,11 @@ def fit(
     missing = [seed for seed in seeds if seed not in found]
     if missing:
         report = _Reporter(recipe, missing, show, on_epoch)
-        where = _device(device)
+        where = machine.device(device)
         if where == "cpu":
-            _side_by_side(recipe, mnist, {seed: keys[seed] for seed in missing}, min(workers or cores(), len(missing)), report, folder)
+            _side_by_side(
+                recipe, mnist, {seed: keys[seed] for seed in missing}, min(workers or machine.cores(), len(missing)), report, folder
+            )
         else:
             for seed in missing:
                 _one(recipe, mnist, seed, keys[seed], where, 1, folder, report)
@@ -130,9 +113,6 @@ def fit(
             found[seed] = state.load_trial(folder / f"{keys[seed]}.trial", keys[seed])
     unfinished.unlink(missing_ok=True)
     return [found[seed] for seed in seeds]
-
-
-_device = device  # `fit` has a parameter of that name
 
 
 class _Reporter:
@@ -227,8 +207,7 @@ def _start_worker(*shared: Any) -> None:
     """Set a worker up: one thread, no denormal numbers, and an end as soon as its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a file being written is cleaned up
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
+    machine.tune()
     threading.Thread(target=_follow_parent, daemon=True).start()
     _work.shared = shared
 

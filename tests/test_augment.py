@@ -43,13 +43,13 @@ def test_one_warp_equals_torchvisions(digits, given):
     expected = reference.affine(
         digits[:1], drawn["angle"], drawn["shift"], drawn["scale"], [drawn["shear"], 0.0], InterpolationMode.BILINEAR
     )
-    torch.testing.assert_close(augment.warp(digits[:1], one(**given)), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(augment.warp(digits[:1], augment.invert(one(**given), 28)), expected, atol=1e-4, rtol=0)
 
 
 def test_a_stretch_widens_as_it_flattens():
     image = torch.zeros(1, 1, 28, 28)
     image[:, :, 10:18, 10:18] = 1
-    warped = augment.warp(image, one(stretch=1.5))
+    warped = augment.warp(image, augment.invert(one(stretch=1.5), 28))
     width, height = (warped.sum((0, 1)).sum(axis).gt(0.5).sum().item() for axis in (0, 1))
     assert width > 8 > height
 
@@ -59,9 +59,9 @@ def test_a_bend_moves_ink_and_a_bend_of_zero_moves_none(digits):
     drawn = augment.draw(16, Augment(elastic=1.5), generator)
     assert drawn.bend.shape == (16, 2, 5, 5)
     assert drawn.bend.std() == pytest.approx(1.5, rel=0.1)
-    assert not torch.allclose(augment.warp(digits, drawn), digits, atol=0.05)
+    assert not torch.allclose(augment.warp(digits, augment.invert(drawn, 28)), digits, atol=0.05)
     still = augment.Draw(drawn.angle, drawn.scale, drawn.stretch, drawn.shear, drawn.shift, torch.zeros_like(drawn.bend))
-    torch.testing.assert_close(augment.warp(digits, still), digits, atol=1e-5, rtol=0)
+    torch.testing.assert_close(augment.warp(digits, augment.invert(still, 28)), digits, atol=1e-5, rtol=0)
 
 
 def test_every_image_draws_its_own_within_the_bounds():
@@ -77,6 +77,15 @@ def test_every_image_draws_its_own_within_the_bounds():
         assert (values - middle).abs().max() <= reach
         assert (values - middle).abs().max() > 0.99 * reach
         assert values.unique().numel() > 3990
+
+
+def test_a_batch_is_warped_as_torchs_own_grid_would(digits):
+    """The quick way to the coordinates against the plain one, `affine_grid`."""
+    warps = augment.invert(augment.draw(16, Augment(rotate=20, scale=0.2, shear=10, shift=3), torch.Generator().manual_seed(5)), 28)
+    grid = torch.nn.functional.affine_grid(warps.matrices, [16, 1, 28, 28], align_corners=False)
+    plain = torch.nn.functional.grid_sample(digits, grid, align_corners=False)
+    torch.testing.assert_close(augment.warp(digits, warps), plain, atol=1e-5, rtol=0)
+    torch.testing.assert_close(augment.warp(digits[4:9], warps[4:9]), plain[4:9], atol=1e-5, rtol=0)
 
 
 def test_the_same_generator_state_draws_the_same_warps(digits):

@@ -13,7 +13,7 @@ from mnistlib import files
 ROOT = files.root()
 # A module imports only from rows above its own.
 ROWS = [
-    "errors files form provenance digits",
+    "errors files form provenance digits machine",
     "models.parts models.series models sources data augment",
     "recipe canvas _leaves _waste anatomy",
     "steps settings state",
@@ -31,6 +31,7 @@ THIRD = {  # which packages each module may use beyond numpy's and torch's tenso
     "form": set(),
     "errors": set(),
     "files": set(),
+    "machine": {"torch"},
     "models": {"torch"},
     "augment": {"torch"},
     "train": {"torch", "numpy"},

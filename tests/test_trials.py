@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_train import same
 
-from mnistlib import data, files, state, train, trials
+from mnistlib import data, files, machine, state, train, trials
 from mnistlib.errors import SettingError, TrainingError
 from mnistlib.recipe import Augment, Optimizer, Recipe
 
@@ -94,7 +94,7 @@ def test_a_failing_seed_stops_all_with_its_sentence(few, scratch):
 
 def test_an_absent_device_is_named_with_those_there_are():
     with pytest.raises(SettingError, match="no device 'tpu' here; allowed are 'auto', .*'cpu'"):
-        trials.device("tpu")
+        machine.device("tpu")
 
 
 SCRIPT = """

@@ -10,7 +10,11 @@ from mnistlib.errors import SettingError, nearest
 from mnistlib.models import series
 
 NETS: dict[str, Callable[[float], nn.Sequential]] = {
-    net.__name__: net for net in (series.skeleton, series.average, series.early, series.deep, series.twice, series.late)
+    net.__name__: net
+    for net in (
+        *(series.skeleton, series.average, series.early, series.deep, series.twice, series.late),
+        *(series.strided, series.brisk, series.lean, series.broad),
+    )
 }
 
 

@@ -24,14 +24,14 @@ class GlobalAverage(nn.Module):
         return maps.mean((2, 3))
 
 
-def conv(n_in: int, n_out: int, kernel: int = 3, padding: int | None = None, pool: bool = False) -> nn.Sequential:
+def conv(n_in: int, n_out: int, kernel: int = 3, padding: int | None = None, stride: int = 1, pool: bool = False) -> nn.Sequential:
     """Return convolution, 2x2 maximum pooling where asked, batch normalization, ReLU.
 
     The convolution has no bias: batch normalization brings its own. `padding` None is half the kernel, which keeps height and width.
     Pooling comes before normalization and ReLU, which then work on a quarter of the values.
     """
     padding = kernel // 2 if padding is None else padding
-    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=nn.Conv2d(n_in, n_out, kernel, padding=padding, bias=False))
+    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False))
     if pool:
         layers["pool"] = nn.MaxPool2d(2)
     layers["norm"] = nn.BatchNorm2d(n_out)

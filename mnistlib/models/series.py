@@ -77,3 +77,50 @@ def late(dropout: float = 0.0) -> nn.Sequential:
         conv(16, 16, padding=0),
         head(16),
     )
+
+
+def strided(dropout: float = 0.0) -> nn.Sequential:
+    """Return a net whose first layer takes every other pixel instead of pooling; all widths suit a processor's vectors."""
+    return nn.Sequential(
+        conv(1, 16, 6, padding=0, stride=2),
+        *drop(dropout),
+        conv(16, 16, padding=0),
+        conv(16, 16, padding=0),
+        conv(16, 16, padding=0),
+        head(16, "average"),
+    )
+
+
+def brisk(dropout: float = 0.0) -> nn.Sequential:
+    """Return the strided net with a pooling after its second layer, so that the layers behind it are all but free."""
+    return nn.Sequential(
+        conv(1, 16, 6, padding=0, stride=2),
+        conv(16, 16, pool=True),
+        *drop(dropout),
+        conv(16, 16),
+        conv(16, 16, padding=0),
+        head(16, "average"),
+    )
+
+
+def lean(dropout: float = 0.0) -> nn.Sequential:
+    """Return the brisk net with half as many maps in its first layer."""
+    return nn.Sequential(
+        conv(1, 8, 6, padding=0, stride=2),
+        conv(8, 16, pool=True),
+        *drop(dropout),
+        conv(16, 16),
+        conv(16, 16),
+        head(16, "average"),
+    )
+
+
+def broad(dropout: float = 0.0) -> nn.Sequential:
+    """Return the brisk net with one layer less and more maps in the middle."""
+    return nn.Sequential(
+        conv(1, 16, 6, padding=0, stride=2),
+        conv(16, 24, pool=True),
+        *drop(dropout),
+        conv(24, 16, padding=0),
+        head(16, "average"),
+    )
