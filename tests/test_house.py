@@ -14,7 +14,7 @@ ROOT = files.root()
 # A module imports only from rows above its own.
 ROWS = [
     "errors files form provenance digits machine",
-    "models.parts models.series models sources data augment",
+    "models.parts models.series models.considered models sources data augment",
     "recipe canvas _leaves _waste anatomy",
     "steps settings state",
     "train",

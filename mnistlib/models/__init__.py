@@ -7,13 +7,14 @@ from collections.abc import Callable
 from torch import nn
 
 from mnistlib.errors import SettingError, nearest
-from mnistlib.models import series
+from mnistlib.models import considered, series
 
 NETS: dict[str, Callable[[float], nn.Sequential]] = {
     net.__name__: net
     for net in (
-        *(series.skeleton, series.average, series.early, series.deep, series.twice, series.late),
-        *(series.strided, series.brisk, series.lean, series.broad),
+        *(series.skeleton, series.average, series.brisk),
+        *(considered.early, considered.deep, considered.twice, considered.late),
+        *(considered.strided, considered.lean, considered.broad),
     )
 }
 
