@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,14 @@ def invert(drawn: Draw, side: int) -> Warps:
     inverse = torch.stack([torch.stack([d, -b], 1), torch.stack([-c, a], 1)], 1) / (a * d - b * c)[:, None, None]
     shift = -inverse @ (drawn.shift * 2 / side)[:, :, None]
     return Warps(torch.cat([inverse, shift], 2), drawn.bend)
+
+
+def joined(parts: Sequence[Warps]) -> Warps:
+    """Return the warps of several batches, one after another."""
+    if len(parts) == 1:
+        return parts[0]
+    bend = None if parts[0].bend is None else torch.cat([part.bend for part in parts])
+    return Warps(torch.cat([part.matrices for part in parts]), bend)
 
 
 def warp(images: Tensor, warps: Warps) -> Tensor:

@@ -27,6 +27,11 @@ class History:
     learning_rate: list[float] = field(default_factory=list)  # at the epoch's last step
     seconds: list[float] = field(default_factory=list)  # training and judging
 
+    def add(self, *values: float) -> None:
+        """Append one epoch's values, in the order of the fields."""
+        for name, value in zip(vars(self), values, strict=True):
+            getattr(self, name).append(value)
+
 
 @dataclass
 class State:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -38,9 +38,8 @@ def train(
     that is no longer finite raises TrainingError.
     """
     began = time.time()
-    net = parts.initialise(models.build(recipe.model, recipe.dropout), stream(seed, "weights"))
-    net = net.to(device, memory_format=torch.channels_last)
-    optimizer = sgd(net, recipe)
+    net = fresh(recipe, seed).to(device, memory_format=torch.channels_last)
+    optimizer = sgd(net.parameters(), recipe)
     average = {name: value.clone() for name, value in floats(net).items()} if recipe.averaging else {}
     history = History()
     if start is not None:
@@ -52,18 +51,8 @@ def train(
         judge = averaged(recipe, net, average)
         test_loss, predictions, confidences = predict(judge, mnist.test)
         if not math.isfinite(loss) or not math.isfinite(test_loss):
-            raise TrainingError(
-                f"Seed {seed} diverged in epoch {epoch + 1}: the loss is no longer finite. Lower optimizer.lr, now {recipe.optimizer.lr:g}."
-            )
-        for name, value in (
-            ("train_loss", loss),
-            ("train_accuracy", accuracy),
-            ("test_loss", test_loss),
-            ("test_accuracy", share_right(predictions, mnist.test)),
-            ("learning_rate", lr),
-            ("seconds", time.perf_counter() - clock),
-        ):
-            getattr(history, name).append(value)
+            raise TrainingError(diverged(seed, epoch, recipe))
+        history.add(loss, accuracy, test_loss, share_right(predictions, mnist.test), lr, time.perf_counter() - clock)
         after_epoch(State(net.state_dict(), momentum(net, optimizer), average, history))
     judge = averaged(recipe, net, average)
     _, predictions, confidences = predict(judge, mnist.test)
@@ -85,39 +74,40 @@ def one_epoch(
 ) -> tuple[float, float, float]:
     """Train on every image once, in a new order, and return running loss, running accuracy and the last learning rate."""
     net.train()
-    n_steps = math.ceil(len(images) / recipe.batch_size)
+    n_steps = len(cuts(len(images), recipe.batch_size))
     total_loss, n_right, lr = torch.zeros((), device=images.device), torch.zeros((), device=images.device), 0.0
     with torch.random.fork_rng():
         torch.manual_seed(stream(seed, "dropout", epoch))
-        for step, (pixels, targets) in enumerate(batches(images, labels, recipe, seed, epoch)):
-            lr = recipe.optimizer.lr * recipe.schedule.factor((epoch * n_steps + step + 0.5) / (recipe.epochs * n_steps))
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+        for step, (pixels, targets) in enumerate(batches(images, labels, recipe, [seed], epoch)):
+            lr = set_rate(optimizer, recipe, epoch, step, n_steps)
             logits = net(pixels)
             loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            move_average(average, net, recipe.averaging, epoch * n_steps + step)
+            move_average(average, floats(net), recipe.averaging, epoch * n_steps + step)
             total_loss += loss.detach() * len(targets)
             n_right += (logits.argmax(1) == targets).sum()
     return total_loss.item() / len(images), n_right.item() / len(images), lr
 
 
-def batches(images: Tensor, labels: Tensor, recipe: Recipe, seed: int, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the epoch's batches as the net takes them, and their labels; all warps of an epoch are drawn at once."""
-    warps = None
+def batches(images: Tensor, labels: Tensor, recipe: Recipe, seeds: Sequence[int], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the epoch's batches as a net takes them, and their labels; those of several seeds stand one after another in each batch.
+
+    What can be done once for the whole epoch is: the order and the warps of every image.
+    """
+    orders = torch.stack([shuffled(len(images), seed, epoch) for seed in seeds]).to(images.device)
+    warps = []
     if recipe.augment is not None:
-        drawn = augment.draw(len(images), recipe.augment, Generator().manual_seed(stream(seed, "augment", epoch)))
-        warps = augment.invert(drawn, images.shape[2]).to(images.device)
-    first = 0
-    for batch in order(len(images), recipe.batch_size, seed, epoch):
-        batch = batch.to(images.device)
+        for seed in seeds:
+            drawn = augment.draw(len(images), recipe.augment, Generator().manual_seed(stream(seed, "augment", epoch)))
+            warps.append(augment.invert(drawn, images.shape[2]).to(images.device))
+    for first, last in cuts(len(images), recipe.batch_size):
+        batch = orders[:, first:last].flatten()
         pixels = images.index_select(0, batch).unsqueeze(1).float()
-        if warps is not None:
-            pixels = augment.warp(pixels, warps[first : first + len(batch)])
+        if warps:
+            pixels = augment.warp(pixels, augment.joined([each[first:last] for each in warps]))
         yield data.standardise(pixels), labels.index_select(0, batch)
-        first += len(batch)
 
 
 def stream(seed: int, purpose: str, epoch: int = 0) -> int:
@@ -125,23 +115,48 @@ def stream(seed: int, purpose: str, epoch: int = 0) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed} {purpose} {epoch}".encode()).digest()[:7], "big")
 
 
-def order(n: int, batch_size: int, seed: int, epoch: int) -> Iterator[Tensor]:
-    """Yield the epoch's batches of indices: all images once in a new order; a last batch of one joins the batch before it."""
-    shuffled = torch.randperm(n, generator=Generator().manual_seed(stream(seed, "order", epoch)))
-    batches = list(shuffled.split(batch_size))
-    if len(batches) > 1 and len(batches[-1]) == 1:  # batch normalization needs two values
-        batches[-2:] = [torch.cat(batches[-2:])]
-    yield from batches
+def shuffled(n: int, seed: int, epoch: int) -> Tensor:
+    """Return the order in which an epoch shows its images: each once, anew every time."""
+    return torch.randperm(n, generator=Generator().manual_seed(stream(seed, "order", epoch)))
 
 
-def sgd(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    """Return the recipe's optimizer; weight decay pulls kernels and the linear layer, not normalization and biases."""
-    set_to = recipe.optimizer
+def cuts(n: int, batch_size: int) -> list[tuple[int, int]]:
+    """Return where each batch of an epoch begins and ends; a last batch of one joins the batch before it."""
+    starts = list(range(0, n, batch_size))
+    if n > 1 and starts[-1] == n - 1:  # batch normalization needs two values
+        starts.pop()
+    return list(zip(starts, [*starts[1:], n], strict=True))
+
+
+def fresh(recipe: Recipe, seed: int) -> nn.Module:
+    """Return the recipe's net with a seed's first weights."""
+    return parts.initialise(models.build(recipe.model, recipe.dropout), stream(seed, "weights"))
+
+
+def sgd(parameters: Iterable[Tensor], recipe: Recipe, stacked: bool = False) -> torch.optim.SGD:
+    """Return the recipe's optimizer; weight decay pulls kernels and the linear layer, not normalization and biases.
+
+    `stacked` parameters have a first dimension over seeds.
+    """
+    set_to, values = recipe.optimizer, list(parameters)
     groups = [
-        {"params": [p for p in net.parameters() if p.ndim > 1], "weight_decay": set_to.weight_decay},
-        {"params": [p for p in net.parameters() if p.ndim == 1], "weight_decay": 0.0},
+        {"params": [value for value in values if value.ndim > 1 + stacked], "weight_decay": set_to.weight_decay},
+        {"params": [value for value in values if value.ndim <= 1 + stacked], "weight_decay": 0.0},
     ]
     return torch.optim.SGD(groups, lr=set_to.lr, momentum=set_to.momentum, nesterov=set_to.nesterov and set_to.momentum > 0, fused=True)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: int, step: int, n_steps: int) -> float:
+    """Set and return the learning rate of a step, which the schedule knows by the share of all steps taken."""
+    lr = recipe.optimizer.lr * recipe.schedule.factor((epoch * n_steps + step + 0.5) / (recipe.epochs * n_steps))
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    return lr
+
+
+def diverged(seed: int, epoch: int, recipe: Recipe) -> str:
+    """Return what to say of a loss that is no longer finite."""
+    return f"Seed {seed} diverged in epoch {epoch + 1}: the loss is no longer finite. Lower optimizer.lr, now {recipe.optimizer.lr:g}."
 
 
 def floats(net: nn.Module) -> dict[str, Tensor]:
@@ -149,11 +164,11 @@ def floats(net: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in net.state_dict().items() if value.is_floating_point()}
 
 
-def move_average(average: dict[str, Tensor], net: nn.Module, kept: float, step: int) -> None:
-    """Move the running average towards the net's weights; early steps keep less, so that the first weights are soon forgotten."""
+def move_average(average: dict[str, Tensor], weights: dict[str, Tensor], kept: float, step: int) -> None:
+    """Move the running average towards a net's weights; early steps keep less, so that the first weights are soon forgotten."""
     if average:
         share = 1 - min(kept, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(average.values()), list(floats(net).values()), share)
+        torch._foreach_lerp_(list(average.values()), list(weights.values()), share)
 
 
 def averaged(recipe: Recipe, net: nn.Module, average: dict[str, Tensor]) -> nn.Module:

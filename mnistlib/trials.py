@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from mnistlib import anatomy, data, files, form, machine, models, state, train
+from mnistlib import anatomy, data, files, form, machine, models, stacked, state, train
 from mnistlib.errors import TrainingError
 from mnistlib.recipe import Recipe
 from mnistlib.state import State, Trial
@@ -82,7 +82,7 @@ def fit(
 
     With `reuse`, finished trials are taken from build/trials and only missing ones are trained. Without it, all are trained, but a call
     that was interrupted goes on where it stopped: finished seeds are kept, a seed in training resumes after its last epoch.
-    On CPU the seeds train in `workers` processes of one thread each (None: one per core), on a GPU one after another.
+    On CPU the seeds train in `workers` processes of one thread each (None: one per core), on a GPU stacked.
     """
     folder = files.root() / FOLDER
     keys = {seed: key(recipe, mnist, seed) for seed in seeds}
@@ -100,15 +100,12 @@ def fit(
             show(str(Progress.of(trial.seed, recipe.epochs, vars(trial.history), epoch)))
     missing = [seed for seed in seeds if seed not in found]
     if missing:
-        report = _Reporter(recipe, missing, show, on_epoch)
+        report, to_do = _Reporter(recipe, missing, show, on_epoch), {seed: keys[seed] for seed in missing}
         where = machine.device(device)
         if where == "cpu":
-            _side_by_side(
-                recipe, mnist, {seed: keys[seed] for seed in missing}, min(workers or machine.cores(), len(missing)), report, folder
-            )
+            _side_by_side(recipe, mnist, to_do, min(workers or machine.cores(), len(missing)), report, folder)
         else:
-            for seed in missing:
-                _one(recipe, mnist, seed, keys[seed], where, 1, folder, report)
+            _in_stacks(recipe, mnist, to_do, where, folder, report)
         for seed in missing:
             found[seed] = state.load_trial(folder / f"{keys[seed]}.trial", keys[seed])
     unfinished.unlink(missing_ok=True)
@@ -162,6 +159,28 @@ def _one(
 
     state.save_trial(folder / f"{name}.trial", train.train(recipe, mnist, seed, name, device, workers, start, keep))
     path.unlink(missing_ok=True)
+
+
+def _in_stacks(recipe: Recipe, mnist: data.Mnist, keys: dict[int, str], device: str, folder: Path, report: Callable[..., Any]) -> None:
+    """Train seeds on a GPU: as many together as stand after the same epoch, alone where they are single or cannot be stacked."""
+    starts = {seed: state.load_state(folder / f"{name}.state", name) for seed, name in keys.items()}
+    after: dict[int, list[int]] = {}
+    for seed, start in starts.items():
+        after.setdefault(len(start.history.seconds) if start else 0, []).append(seed)
+    size = 1 if recipe.dropout or device == "mps" else stacked.TOGETHER
+    for seeds in [same[first : first + size] for same in after.values() for first in range(0, len(same), size)]:
+        if len(seeds) == 1:
+            _one(recipe, mnist, seeds[0], keys[seeds[0]], device, 1, folder, report)
+            continue
+
+        def keep(seed: int, now: State) -> None:
+            state.save_state(folder / f"{keys[seed]}.state", keys[seed], now)
+            report(seed, vars(now.history))
+
+        begun = [starts[seed] for seed in seeds if starts[seed] is not None]
+        for trial in stacked.fit(recipe, mnist, {seed: keys[seed] for seed in seeds}, device, begun, keep):
+            state.save_trial(folder / f"{trial.key}.trial", trial)
+            (folder / f"{trial.key}.state").unlink(missing_ok=True)
 
 
 def _side_by_side(recipe: Recipe, mnist: data.Mnist, keys: dict[int, str], workers: int, report: _Reporter, folder: Path) -> None:

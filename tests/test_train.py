@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mnistlib import data, train
+from mnistlib import augment, data, train
 from mnistlib.errors import TrainingError
 from mnistlib.models import parts
 from mnistlib.recipe import Augment, Optimizer, Recipe
@@ -57,15 +57,32 @@ def test_a_resumed_run_ends_bit_equal_to_an_undisturbed_one(few, change):
 
 
 def test_two_epochs_differ_in_order_and_each_sees_every_image_once():
-    epochs = [torch.cat(list(train.order(1000, 128, 0, epoch))) for epoch in (0, 1)]
+    epochs = [train.shuffled(1000, 0, epoch) for epoch in (0, 1)]
     assert not torch.equal(*epochs)
     for seen in epochs:
         assert torch.equal(seen.sort().values, torch.arange(1000))
 
 
 def test_a_last_batch_of_one_joins_the_one_before():
-    assert [len(batch) for batch in train.order(257, 128, 0, 0)] == [128, 129]
-    assert [len(batch) for batch in train.order(1, 128, 0, 0)] == [1]
+    assert train.cuts(257, 128) == [(0, 128), (128, 257)]
+    assert train.cuts(256, 128) == [(0, 128), (128, 256)] and train.cuts(130, 128) == [(0, 128), (128, 130)]
+    assert train.cuts(1, 128) == [(0, 1)]
+
+
+@pytest.mark.parametrize("warps", [None, Augment(rotate=9, shift=2, elastic=0.5)])
+def test_an_epochs_batches_are_what_the_plain_way_makes_of_each_batch(few, warps):
+    """The quick way prepares an epoch at once; the plain one takes batch by batch through the library's simplest functions."""
+    recipe, (images, labels) = replace(TINY, augment=warps), (few.train.images, few.train.labels)
+    drawn = None if warps is None else augment.draw(300, warps, augment.generator(train.stream(7, "augment", 3)))
+    quick = list(train.batches(images, labels, recipe, [7], 3))
+    assert [len(targets) for _, targets in quick] == [64, 64, 64, 64, 44]
+    for place, batch in enumerate(train.shuffled(300, 7, 3).split(64)):
+        pixels = images[batch][:, None].float() / 255
+        if drawn is not None:
+            own = augment.Draw(**{name: value[64 * place : 64 * (place + 1)] for name, value in vars(drawn).items()})
+            pixels = augment.warp(pixels, augment.invert(own, 28))
+        torch.testing.assert_close(quick[place][0], (pixels - data.MEAN) / data.SD, atol=2e-5, rtol=0)
+        assert torch.equal(quick[place][1], labels[batch])
 
 
 def test_averages_weigh_images_not_batches(few):
@@ -73,8 +90,7 @@ def test_averages_weigh_images_not_batches(few):
     recipe = Recipe("early", optimizer=Optimizer(lr=1e-6, momentum=0, nesterov=False), batch_size=280, epochs=1)  # batches of 280 and 20
     trial = train.train(recipe, few, 0)
     net = parts.initialise(train.models.build("early"), train.stream(0, "weights")).train()
-    batches = list(train.order(300, 280, 0, 0))
-    assert [len(batch) for batch in batches] == [280, 20]
+    batches = train.shuffled(300, 0, 0).split(280)
     with torch.no_grad():
         logits = [net(data.normalise(few.train.images[batch])) for batch in batches]
     losses = [torch.nn.functional.cross_entropy(out, few.train.labels[batch]).item() for out, batch in zip(logits, batches, strict=True)]
@@ -97,7 +113,7 @@ def test_the_stated_accuracy_is_that_of_the_final_weights(few):
 
 def test_weight_decay_pulls_kernels_but_not_normalization():
     net = train.models.build("early")
-    groups = train.sgd(net, Recipe("early", optimizer=Optimizer(weight_decay=0.5))).param_groups
+    groups = train.sgd(net.parameters(), Recipe("early", optimizer=Optimizer(weight_decay=0.5))).param_groups
     assert {p.ndim > 1 for p in groups[0]["params"]} == {True} and groups[0]["weight_decay"] == 0.5
     assert {p.ndim for p in groups[1]["params"]} == {1} and groups[1]["weight_decay"] == 0
     assert sum(len(group["params"]) for group in groups) == len(list(net.parameters()))
@@ -112,5 +128,5 @@ def test_the_average_of_weights_forgets_its_first_steps_soon():
     net, average = torch.nn.Linear(1, 1), {"weight": torch.zeros(1, 1), "bias": torch.zeros(1)}
     torch.nn.init.ones_(net.weight), torch.nn.init.ones_(net.bias)
     for step in range(100):
-        train.move_average(average, net, 0.998, step)
+        train.move_average(average, train.floats(net), 0.998, step)
     assert average["weight"].item() > 0.99
