@@ -142,3 +142,9 @@ def seconds(value: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def seconds_interval(bounds: tuple[float, float] | list[float]) -> str:
+    """Return an interval of differences of durations, in seconds: "−31 to −24 s"."""
+    low, high = (f"{bound:+.0f}".replace("-", "−") for bound in bounds)
+    return f"{low} to {high} s"

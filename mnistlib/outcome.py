@@ -58,6 +58,13 @@ class Outcome:
             return Claim("The gap between clean training and test accuracy is narrower than before.", False, self.sentence)
         return evidence.claim_narrower(gap(self.result), gap(self.before), self.before.step)
 
+    def quicker(self) -> Claim:
+        """Claim that a seed trains in less time than before."""
+        if self.before is None:
+            return Claim("A seed trains in less time than before.", False, self.sentence)
+        now, then = ([sum(run.seconds) for run in result.runs] for result in (self.result, self.before))
+        return evidence.claim_quicker(now, then, self.before.step)
+
     def record(self, claims: Sequence[Claim]) -> tuple[Claim, ...]:
         """Write the result again with the claims of its Analysis, and return them."""
         result = replace(self.result, claims=tuple(claims))
@@ -70,7 +77,7 @@ def make(
 ) -> Outcome:
     """Make a step's outcome from its trials and save its result under the reader's results folder."""
     about = anatomy.of(models.build(recipe.model, recipe.dropout))
-    found = results.find(step.before, results.conditions(mnist, recipe.epochs), given.results_dir)
+    found = results.find(step.before, results.conditions(mnist, steps.epochs_before(step, recipe.epochs)), given.results_dir)
     before_predictions = None if found.result is None else predictions(found.result, found.place, mnist)
     result = results.make(
         step,

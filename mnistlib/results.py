@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,11 @@ def make(
         provenance=provenance,
         keys=made | (keys or {}),
     )
-    if before is not None and not comparable(result, before):
-        raise ResultError(obstacle(result.conditions, before))
+    if before is not None:
+        as_wanted = before.epochs == steps.epochs_before(step, ran.epochs)
+        sentence = obstacle(replace(result.conditions, epochs=before.epochs) if as_wanted else result.conditions, before)
+        if sentence:
+            raise ResultError(sentence)
     return result
 
 
@@ -191,11 +194,6 @@ def of_checkpoint(path: Path) -> tuple[Result, Run, dict[str, Tensor]]:
 def conditions(mnist: data.Mnist, epochs: int) -> Conditions:
     """Return what a result must share to be compared with a run of `epochs` on this data."""
     return Conditions(mnist.dataset, mnist.split, epochs, mnist.limit, mnist.sha256)
-
-
-def comparable(a: Result, b: Result) -> bool:
-    """Say whether two results judge the same images after as many epochs on as many training images."""
-    return not obstacle(a.conditions, b)
 
 
 def obstacle(wanted: Conditions, before: Result) -> str:

@@ -43,3 +43,12 @@ def get(name: str) -> Step:
     if name not in STEPS:
         raise SettingError(f"There is no step {name!r}; the steps are {', '.join(STEPS)}.{nearest(name, STEPS)}")
     return STEPS[name]
+
+
+def epochs_before(step: Step, epochs: int) -> int:
+    """Return the epochs that a result of the step before must have run to be compared with this step after `epochs`.
+
+    As many, unless both ran what their recipes say: then a step may change the very number of epochs.
+    """
+    before = STEPS.get(step.before or "")
+    return before.recipe.epochs if before is not None and epochs == step.recipe.epochs else epochs

@@ -260,9 +260,15 @@ def test_only_like_is_compared_with_like(changed, epochs, word):
 
 def test_the_data_matters_where_it_decides_who_is_judged():
     test, validation = make(), make(on=mnist(split="validation"))
-    assert results.comparable(test, make(on=mnist(sha256="e" * 64)))
-    assert results.comparable(validation, make(on=mnist(split="validation")))
-    assert not results.comparable(validation, make(on=mnist(split="validation", sha256="e" * 64)))
+    assert not results.obstacle(test.conditions, make(on=mnist(sha256="e" * 64)))
+    assert not results.obstacle(validation.conditions, make(on=mnist(split="validation")))
+    assert "other validation images" in results.obstacle(validation.conditions, make(on=mnist(split="validation", sha256="e" * 64)))
+
+
+def test_a_step_may_change_the_number_of_epochs_where_both_ran_what_their_recipes_say():
+    short, before = steps.get("05_short"), steps.get("04_speed").recipe.epochs
+    assert steps.epochs_before(short, short.recipe.epochs) == before > short.recipe.epochs
+    assert steps.epochs_before(short, 2) == 2 and steps.epochs_before(steps.get("00_skeleton"), 7) == 7
 
 
 def test_a_readers_own_result_comes_before_the_committed_one(tmp_path):
