@@ -42,3 +42,33 @@ def test_the_best_net_within_the_limit_is_chosen_and_all_are_on_record(tmp_path,
 
 def test_no_record_is_none(tmp_path):
     assert choices.read("00_skeleton", tmp_path) is None
+
+
+def row(name: str, mean: float, change: str = "model", **more) -> dict:
+    """Return a line of a record: a net under every limit, unless told otherwise."""
+    about = {"n_parameters": 7_000, "n_macs": 400_000, "finalist": False, "seconds": 60.0}
+    return about | {"name": name, "mean": mean, "change": [change] if change else []} | more
+
+
+def test_the_most_accurate_wins_where_accuracy_is_sought():
+    rows = [row("yardstick", 0.999, ""), row("good", 0.991), row("best", 0.992), row("large", 0.995, n_parameters=8_000)]
+    assert choices.chosen("01_capacity", rows) == "best" and choices.chosen("00_skeleton", rows) == "large"
+    assert choices.chosen("01_capacity", [*rows, row("costly", 0.994, n_macs=500_001)]) == "best"
+    assert choices.chosen("01_capacity", [*rows, row("finalist", 0.990, finalist=True)]) == "finalist"
+
+
+def test_the_quickest_of_those_as_accurate_wins_where_time_is_sought():
+    rows = [row("yardstick", 0.9920, ""), row("slow", 0.9930, seconds=50.0), row("quick", 0.9916, seconds=30.0)]
+    assert choices.chosen("04_speed", rows) == choices.chosen("05_short", rows) == "quick"
+    assert (
+        choices.chosen("04_speed", [*rows, row("rash", 0.9914, seconds=9.0), row("large", 0.993, seconds=1.0, n_parameters=8_000)])
+        == "quick"
+    )
+    assert choices.chosen("04_speed", [rows[0], row("rash", 0.9914, seconds=9.0)]) == "yardstick"
+
+
+def test_times_are_those_of_the_whole_run_and_longer_for_more_epochs(monkeypatch):
+    few = data.load("digits", "validation", limit=400)
+    monkeypatch.setattr(choices, "TIMED", 200)
+    short, long = choices._times([replace(steps.SPEED, epochs=2), replace(steps.SPEED, epochs=8)], few)
+    assert 0 < short < long and 2 < long / short < 8

@@ -9,7 +9,6 @@ import pytest
 
 from mnistlib import choices, data, files, form, looks, outcome, results, steps, trials
 from mnistlib.candidates import CANDIDATES, recipe
-from mnistlib.recipe import MAX_PARAMETERS
 from mnistlib.run import series
 from mnistlib.site import index, markup
 
@@ -40,10 +39,7 @@ def test_a_step_changes_one_field_of_the_one_before(name):
 def test_a_step_is_the_candidate_that_won_on_the_validation_split(name):
     record = choices.read(name)
     assert record["split"] == "validation" and record["by_writer"] and record["step"] == name
-    small = [row for row in record["candidates"] if name == choices.FREE or row["n_parameters"] < MAX_PARAMETERS]
-    fast = [row for row in small if row["change"] and (name == choices.FREE or row["n_macs"] <= choices.MAX_MACS)]
-    won = max([row for row in fast if row["finalist"]] or fast, key=lambda row: row["mean"])
-    assert record["chosen"] == won["name"] and record["rule"] == choices.RULE
+    assert record["chosen"] == choices.chosen(name, record["candidates"]) and record["rule"] == choices.rule(name)
     candidate = next(candidate for candidate in CANDIDATES[name] if candidate.name == record["chosen"])
     assert recipe(steps.get(name), replace(candidate, under=None)) == steps.get(name).recipe
     assert [row["name"] for row in record["candidates"]] == [candidate.name for candidate in CANDIDATES[name]]
