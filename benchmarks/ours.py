@@ -1,0 +1,45 @@
+"""Seeds of one of our steps as a whole process, as a script would run them: a process that prints its timings."""
+
+from __future__ import annotations
+
+from benchmarks.clock import Clock
+
+CLOCK = Clock()  # before the imports that it is to time
+
+import argparse  # noqa: E402
+import tempfile  # noqa: E402
+from dataclasses import replace  # noqa: E402
+
+from mnistlib import data, models, steps, trials  # noqa: E402
+
+
+def main() -> None:
+    """Train what the command line names and print its timings."""
+    CLOCK.lap("import")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("step", choices=steps.STEPS)
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--model")
+    given = parser.parse_args()
+    recipe = steps.get(given.step).recipe
+    recipe = replace(recipe, epochs=given.epochs or recipe.epochs, model=given.model or recipe.model)
+    mnist = data.load("mnist", limit=given.limit, show=lambda line: None)
+    CLOCK.lap("data")
+    with tempfile.TemporaryDirectory() as folder:
+        trials.FOLDER = folder
+        runs = trials.fit(recipe, mnist, range(given.seeds), "auto", given.workers, show=lambda line: None)
+        CLOCK.lap("start workers")
+    side_by_side = min(given.workers, given.seeds)
+    CLOCK.move(sum(sum(run.history.seconds) for run in runs) / side_by_side, "start workers", "train")
+    CLOCK.finish(
+        epochs=[value for run in runs for value in run.history.seconds],
+        accuracy=[run.history.test_accuracy[-1] for run in runs],
+        n_parameters=sum(value.numel() for value in models.build(recipe.model).parameters()),
+    )
+
+
+if __name__ == "__main__":
+    main()
