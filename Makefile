@@ -7,7 +7,7 @@ DEV_STAMP := .venv/.ready-for-development
 TESTS := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help report series pages choices step check test ruff jupyter clean moved
+.PHONY: help report series pages bench choices step check test ruff jupyter clean moved
 
 help: ## list the targets
 	@echo "Usage: make TARGET"
@@ -24,6 +24,9 @@ series: $(USER_STAMP) ## train what is missing for all steps and rebuild reports
 
 pages: $(USER_STAMP) ## rebuild every page of reports/ from stored trials, without training
 	@$(RUN) pages
+
+bench: $(USER_STAMP) ## time the series against what one would run instead, write reports/benchmarks.html
+	@$(PY) -m benchmarks
 
 choices: $(USER_STAMP) ## train every candidate of every step on the validation split, record the choices
 	@$(RUN) choose

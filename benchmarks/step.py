@@ -1,5 +1,6 @@
 """One training step of ours, as it is and with one of its economies undone: a process that prints milliseconds and its share of the
-machine's matrix-product rate."""
+machine's matrix-product rate.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +8,9 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,23 +18,26 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mnistlib import augment, machine, steps, train
-from mnistlib.models import parts
+from mnistlib.models import considered, parts, series
+from mnistlib.recipe import Recipe
 
 SIDE = 1024  # rows and columns of the matrices that show what the machine can do
 IMAGES = 8_192
-ROUNDS = 9  # of steps and products in turn
 
 
-def activation_first() -> None:
-    """Build nets that pool after normalization and ReLU, as most public ones do."""
+def activation_first(recipe: Recipe) -> nn.Sequential:
+    """Return the recipe's net with pooling after normalization and ReLU, as most public ones have it."""
 
     def conv(n_in: int, n_out: int, kernel: int = 3, padding: int | None = None, stride: int = 1, pool: bool = False) -> nn.Sequential:
         block = plain(n_in, n_out, kernel, padding, stride)
         return nn.Sequential(block, nn.MaxPool2d(2)) if pool else block
 
     plain = parts.conv
-    for module in (train.models.series, train.models.considered):
-        module.conv = conv
+    try:
+        series.conv = considered.conv = conv
+        return train.fresh(recipe, 0)
+    finally:
+        series.conv = considered.conv = plain
 
 
 def slow_places() -> None:
@@ -64,6 +70,7 @@ def main() -> None:
     parser.add_argument("--variant", choices=VARIANTS, default="as it is")
     parser.add_argument("--model")
     parser.add_argument("--batch", type=int)
+    parser.add_argument("--rounds", type=int, default=9, help="of steps and matrix products in turn")
     given = parser.parse_args()
     recipe = steps.get(given.step).recipe
     recipe = replace(recipe, batch_size=given.batch or recipe.batch_size, model=given.model or recipe.model)
@@ -72,17 +79,16 @@ def main() -> None:
         torch.set_flush_denormal(True)
     else:
         machine.tune()
-    if given.variant == "pooling after the activation":
-        activation_first()
     if given.variant == "warp coordinates from affine_grid":
         slow_places()
-    net = train.fresh(recipe, 0).to(memory_format=torch.contiguous_format if given.variant == "channels first" else torch.channels_last)
+    net = activation_first(recipe) if given.variant == "pooling after the activation" else train.fresh(recipe, 0)
+    net = net.to(memory_format=torch.contiguous_format if given.variant == "channels first" else torch.channels_last)
     if given.variant == "dropout of single values":
         net = nn.Sequential(*(nn.Sequential(part, nn.Dropout(0.01)) if place < len(net) - 1 else part for place, part in enumerate(net)))
-    print(json.dumps(measure(net, recipe, given.variant)), flush=True)
+    print(json.dumps(measure(net, recipe, given.variant, given.rounds)), flush=True)
 
 
-def measure(net: nn.Module, recipe: object, variant: str) -> dict[str, float]:
+def measure(net: nn.Module, recipe: Recipe, variant: str, rounds: int) -> dict[str, float]:
     """Return the milliseconds of a step by part, the operations in it, and the machine's rate, all measured in turns."""
     optimizer = train.sgd(net.parameters(), recipe)
     if variant == "optimizer not fused":
@@ -96,7 +102,7 @@ def measure(net: nn.Module, recipe: object, variant: str) -> dict[str, float]:
     rates: list[float] = []
     taken: dict[str, list[float]] = {"prepare": [], "forward": [], "backward": [], "optimizer": [], "step": []}
     flops = 0
-    for turn in range(1 + ROUNDS):
+    for turn in range(1 + rounds):
         for batch, (pixels, targets) in timed(train.batches(images, labels, recipe, [0], turn), taken["prepare"]):
             if len(targets) < recipe.batch_size:
                 continue
@@ -126,7 +132,7 @@ def measure(net: nn.Module, recipe: object, variant: str) -> dict[str, float]:
     return {**figures, "compile": compile_seconds, "mflop_an_image": flops / 1e6, "rate": gflops, "share": share}
 
 
-def timed(batches, seconds: list[float]):
+def timed(batches: Iterable[Any], seconds: list[float]) -> Iterator[tuple[int, Any]]:
     """Yield what an iterator does, with its place, and note how long each took to come."""
     clock = time.perf_counter()
     for place, value in enumerate(batches):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,15 +84,16 @@ def warp(images: Tensor, warps: Warps) -> Tensor:
     All coordinates of the batch come from one matrix product, which is many times faster than `F.affine_grid` on a CPU.
     """
     n, _, side, _ = images.shape
-    places = (warps.matrices.view(2 * n, 3) @ _places(side, images)).view(n, 2, side, side)
+    places = (warps.matrices.view(2 * n, 3) @ _places(side, images.device, images.dtype)).view(n, 2, side, side)
     if warps.bend is not None:
         places = places + F.interpolate(warps.bend, size=(side, side), mode="bicubic", align_corners=True) * (2 / side)
     return F.grid_sample(images, places.permute(0, 2, 3, 1), mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
-def _places(side: int, like: Tensor) -> Tensor:
+@functools.cache
+def _places(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return [3, side * side]: the x and y of every pixel's centre, from -1 to 1, and a row of ones."""
-    line = (torch.arange(side, device=like.device, dtype=like.dtype) + 0.5) * (2 / side) - 1
+    line = (torch.arange(side, device=device, dtype=dtype) + 0.5) * (2 / side) - 1
     return torch.stack([line.repeat(side), line.repeat_interleave(side), torch.ones_like(line).repeat(side)])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from mnistlib import data, files, form, looks, outcome, state, steps, trials
 from mnistlib.errors import ResultError
 from mnistlib.run import runner
-from mnistlib.site import index
+from mnistlib.site import index, speed
 
 PARAMETERS = {"dataset": "mnist", "results_dir": "reports", "reuse": True}
 
@@ -33,6 +33,8 @@ def build(train: bool = True, show: Callable[[str], Any] = lambda line: print(li
         done = runner.run(runner.find(name), root / "build" / "series", PARAMETERS, page, titles, show)
         if done.result is not None and looks.record(done.result, looks.path()):
             show("A new look at the test set, recorded.")
+    if (root / "reports" / "benchmarks.json").is_file():
+        speed.build(root / "reports" / "benchmarks.json")
     show(f"Index: {index.build(root / 'reports')}")
     index.build_readme(root / "reports", root / "README.md", root / "images")
 

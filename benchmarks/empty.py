@@ -1,0 +1,35 @@
+"""What a notebook costs without its cells: a process that prints the seconds of papermill with a kernel, and of a page."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+
+from mnistlib import files
+
+
+def main() -> None:
+    """Execute a notebook that does nothing, make a page of one, and print the seconds of each."""
+    clock = time.time()
+    import papermill
+
+    with tempfile.TemporaryDirectory() as folder:
+        nothing = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("None")])
+        nothing.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        source, done = Path(folder) / "in.ipynb", Path(folder) / "out.ipynb"
+        nbformat.write(nothing, source)
+        papermill.execute_notebook(source, done, progress_bar=False)
+        executed = time.time()
+        from mnistlib.site import pages
+
+        story = files.root() / "build" / "benchmarks" / "04_speed.ipynb"
+        pages.build(story if story.exists() else done, Path(folder) / "page.html")
+    print(json.dumps({"papermill and kernel": executed - clock, "page": time.time() - executed}))
+
+
+if __name__ == "__main__":
+    main()
