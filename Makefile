@@ -2,6 +2,7 @@
 
 PY := .venv/bin/python
 RUN := $(PY) -m mnistlib
+STEP := 03_augment
 USER_STAMP := .venv/.ready
 DEV_STAMP := .venv/.ready-for-development
 TESTS := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal
@@ -16,8 +17,8 @@ help: ## list the targets
 	@echo
 	@echo "Each target sets up .venv first; PYTHON=/path/to/python names the Python (3.11 to 3.13) to build it with."
 
-report: $(USER_STAMP) ## train the last step, write its page below build/, print the verdict
-	@$(RUN) report 03_augment
+report: $(USER_STAMP) ## train a step, write its page below build/, print the verdict: make report STEP=05_short
+	@$(RUN) report "$(STEP)"
 
 series: $(USER_STAMP) ## train what is missing for all steps and rebuild reports/
 	@$(RUN) series
@@ -31,7 +32,7 @@ bench: $(USER_STAMP) ## time the series against what one would run instead, writ
 choices: $(USER_STAMP) ## train every candidate of every step on the validation split, record the choices
 	@$(RUN) choose
 
-step: $(USER_STAMP) ## copy a step into one of your own: make step NAME=04_mine FROM=03_augment
+step: $(USER_STAMP) ## copy a step into one of your own: make step NAME=06_mine FROM=05_short
 	@$(RUN) step "$(NAME)" --from "$(FROM)"
 
 check: $(DEV_STAMP) ruff ## ruff and the quick tests: what a developer runs all day

@@ -77,7 +77,9 @@ def evaluate(checkpoint: Path, data_dir: str | None) -> None:
 
 @commands.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
-@click.option("--checkpoint", default=None, type=click.Path(path_type=Path), help="The net to ask; the last step's unless given.")
+@click.option(
+    "--checkpoint", default=None, type=click.Path(path_type=Path), help="The net to ask; the augmentation step's first seed unless given."
+)
 def predict(images: tuple[Path, ...], checkpoint: Path | None) -> None:
     """Say which digit each image file shows."""
     from mnistlib.run import summary

@@ -73,7 +73,7 @@ def test_refuses_what_it_does_not_compute() -> None:
 def test_every_step_is_committed() -> None:
     """The results of all steps of the series are here, each with five seeds or more: without them the next test would say nothing."""
     found = {path.stem: results.read(path) for path in RESULTS}
-    missing = [name for name in ("00_skeleton", "01_capacity", "02_regularise", "03_augment") if name not in found]
+    missing = [name for name in steps.STEPS if name not in found]
     assert not missing, f"reports/results lacks {missing}; `make series` writes them"
     assert all(len(found[name].runs) >= 5 for name in steps.STEPS if name in found)
 

@@ -100,7 +100,7 @@ class TestRealDigits:
         assert (distances.argmin(1) == torch.arange(len(digits))).sum() >= len(digits) - 3  # ones are much alike
 
     def test_is_classified(self, rendered: Tensor, mnist: data.Mnist) -> None:
-        """The committed net of the last step reads the files as well as the digits themselves, or nearly so."""
+        """The committed net of the augmentation step reads the files as well as the digits themselves, or nearly so."""
         folder = files.root() / "reports"
         result = results.read(folder / "results" / "03_augment.json")
         net = models.build(result.recipe.model, result.recipe.dropout)

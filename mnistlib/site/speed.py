@@ -19,9 +19,10 @@ from mnistlib.site.rows import Badge
 NAME = "benchmarks"
 TITLE = "Speed, measured"
 STYLE = """
-.speed td.bar { width: 34%; min-width: 9rem }
-.speed td.bar span { display: flex; height: 0.8rem; border-radius: 0.2rem; overflow: hidden; background: var(--link) }
-.speed td.bar i { display: block; height: 100%; box-shadow: inset -1px 0 var(--paper) }
+.speed :is(td, tbody th) { vertical-align: top }
+.speed small { display: block; color: var(--soft); font-weight: 400 }
+.speed td.bar { width: 24%; min-width: 7rem }
+.speed td.bar span { display: block; min-width: 2px; height: 0.8rem; margin-top: 0.35rem; border-radius: 0.2rem; background: var(--link) }
 .speed tr.rival td.bar span { background: var(--soft) }
 .speed .number { text-align: right; font-variant-numeric: tabular-nums }
 """
@@ -31,8 +32,8 @@ STYLE = """
 class Line:
     """One line of a table, every cell a text."""
 
-    what: str
-    who: str
+    name: str
+    small: str  # below the name
     median: str
     range: str
     parts: str
@@ -95,11 +96,11 @@ def goal(entry: dict[str, Any]) -> dict[str, Any]:
 def lines(rows: Sequence[dict[str, Any]], letter: str) -> list[Line]:
     """Return the lines of one table, their bars as long as their medians, against the longest."""
     own = [row for row in rows if row["row"] == letter]
-    longest = max(row["median"] for row in own)
+    longest, one_thing = max(row["median"] for row in own), len({row["what"] for row in own}) == 1
     return [
         Line(
-            what=row["what"],
-            who=row["who"],
+            name=row["who"] if one_thing else row["what"],
+            small=row["who"] if not one_thing and len({other["who"] for other in own}) > 1 else "",
             median=figure(row["median"], row["unit"]),
             range=f"{figure(row['low'], row['unit'])} to {figure(row['high'], row['unit'])}" if len(row["values"]) > 1 else "one run",
             parts=", ".join(f"{name} {figure(value, row['unit'])}" for name, value in row["parts"].items() if visible(value, row["unit"])),
