@@ -19,7 +19,7 @@ TABLES = {
     "growth": rows.growth,
     "accelerator": rows.accelerator,
 }
-TRIAL = rows.Size(rounds=1, sprint=1, whole=False, limit=2_000, epochs=2)
+TRIAL = rows.Size(rounds=1, whole=False, pairs=1, limit=2_000, epochs=2)
 
 
 @click.command()

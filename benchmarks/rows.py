@@ -23,8 +23,9 @@ class Size:
     """How much is measured: the whole, or a trial run of the benchmark itself."""
 
     rounds: int = 3  # turns that all rivals take
-    sprint: int = 2  # epochs of a rival's round, from which its whole schedule is computed
-    whole: bool = True  # whether each rival runs its whole schedule once
+    sprint: int = 1  # epochs of a rival's round, from which its whole schedule is computed
+    whole: bool = True  # whether each rival runs its whole schedule in the first round
+    pairs: int = 2  # rounds that train two side by side as well
     limit: int | None = None  # our training images
     epochs: int | None = None  # our epochs; None: the recipe's
 
@@ -83,7 +84,6 @@ def seeds(size: Size, show: Callable[[str], Any]) -> Iterator[Row]:
     folder = str(folder_for_torchvision())
     cut = [*(["--limit", str(size.limit)] if size.limit else []), *(["--epochs", str(size.epochs)] if size.epochs else [])]
     runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    complete: dict[str, dict[str, Any]] = {}
 
     def keep(letter: str, who: str, made: list[dict[str, Any]]) -> None:
         runs.setdefault((letter, who), []).append(made[0] | {"seconds": max(run["seconds"] for run in made)})
@@ -91,17 +91,16 @@ def seeds(size: Size, show: Callable[[str], Any]) -> Iterator[Row]:
 
     for turn in range(size.rounds):
         keep("a", OURS, processes.run(["benchmarks.ours", FULL, *cut]))
-        for name in RIVALS:
-            keep("a", name, processes.run(["benchmarks.rivals", name, "--folder", folder, "--epochs", str(size.sprint)]))
+        for name, rival in RIVALS.items():
+            epochs = str(rival.epochs if size.whole and turn == 0 else size.sprint)
+            keep("a", name, processes.run(["benchmarks.rivals", name, "--folder", folder, "--epochs", epochs]))
         keep("b", OURS, processes.run(["benchmarks.ours", SHORT, *cut]))
-        keep("c", OURS, processes.run(["benchmarks.ours", FULL, "--seeds", "2", "--workers", "2", *cut]))
-        for name in RIVALS:
-            two = [["benchmarks.rivals", name, "--folder", folder, "--seed", seed, "--threads", "1"] for seed in ("1", "2")]
-            keep("c", name, processes.run(*two))
-        if turn == 0 and size.whole:
-            for name, rival in RIVALS.items():
-                (complete[name],) = processes.run(["benchmarks.rivals", name, "--folder", folder, "--epochs", str(rival.epochs)])
-                show(f"a  {name}, whole schedule  {form.seconds(complete[name]['seconds'])}")
+        if turn < size.pairs:
+            keep("c", OURS, processes.run(["benchmarks.ours", FULL, "--seeds", "2", "--workers", "2", *cut]))
+            for name in RIVALS:
+                two = [["benchmarks.rivals", name, "--folder", folder, "--seed", seed, "--threads", "1"] for seed in ("1", "2")]
+                keep("c", name, processes.run(*two))
+    complete = {name: runs["a", name][0] for name in RIVALS} if size.whole else {}
 
     ours, short = runs["a", OURS], runs["b", OURS]
     final = committed(SHORT)

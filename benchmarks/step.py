@@ -22,7 +22,7 @@ from mnistlib.models import considered, parts, series
 from mnistlib.recipe import Recipe
 
 SIDE = 1024  # rows and columns of the matrices that show what the machine can do
-IMAGES = 8_192
+IMAGES = 4_096
 
 
 def activation_first(recipe: Recipe) -> nn.Sequential:
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--variant", choices=VARIANTS, default="as it is")
     parser.add_argument("--model")
     parser.add_argument("--batch", type=int)
-    parser.add_argument("--rounds", type=int, default=9, help="of steps and matrix products in turn")
+    parser.add_argument("--rounds", type=int, default=5, help="of steps and matrix products in turn")
     given = parser.parse_args()
     recipe = steps.get(given.step).recipe
     recipe = replace(recipe, batch_size=given.batch or recipe.batch_size, model=given.model or recipe.model)

@@ -39,14 +39,17 @@ def commands() -> None:
 def report(name: str, pairs: tuple[tuple[str, str], ...], yamls: tuple[str, ...], yaml_files: tuple[str, ...], out: str | None) -> None:
     """Run a notebook, a step or a path, to its page."""
     from mnistlib import files
-    from mnistlib.run import runner, summary
+    from mnistlib.run import runner
 
     given = parameters(pairs, yamls, yaml_files)
     notebook = runner.find(name)
     folder = Path(out).expanduser().resolve() if out else files.root() / "build"
     if out and "results_dir" in runner.parameters_of(notebook):
         given = {"results_dir": str(folder)} | given
-    tell(*summary.report(runner.run(notebook, folder, given)))
+    done = runner.run(notebook, folder, given)
+    from mnistlib.run import summary
+
+    tell(*summary.report(done))
 
 
 @commands.command()

@@ -5,23 +5,25 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import nbformat
 import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from mnistlib import files, results, settings
+from mnistlib import files, settings
 from mnistlib.errors import MnistlibError, SettingError, nearest
 from mnistlib.run.kernel import Kernel
 from mnistlib.run.stopping import Stopping
-from mnistlib.schema import Result
-from mnistlib.site import pages
+
+if TYPE_CHECKING:
+    from mnistlib.schema import Result
 
 STOPS = (".", "!", "?")  # what a sentence may end in
 
@@ -71,6 +73,7 @@ def run(
         Stopped: the run was stopped; the kernel and all that it started are gone.
     """
     clock, started = time.perf_counter(), time.time()
+    threading.Thread(target=_prepare).start()  # what is needed at the end is imported while the kernel is at work
     parameters = dict(parameters or {})
     defaults = parameters_of(notebook)
     settings.check_names(parameters, list(defaults))
@@ -86,8 +89,21 @@ def run(
         files.write(executed, nbformat.writes(story))
         failed.unlink(missing_ok=True)
         result = _result(notebook.stem, defaults | parameters, started)
-        pages.build(executed, page, series, result)
+        _page(executed, page, series, result)
     return Done(executed, page, result, time.perf_counter() - clock)
+
+
+def _prepare() -> None:
+    """Import what results and pages need; it takes as long as a kernel takes to start."""
+    from mnistlib import results  # noqa: F401
+    from mnistlib.site import pages  # noqa: F401
+
+
+def _page(executed: Path, page: Path, series: Mapping[str, str] | None, result: Result | None) -> None:
+    """Write the page of an executed notebook."""
+    from mnistlib.site import pages
+
+    pages.build(executed, page, series, result)
 
 
 class _Failed(Exception):
@@ -204,6 +220,8 @@ def _literally(path: Path) -> str:
 
 def _result(step: str, parameters: Mapping[str, Any], started: float) -> Result | None:
     """Return what the run saved as a step's result, None where it saved nothing."""
+    from mnistlib import results
+
     folder = files.resolve(str(parameters.get("results_dir") or "build"))
     for dataset in ("mnist", "digits"):
         path = results.base(folder, dataset) / "results" / f"{step}.json"

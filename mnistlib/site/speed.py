@@ -138,9 +138,8 @@ def note(row: dict[str, Any]) -> str:
     if "n_parameters" in about:
         said.append(f"{form.count(about['n_parameters'])} parameters")
     if "epochs_timed" in about:
-        said.append(f"computed from {form.count(about['epochs_timed'])} epochs a round")
-    if "whole" in about:
-        said.append(f"its one whole run took {form.seconds(about['whole'])}")
+        ran = "one round whole, the others" if "whole" in about else "all rounds"
+        said.append(f"{ran} computed from {form.count(about['epochs_timed'])} of its epochs")
     if "share" in about:
         said.append(f"{form.percent(about['share'], 0)} of the product rate of {about['rate']:.0f} GFLOP/s")
     if about.get("compile"):
