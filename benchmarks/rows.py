@@ -52,6 +52,12 @@ class Row:
         return asdict(self) | {"median": self.median, "low": min(self.values), "high": max(self.values)}
 
 
+def from_json(value: dict[str, Any]) -> Row:
+    """Return the row that `to_json` turned into a dictionary."""
+    fields = {name: value[name] for name in ("row", "what", "who", "unit", "parts", "about")}
+    return Row(**fields, values=tuple(value["values"]))
+
+
 def folder_for_torchvision() -> Path:
     """Return a folder that torchvision's MNIST can read, filled with the verified files."""
     folder = files.root() / "build" / "torchvision"
@@ -118,7 +124,7 @@ def seeds(size: Size, show: Callable[[str], Any]) -> Iterator[Row]:
     yield Row("b", "time to the target", OURS, "s", tuple(run["seconds"] for run in short), parts_of(short), about)
     for name, rival in RIVALS.items():
         last = complete[name]["accuracy"][-1:] if name in complete else []
-        values = (complete[name]["seconds"],) if name in complete else tuple(schedule(run, rival.epochs) for run in runs["a", name])
+        values = tuple(schedule(run, rival.epochs) for run in runs["a", name])  # its whole schedule, as in a
         yield Row(
             "b", "time to the target", rival.title, "s", values, {}, {"epochs": rival.epochs, "final": last, "reached": reached(last)}
         )

@@ -188,8 +188,11 @@ def _side_by_side(recipe: Recipe, mnist: data.Mnist, keys: dict[int, str], worke
     report.workers = workers
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (recipe, mnist, workers, folder, messages))
+    inbox = context.Queue()  # for what is large: handed over at the start, it would block for good where a worker ends before it reads
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (inbox, workers, folder, messages))
     try:
+        for _ in range(workers):
+            inbox.put((recipe, mnist))
         futures = [pool.submit(_work, seed, name) for seed, name in keys.items()]
         while not all(future.done() for future in futures) and not _failed(futures):
             _pass_on(messages, report, wait=0.2)
@@ -199,12 +202,14 @@ def _side_by_side(recipe: Recipe, mnist: data.Mnist, keys: dict[int, str], worke
                 future.result()
     except BrokenProcessPool:
         raise TrainingError(
-            "A worker process was ended from outside, often for lack of memory; start again to go on where it stopped."
+            "A worker process ended early: for lack of memory, or in a script that trains without `if __name__ == '__main__':` before it."
+            " Start again to go on where it stopped."
         ) from None
     finally:
         for process in list((pool._processes or {}).values()):
             process.terminate()
         pool.shutdown(wait=True, cancel_futures=True)
+        inbox.cancel_join_thread()
 
 
 def _failed(futures: list[Future]) -> bool:
@@ -222,13 +227,13 @@ def _pass_on(messages: Any, report: _Reporter, wait: float) -> None:
         return
 
 
-def _start_worker(*shared: Any) -> None:
+def _start_worker(inbox: Any, *shared: Any) -> None:
     """Set a worker up: one thread, no denormal numbers, and an end as soon as its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a file being written is cleaned up
     machine.tune()
     threading.Thread(target=_follow_parent, daemon=True).start()
-    _work.shared = shared
+    _work.shared = (*inbox.get(), *shared)
 
 
 def _follow_parent() -> None:

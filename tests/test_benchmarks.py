@@ -61,6 +61,14 @@ def test_goals_are_ratios_of_medians_and_can_be_missed():
     assert goals.judge([slower])[0]["reached"] and not goals.judge([some(10.1, letter="f", what="what the notebook adds")])[0]["reached"]
 
 
+def test_a_rival_counts_in_as_many_threads_as_are_quickest_for_it():
+    two = [some(36.0, letter="c", what="two processes", who=who, unit="seeds per hour") for who in (MODEL4, EXAMPLE)]  # 200 s a seed
+    faster = [some(72.0, letter="c", what="two processes", who=MODEL4, unit="seeds per hour"), two[1]]  # 100 s a seed
+    for pair, expected in ((two, (4.0, 10.0)), (faster, (2.0, 5.0))):
+        judged = {(goal["row"], goal["goal"]): goal["value"] for goal in goals.judge([*seconds(), *pair])}
+        assert (judged["a", 4], judged["b", 5]) == expected
+
+
 def test_no_time_counts_for_a_schedule_that_does_not_arrive():
     late = [goal for goal in goals.judge(seconds(reached=False)) if goal["row"] == "b"]
     assert late and not any(goal["reached"] for goal in late)
@@ -113,7 +121,7 @@ def test_every_variant_of_a_step_runs_and_undoing_an_economy_changes_no_result()
 
 def test_the_committed_record_and_its_page_belong_together():
     value = json.loads(RECORD.read_text())
-    made = [rows.Row(*(row[name] for name in ("row", "what", "who", "unit", "values", "parts", "about"))) for row in value["rows"]]
+    made = [rows.from_json(row) for row in value["rows"]]
     assert json.loads(json.dumps([row.to_json() for row in made])) == value["rows"]
     assert goals.judge(made) == value["goals"] and {goal["row"] for goal in value["goals"]} >= set("abcdef")
     assert speed.page(value) == RECORD.with_suffix(".html").read_text(), "benchmarks.html is stale; run `make pages`"

@@ -150,3 +150,17 @@ def _members(group: int) -> list[int]:
     listed = subprocess.run(["ps", "-eo", "pid=,pgid=,stat="], capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in listed.splitlines()]
     return [int(pid) for pid, pgid, stat in rows if int(pgid) == group and not stat.startswith("Z")]
+
+
+@pytest.mark.slow
+def test_a_script_without_its_guard_is_told_so_instead_of_waiting_for_ever(tmp_path):
+    """Each worker of such a script runs it anew and ends at once, before it reads the images."""
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "from dataclasses import replace\n"
+        "from mnistlib import data, steps, trials\n"
+        f"trials.FOLDER = {str(tmp_path / 'trials')!r}\n"
+        "trials.fit(replace(steps.SPEED, epochs=1), data.load('digits'), [0, 1], 'cpu', 2)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "without `if __name__ == '__main__':` before it. Start again" in done.stderr
