@@ -17,7 +17,7 @@ ALL_POOLS = (*GLOBAL_MAXIMA, *GLOBAL_AVERAGES, nn.MaxPool2d, nn.AvgPool2d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _WEIGHTED = (nn.Conv2d, nn.Linear)
-_WITHOUT_WINDOWS = (parts.GlobalMax, parts.GlobalAverage, nn.Identity, nn.Flatten, nn.Linear)
+_WITHOUT_WINDOWS = (parts.GlobalMax, parts.GlobalAverage, parts.Dropout, nn.GroupNorm, nn.Identity, nn.Flatten, nn.Linear)
 _POINTWISE = tuple(f"torch.nn.modules.{name}" for name in ("activation", "batchnorm", "dropout"))  # let no position see another
 
 

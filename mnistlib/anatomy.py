@@ -125,6 +125,7 @@ _WORDS = (
     (_leaves.GLOBAL_MAXIMA, "global maximum"),
     (_leaves.GLOBAL_AVERAGES, "global average"),
     (_leaves.NORMS, "norm"),
+    (nn.GroupNorm, "group norm"),
     (nn.Flatten, "flatten"),
 )
 

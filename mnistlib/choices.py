@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 
 from mnistlib import anatomy, candidates, data, files, form, machine, models, provenance, steps, train, trials
 from mnistlib.candidates import Candidate
-from mnistlib.recipe import MAX_PARAMETERS, Recipe
+from mnistlib.recipe import MAX_PARAMETERS, Recipe, as_dict
 from mnistlib.state import Trial
 
 SEEDS = (0, 1, 2)
@@ -104,7 +103,7 @@ def _row(step: steps.Step, candidate: Candidate, runs: list[Trial]) -> dict[str,
         "idea": candidate.idea,
         "change": list(candidate.change),
         "finalist": candidate.under is not None,
-        "recipe": asdict(recipe),
+        "recipe": as_dict(recipe),
         "n_parameters": about.n_parameters,
         "n_macs": about.n_macs,
         "final": final,
@@ -120,7 +119,7 @@ def _times(recipes: list[Recipe], mnist: data.Mnist) -> list[float]:
     machine.tune()
     images, labels = mnist.train.images[:TIMED], mnist.train.labels[:TIMED]
     nets = [train.fresh(recipe, 0).to(memory_format=torch.channels_last) for recipe in recipes]
-    optimizers = [train.sgd(net.parameters(), recipe) for net, recipe in zip(nets, recipes, strict=True)]
+    optimizers = [train.optimizer_of(net.parameters(), recipe) for net, recipe in zip(nets, recipes, strict=True)]
     seconds: list[list[float]] = [[] for _ in recipes]
     for epoch in range(1 + ROUNDS):  # the first warms up
         for net, optimizer, recipe, taken in zip(nets, optimizers, recipes, seconds, strict=True):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from mnistlib import schedules, transforms
+from mnistlib.checks import check, choice, number, whole
 from mnistlib.errors import SettingError, nearest
 
 MIN_ACCURACY = 0.994  # of the test images, at the last epoch
@@ -15,40 +17,24 @@ MAX_EPOCHS = 15  # inclusive
 HELD_EPOCHS = 3  # "held" means at or above MIN_ACCURACY in this many last epochs
 
 
-def _check(owner: object, name: str, allowed: bool, rule: str) -> None:
-    """Raise SettingError unless a field keeps its rule."""
-    if not allowed:
-        raise SettingError(f"{type(owner).__name__}.{name} is {getattr(owner, name)!r}; it must be {rule}.")
-
-
-def _number(owner: object, name: str, low: float, high: float, unit: str = "") -> None:
-    """Check that a field is a finite number within closed bounds."""
-    value = getattr(owner, name)
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and low <= value <= high
-    _check(owner, name, good, f"a number from {low:g} to {high:g}{unit}")
-
-
-def _whole(owner: object, name: str, low: int, high: int) -> None:
-    """Check that a field is a whole number within closed bounds."""
-    value = getattr(owner, name)
-    good = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-    _check(owner, name, good, f"a whole number from {low} to {high}")
-
-
 @dataclass(frozen=True)
 class Optimizer:
-    """Stochastic gradient descent with momentum."""
+    """Stochastic gradient descent with momentum, or Adam with torch's own settings."""
 
     lr: float = 0.1  # peak learning rate, reached at the end of the schedule's warm-up
     momentum: float = 0.9  # share of the last update carried on
     nesterov: bool = True  # look ahead along the momentum
     weight_decay: float = 0.0  # pull of the weights towards zero, times lr per step
+    kind: str = "sgd"  # or "adam", which has no use for momentum and nesterov
+    decays: str = "kernels"  # what weight decay pulls: "kernels" (and the linear layer), or "all", biases and normalization too
 
     def __post_init__(self) -> None:
-        _number(self, "lr", 1e-6, 100)
-        _number(self, "momentum", 0, 0.999)
-        _number(self, "weight_decay", 0, 1)
-        _check(self, "nesterov", isinstance(self.nesterov, bool), "True or False")
+        number(self, "lr", 1e-6, 100)
+        choice(self, "kind", ("sgd", "adam"))
+        choice(self, "decays", ("kernels", "all"))
+        number(self, "momentum", 0, 0.999)
+        number(self, "weight_decay", 0, 1)
+        check(self, "nesterov", isinstance(self.nesterov, bool), "True or False")
 
 
 @dataclass(frozen=True)
@@ -59,8 +45,15 @@ class Schedule:
     anneal: str = "cosine"  # "cosine" or "linear": the way down
 
     def __post_init__(self) -> None:
-        _number(self, "warmup", 0, 0.9)
-        _check(self, "anneal", self.anneal in ("cosine", "linear"), "'cosine' or 'linear'")
+        number(self, "warmup", 0, 0.9)
+        choice(self, "anneal", ("cosine", "linear"))
+
+    def at(self, moment: schedules.Moment) -> float:
+        """Return the share of the peak learning rate in the middle of a step."""
+        return self.factor((moment.done + 0.5) / (moment.epochs * moment.n_steps))
+
+    def momentum(self, moment: schedules.Moment) -> None:
+        """Return None: the momentum stays the optimizer's."""
 
     def factor(self, progress: float) -> float:
         """Return the share of the peak learning rate at `progress`, the share of all steps taken (0 to 1)."""
@@ -83,13 +76,28 @@ class Augment:
     elastic_cells: int = 4  # cells across the image between independent displacements
 
     def __post_init__(self) -> None:
-        _number(self, "rotate", 0, 180, " degrees")
-        _number(self, "scale", 0, 0.9)
-        _number(self, "stretch", 0, 0.9)
-        _number(self, "shear", 0, 60, " degrees")
-        _number(self, "shift", 0, 14, " pixels")
-        _number(self, "elastic", 0, 10, " pixels")
-        _whole(self, "elastic_cells", 2, 14)
+        number(self, "rotate", 0, 180, " degrees")
+        number(self, "scale", 0, 0.9)
+        number(self, "stretch", 0, 0.9)
+        number(self, "shear", 0, 60, " degrees")
+        number(self, "shift", 0, 14, " pixels")
+        number(self, "elastic", 0, 10, " pixels")
+        whole(self, "elastic_cells", 2, 14)
+
+
+@dataclass(frozen=True)
+class Steering:
+    """Decisions taken while a run is under way, by its accuracy on images that it does not train on."""
+
+    by: str  # "validation": training images of writers set aside, which are then not trained on; "judged": the judged images, a leak
+    keep: str = "last"  # the net a run ends with: that of its "last" epoch, or that of the "best" one on the steering images
+    stop_at: float | None = None  # accuracy on the steering images that ends a run early
+
+    def __post_init__(self) -> None:
+        choice(self, "by", ("validation", "judged"))
+        choice(self, "keep", ("last", "best"))
+        if self.stop_at is not None:
+            number(self, "stop_at", 0, 1)
 
 
 @dataclass(frozen=True)
@@ -98,32 +106,59 @@ class Recipe:
 
     model: str  # a name from mnistlib.models
     optimizer: Optimizer = Optimizer()
-    schedule: Schedule = Schedule()
-    augment: Augment | None = None
-    dropout: float = 0.0  # probability that a feature map is silenced, after each pooling
+    schedule: Any = Schedule()  # or a value from `schedules`
+    augment: Any = None  # an Augment, or a tuple of values from `transforms`
+    dropout: float = 0.0  # probability that a feature map (in published nets, a value) is silenced, where the net says so
     label_smoothing: float = 0.0  # share of the target spread evenly over the classes
     averaging: float = 0.0  # share of the running average of the weights kept per step; 0: none
     batch_size: int = 128  # images per step
     epochs: int = MAX_EPOCHS  # passes over the training images
+    steering: Steering | None = None
 
     def __post_init__(self) -> None:
-        _check(self, "model", isinstance(self.model, str) and bool(self.model), "a name from mnistlib.models")
-        for name, kind in (("optimizer", Optimizer), ("schedule", Schedule), ("augment", Augment | None)):
-            rule = "None or an Augment" if name == "augment" else f"of type {kind.__name__}"
-            _check(self, name, isinstance(getattr(self, name), kind), rule)
-        _number(self, "dropout", 0, 0.9)
-        _number(self, "label_smoothing", 0, 0.9)
-        _number(self, "averaging", 0, 0.99999)
-        _whole(self, "batch_size", 2, 60_000)
-        _whole(self, "epochs", 1, 100)
+        check(self, "model", isinstance(self.model, str) and bool(self.model), "a name from mnistlib.models")
+        check(self, "optimizer", isinstance(self.optimizer, Optimizer), "of type Optimizer")
+        kinds = (Schedule, *schedules.KINDS.values())
+        check(self, "schedule", isinstance(self.schedule, kinds), f"one of {', '.join(kind.__name__ for kind in kinds)}")
+        listed = isinstance(self.augment, tuple) and all(isinstance(one, tuple(transforms.KINDS.values())) for one in self.augment)
+        good = self.augment is None or isinstance(self.augment, Augment) or (listed and self.augment)
+        check(self, "augment", bool(good), "None, an Augment or a tuple of transforms")
+        number(self, "dropout", 0, 0.9)
+        number(self, "label_smoothing", 0, 0.9)
+        number(self, "averaging", 0, 0.99999)
+        whole(self, "batch_size", 2, 60_000)
+        whole(self, "epochs", 1, 100)
+        check(self, "steering", isinstance(self.steering, Steering | None), "None or a Steering")
+        if isinstance(self.schedule, schedules.Plateau) and self.steering is None:
+            raise SettingError("Recipe.steering is None; a Plateau schedule needs a Steering to say which images it goes by.")
+
+
+_LATER = {"steering": None, "kind": "sgd", "decays": "kernels"}  # fields younger than the first results, and what these mean by them
+
+
+def as_dict(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as plain values; a field that came later is left out where it changes nothing, so that older keys stay valid."""
+    value = asdict(recipe)
+    for part in (value, value["optimizer"]):
+        for name, nothing in _LATER.items():
+            if name in part and part[name] == nothing:
+                del part[name]
+    return value
 
 
 def from_dict(value: dict[str, Any]) -> Recipe:
-    """Return the recipe that `dataclasses.asdict` turned into a dictionary; an unknown field raises SettingError."""
+    """Return the recipe that `as_dict` turned into a dictionary; an unknown field raises SettingError."""
     value = dict(value)
-    for name, kind in (("optimizer", Optimizer), ("schedule", Schedule), ("augment", Augment)):
+    for name, kind, kinds in (
+        ("optimizer", Optimizer, {}),
+        ("schedule", Schedule, schedules.KINDS),
+        ("augment", Augment, {}),
+        ("steering", Steering, {}),
+    ):
         if isinstance(value.get(name), dict):
-            value[name] = _build(kind, value[name])
+            value[name] = _build(kinds.get(value[name].get("kind"), kind), value[name])
+    if isinstance(value.get("augment"), list | tuple):
+        value["augment"] = tuple(_build(transforms.KINDS[one["kind"]], one) for one in value["augment"])
     return _build(Recipe, value)
 
 
@@ -133,4 +168,5 @@ def _build(kind: Callable[..., Any], value: dict[str, Any]) -> Any:
     for name in value:
         if name not in allowed:
             raise SettingError(f"{kind.__name__} has no field {name!r}; its fields are {', '.join(allowed)}.{nearest(name, allowed)}")
-    return kind(**value)
+    given = {field.name for field in fields(kind) if field.init}
+    return kind(**{name: tuple(one) if isinstance(one, list) else one for name, one in value.items() if name in given})

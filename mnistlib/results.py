@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from mnistlib import checkpoints, data, evidence, files, form, mistakes, state, steps
+from mnistlib import checkpoints, data, evidence, files, form, mistakes, state, steps, train
 from mnistlib.errors import MnistlibError, ResultError
 from mnistlib.evidence import Claim
-from mnistlib.recipe import Recipe
+from mnistlib.recipe import Recipe, as_dict
 from mnistlib.schema import SCHEMA, Conditions, Result, Run, from_json, to_json
 
 HISTORY = tuple(field.name for field in fields(state.History))
@@ -43,23 +43,23 @@ def make(
     `wrong_before`, bool [n_seeds, n_images] over the same images. The offline sample and limited runs get no verdict.
     """
     ran = recipe or step.recipe
-    _check(trials, ran.epochs)
-    runs = tuple(_run(step.name, trial) for trial in trials)
+    _check(trials, ran)
+    runs = tuple(_run(step.name, trial, ran) for trial in trials)
     wrong = mistakes.wrong([trial.predictions for trial in trials], mnist.test.labels)
     writers, groups = mnist.test.writers, mnist.test.groups
-    summary = evidence.summarise([run.test_accuracy for run in runs], wrong, writers, groups)
+    summary = evidence.summarise([run.test_accuracy[: run.kept] for run in runs], wrong, writers, groups)
     difference = None
     if before is not None and wrong_before is not None:
         difference = evidence.difference(wrong, wrong_before, writers, groups, before.step)
     judged = mnist.dataset == "mnist" and mnist.limit is None
-    made = {"notebook": None, "recipe": files.sha256(files.canonical(asdict(ran))), "data": mnist.sha256, "reference": []}
+    made = {"notebook": None, "recipe": files.sha256(files.canonical(as_dict(ran))), "data": mnist.sha256, "reference": []}
     result = Result(
         step=step.name,
         title=step.title,
         dataset=mnist.dataset,
         split=mnist.split,
         limit=mnist.limit,
-        n_train=len(mnist.train.labels),
+        n_train=len(data.steered(mnist, ran.steering.by if ran.steering else None)[0].labels),
         n_test=len(mnist.test.labels),
         model=ran.model,
         n_parameters=n_parameters,
@@ -85,17 +85,18 @@ def make(
     return result
 
 
-def _check(trials: Sequence[state.Trial], epochs: int) -> None:
-    """Raise ResultError unless the trials are those of one recipe: some seeds, each once, all of the same length."""
+def _check(trials: Sequence[state.Trial], recipe: Recipe) -> None:
+    """Raise ResultError unless the trials are those of one recipe: some seeds, each once, all as long as it says."""
     seeds = [trial.seed for trial in trials]
     if not seeds or len(set(seeds)) < len(seeds):
         raise ResultError(f"A result needs at least one seed and each seed once; these are {seeds}.")
     for trial in trials:
-        if len(trial.history.test_accuracy) != epochs:
-            raise ResultError(f"Seed {trial.seed} has {len(trial.history.test_accuracy)} epochs where the recipe asks for {epochs}.")
+        n = len(trial.history.test_accuracy)
+        if n != recipe.epochs and not (n < recipe.epochs and train.ended(recipe, trial.history)):
+            raise ResultError(f"Seed {trial.seed} has {n} epochs where the recipe asks for {recipe.epochs}.")
 
 
-def _run(step: str, trial: state.Trial) -> Run:
+def _run(step: str, trial: state.Trial, recipe: Recipe) -> Run:
     """Return a trial as a result keeps it."""
     history = {name: tuple(float(value) for value in getattr(trial.history, name)) for name in HISTORY}
     figures = [trial.train_accuracy_clean, *(value for values in history.values() for value in values)]
@@ -106,6 +107,7 @@ def _run(step: str, trial: state.Trial) -> Run:
         train_accuracy_clean=float(trial.train_accuracy_clean),
         checkpoint=f"checkpoints/{step}-seed{trial.seed}.safetensors",
         sha256=files.sha256(checkpoints.pack(trial.weights)),
+        kept=train.kept(recipe, trial.history) if recipe.steering and recipe.steering.keep == "best" else None,
         **history,
     )
 

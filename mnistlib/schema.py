@@ -42,6 +42,8 @@ class Run:
     seconds: tuple[float, ...]
     checkpoint: str  # relative to the folder that holds results/ and checkpoints/
     sha256: str  # of the checkpoint
+    steering_accuracy: tuple[float, ...] = ()  # of the images that steered the run, where others than the judged ones did
+    kept: int | None = None  # the epoch whose net was kept; None: the last
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Result:
 
 def to_json(result: Result) -> dict[str, Any]:
     """Return the JSON value of a result, its own sha256 last."""
-    value = {"schema": SCHEMA, **asdict(result)}
+    value = {"schema": SCHEMA, **asdict(result), "recipe": recipe.as_dict(result.recipe)}
     if value["difference"] is not None:
         value["difference"] = {"from": value["difference"].pop("from_"), **value["difference"]}
     value = _plain(value)

@@ -12,10 +12,18 @@ from torch import Tensor
 
 from mnistlib import data, provenance, train
 from mnistlib.errors import SettingError, TrainingError
-from mnistlib.recipe import Recipe
+from mnistlib.recipe import Augment, Recipe, Schedule
+from mnistlib.schedules import Moment
 from mnistlib.state import History, State, Trial
 
 TOGETHER = 32  # seeds in one stack; more take their turn, so that memory stays bounded
+BUFFER = "momentum_buffer"  # torch's name for the running update of SGD
+
+
+def possible(recipe: Recipe) -> bool:
+    """Say whether a recipe can be stacked: no random numbers within the net, nothing that goes by a single seed's accuracy or images."""
+    own = isinstance(recipe.augment, Augment | None) and isinstance(recipe.schedule, Schedule)
+    return own and not recipe.dropout and recipe.steering is None and recipe.optimizer.kind == "sgd"
 
 
 class Stack:
@@ -25,7 +33,7 @@ class Stack:
         nets = [train.fresh(recipe, seed).to(device) for seed in seeds]
         self.net = nets[0]  # lends its layers; its own weights are never used
         self.parameters, self.buffers = torch.func.stack_module_state(nets)
-        self.optimizer = train.sgd(self.parameters.values(), recipe, stacked=True)
+        self.optimizer = train.optimizer_of(self.parameters.values(), recipe, stacked=True)
         self.average = {name: value.clone() for name, value in self.floats().items()} if recipe.averaging else {}
 
     def __call__(self, pixels: Tensor, shared: bool = False) -> Tensor:
@@ -42,7 +50,7 @@ class Stack:
 
     def state(self, place: int, history: History) -> State:
         """Return the state of one seed, as a run of its own would have it."""
-        momentum = {name: self.optimizer.state[value].get("momentum_buffer") for name, value in self.parameters.items()}
+        momentum = {f"{BUFFER}/{name}": self.optimizer.state[value].get(BUFFER) for name, value in self.parameters.items()}
         values = self.parameters | self.buffers
         groups = ({name: values[name] for name in self.net.state_dict()}, momentum, self.average)
         return State(
@@ -55,10 +63,9 @@ class Stack:
             for name, value in (self.parameters | self.buffers).items():
                 value.copy_(torch.stack([state.weights[name] for state in states]))
             for name, value in self.parameters.items():
-                if name in states[0].momentum:
-                    self.optimizer.state[value]["momentum_buffer"] = torch.stack([state.momentum[name] for state in states]).to(
-                        value.device
-                    )
+                place = f"{BUFFER}/{name}"
+                if place in states[0].momentum:
+                    self.optimizer.state[value][BUFFER] = torch.stack([state.momentum[place] for state in states]).to(value.device)
             for name, value in self.average.items():
                 value.copy_(torch.stack([state.average[name] for state in states]))
 
@@ -74,11 +81,10 @@ def fit(
     """Train the seeds that `keys` names, all together, and return their trials: to rounding, those of `train.train`.
 
     `starts` are their states where they were interrupted, all after the same epoch. `after_epoch` is given each seed and its state.
-    Raises SettingError for a recipe with dropout, whose random numbers would not be those of one seed alone, and TrainingError for
-    a loss that is no longer finite.
+    Raises SettingError for a recipe that cannot be stacked, and TrainingError for a loss that is no longer finite.
     """
-    if recipe.dropout:
-        raise SettingError("A recipe with dropout cannot be stacked: its seeds train one at a time.")
+    if not possible(recipe):
+        raise SettingError("Only a recipe of the series' own kind without dropout can be stacked; the seeds of others train one at a time.")
     began, seeds = time.time(), list(keys)
     stack = Stack(recipe, seeds, device)
     histories = [History(**{name: list(values) for name, values in vars(start.history).items()}) for start in starts or ()]
@@ -119,7 +125,7 @@ def one_epoch(
     n, n_steps, lr = len(seeds), len(train.cuts(len(images), recipe.batch_size)), 0.0
     total_loss, n_right = torch.zeros(n, device=images.device), torch.zeros(n, device=images.device)
     for step, (pixels, targets) in enumerate(train.batches(images, labels, recipe, seeds, epoch)):
-        lr = train.set_rate(stack.optimizer, recipe, epoch, step, n_steps)
+        lr = train.set_rate(stack.optimizer, recipe, Moment(epoch, step, n_steps, recipe.epochs))
         logits = stack(pixels.unflatten(0, (n, -1)))
         losses = F.cross_entropy(logits.flatten(0, 1), targets, label_smoothing=recipe.label_smoothing, reduction="none").view(n, -1)
         stack.optimizer.zero_grad()

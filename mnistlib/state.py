@@ -27,10 +27,15 @@ class History:
     learning_rate: list[float] = field(default_factory=list)  # at the epoch's last step
     seconds: list[float] = field(default_factory=list)  # training and judging
 
+    steering_accuracy: list[float] = field(default_factory=list)  # of the images that steer the run; empty where none do
+
     def add(self, *values: float) -> None:
-        """Append one epoch's values, in the order of the fields."""
-        for name, value in zip(vars(self), values, strict=True):
+        """Append one epoch's values, in the order of MEASURED."""
+        for name, value in zip(MEASURED, values, strict=True):
             getattr(self, name).append(value)
+
+
+MEASURED = ("train_loss", "train_accuracy", "test_loss", "test_accuracy", "learning_rate", "seconds")  # in every run
 
 
 @dataclass
@@ -38,9 +43,10 @@ class State:
     """All that a run needs to go on after `len(history.seconds)` epochs."""
 
     weights: dict[str, Tensor]  # the net's state_dict
-    momentum: dict[str, Tensor]  # the optimizer's running update, by parameter name
+    momentum: dict[str, Tensor]  # what the optimizer carries on, by its name for it and the parameter's
     average: dict[str, Tensor]  # the running average of the weights; empty where the recipe has none
     history: History
+    best: dict[str, Tensor] = field(default_factory=dict)  # the net of the best epoch so far, where the recipe keeps that
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Trial:
 
 def save_state(path: Path, key: str, state: State) -> None:
     """Write a run's state whole, or leave the one before it."""
-    groups = {"weights": state.weights, "momentum": state.momentum, "average": state.average}
+    groups = {"weights": state.weights, "momentum": state.momentum, "average": state.average, "best": state.best}
     _save(path, groups, {"key": key, "history": vars(state.history)})
 
 
@@ -68,7 +74,8 @@ def load_state(path: Path, key: str) -> State | None:
     groups, about = _kept(path, key)
     if not groups:
         return None
-    return State(groups["weights"], groups.get("momentum", {}), groups.get("average", {}), History(**about["history"]))
+    kept = (groups.get(name, {}) for name in ("weights", "momentum", "average"))
+    return State(*kept, History(**about["history"]), groups.get("best", {}))
 
 
 def save_trial(path: Path, trial: Trial) -> None:

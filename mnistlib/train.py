@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from mnistlib import augment, data, models, provenance
+from mnistlib import augment, data, models, provenance, transforms
 from mnistlib.errors import TrainingError
 from mnistlib.models import parts
-from mnistlib.recipe import Recipe
+from mnistlib.recipe import Augment, Recipe
+from mnistlib.schedules import Moment
 from mnistlib.state import History, State, Trial
 
 JUDGING_BATCH = 500  # images at a time where no gradient is kept; fits a core's cache
@@ -39,27 +40,54 @@ def train(
     """
     began = time.time()
     net = fresh(recipe, seed).to(device, memory_format=torch.channels_last)
-    optimizer = sgd(net.parameters(), recipe)
+    optimizer = optimizer_of(net.parameters(), recipe)
     average = {name: value.clone() for name, value in floats(net).items()} if recipe.averaging else {}
-    history = History()
+    history, best = History(), {}
     if start is not None:
-        history = restore(start, net, optimizer, average)
-    images, labels = mnist.train.images.to(device), mnist.train.labels.to(device)
+        history, best = restore(start, net, optimizer, average), start.best
+    part, steering = data.steered(mnist, recipe.steering.by if recipe.steering else None)
+    images, labels = part.images.to(device), part.labels.to(device)
     for epoch in range(len(history.seconds), recipe.epochs):
+        if ended(recipe, history):
+            break
         clock = time.perf_counter()
-        loss, accuracy, lr = one_epoch(net, optimizer, average, images, labels, recipe, seed, epoch)
+        loss, accuracy, lr = one_epoch(net, optimizer, average, images, labels, recipe, seed, epoch, guides(recipe, history))
         judge = averaged(recipe, net, average)
-        test_loss, predictions, confidences = predict(judge, mnist.test)
+        test_loss, predictions, _ = predict(judge, mnist.test)
         if not math.isfinite(loss) or not math.isfinite(test_loss):
             raise TrainingError(diverged(seed, epoch, recipe))
+        if steering is not None:
+            history.steering_accuracy.append(share_right(predict(judge, steering)[1], steering))
         history.add(loss, accuracy, test_loss, share_right(predictions, mnist.test), lr, time.perf_counter() - clock)
-        after_epoch(State(net.state_dict(), momentum(net, optimizer), average, history))
+        if recipe.steering and recipe.steering.keep == "best" and kept(recipe, history) == epoch + 1:
+            best = {name: value.detach().clone() for name, value in judge.state_dict().items()}
+        after_epoch(State(net.state_dict(), carried(net, optimizer), average, history, best))
     judge = averaged(recipe, net, average)
+    if best:
+        judge.load_state_dict(best)
     _, predictions, confidences = predict(judge, mnist.test)
-    _, on_training_images, _ = predict(judge, mnist.train)
+    _, on_training_images, _ = predict(judge, part)
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in judge.state_dict().items()}
     about = provenance.collect(began, time.time() - began, device, workers, torch.get_num_threads())
-    return Trial(key, seed, history, share_right(on_training_images, mnist.train), weights, predictions, confidences, about)
+    return Trial(key, seed, history, share_right(on_training_images, part), weights, predictions, confidences, about)
+
+
+def guides(recipe: Recipe, history: History) -> tuple[float, ...]:
+    """Return the accuracy on the images that steer the recipe after each epoch so far; nothing where none do."""
+    return tuple(history.steering_accuracy or (history.test_accuracy if recipe.steering else ()))
+
+
+def kept(recipe: Recipe, history: History) -> int:
+    """Return the epoch, from 1, whose net the recipe keeps, as it looks now: the last one, or the first of the best."""
+    if recipe.steering is None or recipe.steering.keep == "last":
+        return len(history.seconds)
+    return 1 + int(np.argmax(guides(recipe, history)))
+
+
+def ended(recipe: Recipe, history: History) -> bool:
+    """Say whether the accuracy that steers the recipe has reached what ends it early."""
+    goal = recipe.steering.stop_at if recipe.steering else None
+    return goal is not None and any(accuracy >= goal for accuracy in guides(recipe, history))
 
 
 def one_epoch(
@@ -71,15 +99,19 @@ def one_epoch(
     recipe: Recipe,
     seed: int,
     epoch: int,
+    guided: tuple[float, ...] = (),
 ) -> tuple[float, float, float]:
-    """Train on every image once, in a new order, and return running loss, running accuracy and the last learning rate."""
+    """Train on every image once, in a new order, and return running loss, running accuracy and the last learning rate.
+
+    `guided` are the accuracies that steer the schedule, one for each epoch so far.
+    """
     net.train()
     n_steps = len(cuts(len(images), recipe.batch_size))
     total_loss, n_right, lr = torch.zeros((), device=images.device), torch.zeros((), device=images.device), 0.0
     with torch.random.fork_rng():
         torch.manual_seed(stream(seed, "dropout", epoch))
         for step, (pixels, targets) in enumerate(batches(images, labels, recipe, [seed], epoch)):
-            lr = set_rate(optimizer, recipe, epoch, step, n_steps)
+            lr = set_rate(optimizer, recipe, Moment(epoch, step, n_steps, recipe.epochs, guided))
             logits = net(pixels)
             loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad()
@@ -97,11 +129,13 @@ def batches(images: Tensor, labels: Tensor, recipe: Recipe, seeds: Sequence[int]
     What can be done once for the whole epoch is: the order and the warps of every image.
     """
     orders = torch.stack([shuffled(len(images), seed, epoch) for seed in seeds]).to(images.device)
-    warps = []
-    if recipe.augment is not None:
-        for seed in seeds:
-            drawn = augment.draw(len(images), recipe.augment, Generator().manual_seed(stream(seed, "augment", epoch)))
-            warps.append(augment.invert(drawn, images.shape[2]).to(images.device))
+    warps, random = [], [Generator().manual_seed(stream(seed, "augment", epoch)) for seed in seeds]
+    if isinstance(recipe.augment, Augment):
+        drawn = [augment.draw(len(images), recipe.augment, own) for own in random]
+        warps = [augment.invert(each, images.shape[2]).to(images.device) for each in drawn]
+    elif recipe.augment is not None:
+        (own,) = random  # one seed at a time: the images themselves are another set for each
+        images = transforms.randomly(images, recipe.augment, own)
     for first, last in cuts(len(images), recipe.batch_size):
         batch = orders[:, first:last].flatten()
         pixels = images.index_select(0, batch).unsqueeze(1).float()
@@ -133,24 +167,29 @@ def fresh(recipe: Recipe, seed: int) -> nn.Module:
     return parts.initialise(models.build(recipe.model, recipe.dropout), stream(seed, "weights"))
 
 
-def sgd(parameters: Iterable[Tensor], recipe: Recipe, stacked: bool = False) -> torch.optim.SGD:
-    """Return the recipe's optimizer; weight decay pulls kernels and the linear layer, not normalization and biases.
+def optimizer_of(parameters: Iterable[Tensor], recipe: Recipe, stacked: bool = False) -> torch.optim.SGD:
+    """Return the recipe's optimizer; unless it decays all, weight decay pulls kernels and the linear layer, not the rest.
 
     `stacked` parameters have a first dimension over seeds.
     """
     set_to, values = recipe.optimizer, list(parameters)
+    rest = set_to.weight_decay if set_to.decays == "all" else 0.0  # of normalization and biases
     groups = [
         {"params": [value for value in values if value.ndim > 1 + stacked], "weight_decay": set_to.weight_decay},
-        {"params": [value for value in values if value.ndim <= 1 + stacked], "weight_decay": 0.0},
+        {"params": [value for value in values if value.ndim <= 1 + stacked], "weight_decay": rest},
     ]
+    if set_to.kind == "adam":
+        return torch.optim.Adam(groups, lr=set_to.lr, fused=True)
     return torch.optim.SGD(groups, lr=set_to.lr, momentum=set_to.momentum, nesterov=set_to.nesterov and set_to.momentum > 0, fused=True)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, epoch: int, step: int, n_steps: int) -> float:
-    """Set and return the learning rate of a step, which the schedule knows by the share of all steps taken."""
-    lr = recipe.optimizer.lr * recipe.schedule.factor((epoch * n_steps + step + 0.5) / (recipe.epochs * n_steps))
+def set_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, moment: Moment) -> float:
+    """Set and return the learning rate of a step, and the momentum where the schedule has a say in it."""
+    lr, momentum = recipe.optimizer.lr * recipe.schedule.at(moment), recipe.schedule.momentum(moment)
     for group in optimizer.param_groups:
         group["lr"] = lr
+        if momentum is not None:
+            group.update({"betas": (momentum, group["betas"][1])} if "betas" in group else {"momentum": momentum})
     return lr
 
 
@@ -180,18 +219,20 @@ def averaged(recipe: Recipe, net: nn.Module, average: dict[str, Tensor]) -> nn.M
     return other
 
 
-def momentum(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the optimizer's running update by parameter name."""
-    buffers = {name: optimizer.state[value].get("momentum_buffer") for name, value in net.named_parameters()}
-    return {name: buffer for name, buffer in buffers.items() if buffer is not None}
+def carried(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return what the optimizer carries from step to step, such as running updates: by its own name for it and the parameter's."""
+    kept = {f"{what}/{name}": value for name, p in net.named_parameters() for what, value in optimizer.state[p].items()}
+    return {name: value for name, value in kept.items() if value is not None}
 
 
 def restore(start: State, net: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]) -> History:
     """Put a stored state into net, optimizer and average, and return its history."""
     net.load_state_dict(start.weights)
-    for name, value in net.named_parameters():
-        if name in start.momentum:
-            optimizer.state[value]["momentum_buffer"] = torch.empty_like(value).copy_(start.momentum[name])
+    parameters = dict(net.named_parameters())
+    for place, kept in start.momentum.items():
+        what, _, name = place.partition("/")
+        like = parameters[name] if kept.shape == parameters[name].shape else kept
+        optimizer.state[parameters[name]][what] = torch.empty_like(like, device=parameters[name].device).copy_(kept)
     for name, value in average.items():
         value.copy_(start.average[name])
     return History(**{name: list(values) for name, values in vars(start.history).items()})

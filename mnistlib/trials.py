@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
 from mnistlib import anatomy, data, files, form, machine, models, stacked, state, train
 from mnistlib.errors import TrainingError
-from mnistlib.recipe import Recipe
+from mnistlib.recipe import Recipe, as_dict
 from mnistlib.state import State, Trial
 
 ENGINE = 2  # changes only when the arithmetic of a training run does
@@ -28,7 +28,7 @@ FOLDER = "build/trials"
 def key(recipe: Recipe, mnist: data.Mnist, seed: int) -> str:
     """Return the name of a trial: a hash of recipe, layers, seed, split, limit, data and engine."""
     layers = anatomy.signature(models.build(recipe.model, recipe.dropout))
-    about = [asdict(recipe), layers, seed, mnist.dataset, mnist.split, mnist.limit, mnist.sha256, ENGINE]
+    about = [as_dict(recipe), layers, seed, mnist.dataset, mnist.split, mnist.limit, mnist.sha256, ENGINE]
     return files.sha256(files.canonical(about))[:24]
 
 
@@ -65,7 +65,7 @@ class Progress:
     @classmethod
     def of(cls, seed: int, epochs: int, history: dict[str, list[float]], epoch: int, left: float | None = None) -> Progress:
         """Return the progress that a history shows at an epoch, counted from 1."""
-        return cls(seed, epoch, epochs, **{name: values[epoch - 1] for name, values in history.items()}, left=left)
+        return cls(seed, epoch, epochs, **{name: history[name][epoch - 1] for name in state.MEASURED}, left=left)
 
 
 def fit(
@@ -96,7 +96,7 @@ def fit(
     done = {seed: state.load_trial(folder / f"{name}.trial", name) for seed, name in keys.items()}
     found: dict[int, Trial] = {seed: trial for seed, trial in done.items() if trial is not None}
     for trial in found.values():
-        for epoch in range(1, recipe.epochs + 1):
+        for epoch in range(1, len(trial.history.seconds) + 1):
             show(str(Progress.of(trial.seed, recipe.epochs, vars(trial.history), epoch)))
     missing = [seed for seed in seeds if seed not in found]
     if missing:
@@ -167,7 +167,7 @@ def _in_stacks(recipe: Recipe, mnist: data.Mnist, keys: dict[int, str], device: 
     after: dict[int, list[int]] = {}
     for seed, start in starts.items():
         after.setdefault(len(start.history.seconds) if start else 0, []).append(seed)
-    size = 1 if recipe.dropout or device == "mps" else stacked.TOGETHER
+    size = stacked.TOGETHER if device != "mps" and stacked.possible(recipe) else 1
     for seeds in [same[first : first + size] for same in after.values() for first in range(0, len(same), size)]:
         if len(seeds) == 1:
             _one(recipe, mnist, seeds[0], keys[seeds[0]], device, 1, folder, report)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import nn
 
 from mnistlib.errors import SettingError, nearest
-from mnistlib.models import considered, series
+from mnistlib.models import considered, published, series
 
 NETS: dict[str, Callable[[float], nn.Sequential]] = {
     net.__name__: net
@@ -17,6 +17,7 @@ NETS: dict[str, Callable[[float], nn.Sequential]] = {
         *(considered.strided, considered.lean, considered.broad),
     )
 }
+NETS |= published.NETS | published.VARIANTS
 
 
 def build(name: str, dropout: float = 0.0) -> nn.Sequential:
