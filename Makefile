@@ -8,7 +8,7 @@ DEV_STAMP := .venv/.ready-for-development
 TESTS := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help report series pages bench choices step check test ruff jupyter clean moved
+.PHONY: help report series published pages bench choices step check test ruff jupyter clean moved
 
 help: ## list the targets
 	@echo "Usage: make TARGET"
@@ -22,6 +22,9 @@ report: $(USER_STAMP) ## train a step, write its page below build/, print the ve
 
 series: $(USER_STAMP) ## train what is missing for all steps and rebuild reports/
 	@$(RUN) series
+
+published: $(USER_STAMP) ## train what is missing of the published models, rebuild reports/published/
+	@$(RUN) published
 
 pages: $(USER_STAMP) ## rebuild every page of reports/ from stored trials, without training
 	@$(RUN) pages

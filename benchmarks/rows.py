@@ -140,7 +140,7 @@ def seeds(size: Size, show: Callable[[str], Any]) -> Iterator[Row]:
 def committed(name: str) -> list[float]:
     """Return the last accuracies of a step's committed seeds."""
     path = files.root() / "reports" / "results" / f"{name}.json"
-    return [run.test_accuracy[-1] for run in results.read(path).runs] if path.exists() else []
+    return [run.final for run in results.read(path).runs] if path.exists() else []
 
 
 def reached(final: list[float]) -> bool | None:

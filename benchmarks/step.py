@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnistlib import augment, machine, steps, train
+from mnistlib import augment, descent, machine, steps, train
 from mnistlib.models import considered, parts, series
 from mnistlib.recipe import Recipe
 
@@ -90,7 +90,7 @@ def main() -> None:
 
 def measure(net: nn.Module, recipe: Recipe, variant: str, rounds: int) -> dict[str, float]:
     """Return the milliseconds of a step by part, the operations in it, and the machine's rate, all measured in turns."""
-    optimizer = train.optimizer_of(net.parameters(), recipe)
+    optimizer = descent.optimizer_of(net.parameters(), recipe)
     if variant == "optimizer not fused":
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True, foreach=False, fused=False)
     images, labels = torch.randint(0, 256, (IMAGES, 28, 28), dtype=torch.uint8), torch.randint(0, 10, (IMAGES,))

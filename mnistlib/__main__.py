@@ -53,6 +53,42 @@ def report(name: str, pairs: tuple[tuple[str, str], ...], yamls: tuple[str, ...]
 
 
 @commands.command()
+@click.argument("name", metavar="ROW_OR_STEP")
+@click.option("--device", default=None, metavar="DEVICE", help="cuda, mps or cpu; chosen by the machine unless given.")
+@click.option("--seed", "seeds", type=int, multiple=True, help="A seed to train; may be given several times.")
+@click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter: -p epochs 2.")
+@click.option("-y", "yamls", multiple=True, metavar="YAML", help="Set parameters: -y 'seeds: [0, 1]'.")
+@click.option("-f", "yaml_files", multiple=True, type=click.Path(exists=True, dir_okay=False), help="Set parameters from a YAML file.")
+def train(
+    name: str,
+    device: str | None,
+    seeds: tuple[int, ...],
+    pairs: tuple[tuple[str, str], ...],
+    yamls: tuple[str, ...],
+    yaml_files: tuple[str, ...],
+) -> None:
+    """Train a step or a published row: result and log, no page."""
+    from mnistlib.run import summary, training
+
+    given = parameters(pairs, yamls, yaml_files)
+    given |= ({"device": device} if device else {}) | ({"seeds": list(seeds)} if seeds else {})
+    tell(*summary.training(training.run(name, given, tell)))
+
+
+@commands.command()
+@click.argument("names", nargs=-1, metavar="[ROW]...")
+@click.option("--no-training", is_flag=True, help="Rebuild from what is stored.")
+def published(names: tuple[str, ...], no_training: bool) -> None:
+    """Train what is missing of the published rows, rebuild reports/published/.
+
+    All rows and studies unless some are named.
+    """
+    from mnistlib.run import published as all_rows
+
+    all_rows.build(not no_training, names, tell)
+
+
+@commands.command()
 def series() -> None:
     """Train what is missing, rebuild reports/."""
     from mnistlib.run import series as all_steps

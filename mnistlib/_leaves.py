@@ -10,6 +10,7 @@ from torch import nn
 
 from mnistlib.errors import SettingError
 from mnistlib.models import parts
+from mnistlib.models.dropout import Dropout
 
 GLOBAL_MAXIMA = (parts.GlobalMax, nn.AdaptiveMaxPool2d)
 GLOBAL_AVERAGES = (parts.GlobalAverage, nn.AdaptiveAvgPool2d)
@@ -17,7 +18,7 @@ ALL_POOLS = (*GLOBAL_MAXIMA, *GLOBAL_AVERAGES, nn.MaxPool2d, nn.AvgPool2d)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 _WEIGHTED = (nn.Conv2d, nn.Linear)
-_WITHOUT_WINDOWS = (parts.GlobalMax, parts.GlobalAverage, parts.Dropout, nn.GroupNorm, nn.Identity, nn.Flatten, nn.Linear)
+_WITHOUT_WINDOWS = (parts.GlobalMax, parts.GlobalAverage, Dropout, nn.GroupNorm, nn.Identity, nn.Flatten, nn.Linear)
 _POINTWISE = tuple(f"torch.nn.modules.{name}" for name in ("activation", "batchnorm", "dropout"))  # let no position see another
 
 
@@ -149,7 +150,7 @@ def _windows(name: str, module: nn.Module, taken: tuple[int, ...], given: tuple[
         return None
     else:
         raise SettingError(
-            f"Layer {name!r} is a {type(module).__name__}; anatomy knows convolutions, pooling, batch normalization, activations, "
+            f"Layer {name!r} is a {type(module).__name__}; anatomy knows convolutions, pooling, normalization, activations, "
             "dropout, flattening and linear layers."
         )
     height, width = (Window(kernel[side], stride[side], padding[side], dilation[side], taken[1 + side], given[1 + side]) for side in (0, 1))

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from mnistlib import anatomy, candidates, data, files, form, machine, models, provenance, steps, train, trials
+from mnistlib import anatomy, candidates, data, descent, files, form, machine, models, provenance, steps, train, trials, written
 from mnistlib.candidates import Candidate
-from mnistlib.recipe import MAX_PARAMETERS, Recipe, as_dict
+from mnistlib.recipe import MAX_PARAMETERS, Recipe
 from mnistlib.state import Trial
 
 SEEDS = (0, 1, 2)
@@ -103,7 +103,7 @@ def _row(step: steps.Step, candidate: Candidate, runs: list[Trial]) -> dict[str,
         "idea": candidate.idea,
         "change": list(candidate.change),
         "finalist": candidate.under is not None,
-        "recipe": as_dict(recipe),
+        "recipe": written.as_dict(recipe),
         "n_parameters": about.n_parameters,
         "n_macs": about.n_macs,
         "final": final,
@@ -119,7 +119,7 @@ def _times(recipes: list[Recipe], mnist: data.Mnist) -> list[float]:
     machine.tune()
     images, labels = mnist.train.images[:TIMED], mnist.train.labels[:TIMED]
     nets = [train.fresh(recipe, 0).to(memory_format=torch.channels_last) for recipe in recipes]
-    optimizers = [train.optimizer_of(net.parameters(), recipe) for net, recipe in zip(nets, recipes, strict=True)]
+    optimizers = [descent.optimizer_of(net.parameters(), recipe) for net, recipe in zip(nets, recipes, strict=True)]
     seconds: list[list[float]] = [[] for _ in recipes]
     for epoch in range(1 + ROUNDS):  # the first warms up
         for net, optimizer, recipe, taken in zip(nets, optimizers, recipes, seconds, strict=True):

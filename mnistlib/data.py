@@ -88,7 +88,7 @@ def load(
             raise
         warnings.warn(f"{error} Scikit-learn's digits, an offline sample that is not MNIST, take its place.", stacklevel=2)
         whole = _digits()
-    whole = _held_out(whole) if split == "validation" else whole
+    whole = held_out(whole) if split == "validation" else whole
     if dataset == "auto" and limit is not None and whole.dataset == "digits" and limit > len(whole.train.ids):
         whole, limit = replace(whole, notes=(*whole.notes, f"It has fewer than {form.count(limit)} training images; all are used.")), None
     return _limited(whole, limit)
@@ -145,7 +145,7 @@ def _digits() -> Mnist:
     return Mnist("digits", "test", None, whole.take(train), whole.take(test), key, "scikit-learn", (note,))
 
 
-def _held_out(whole: Mnist) -> Mnist:
+def held_out(whole: Mnist) -> Mnist:
     """Return split "validation": a part of the training images is judged, and neither trained on nor in the test set.
 
     With writers known, whole writers are drawn from each of the two groups until it has given half of the images.
@@ -157,50 +157,18 @@ def _held_out(whole: Mnist) -> Mnist:
     if whole.dataset == "digits":
         held[len(held) - min(DIGITS_VALIDATION, len(held) // 4) :] = True
     elif train.writers is None or train.groups is None:
-        held[_order(len(held), VALIDATION_SEED)[: VALIDATION_IMAGES * len(held) // N_TRAIN]] = True
+        held[order(len(held), VALIDATION_SEED)[: VALIDATION_IMAGES * len(held) // N_TRAIN]] = True
         notes = (*notes, "The validation images are drawn at random and share their writers with the training images, which flatters.")
     else:
         for group in (train.groups == STUDENTS, train.groups != STUDENTS):
             writers, counts = np.unique(train.writers[group], return_counts=True)
-            order = _order(len(writers), VALIDATION_SEED)
-            n_drawn = 1 + int(np.searchsorted(np.cumsum(counts[order]), VALIDATION_IMAGES * len(held) // N_TRAIN // 2))
-            held |= group & np.isin(train.writers, writers[order[:n_drawn]])
+            drawn = order(len(writers), VALIDATION_SEED)
+            n_drawn = 1 + int(np.searchsorted(np.cumsum(counts[drawn]), VALIDATION_IMAGES * len(held) // N_TRAIN // 2))
+            held |= group & np.isin(train.writers, writers[drawn[:n_drawn]])
     return replace(whole, split="validation", train=train.take(np.flatnonzero(~held)), test=train.take(np.flatnonzero(held)), notes=notes)
 
 
-def steered(mnist: Mnist, by: str | None) -> tuple[Part, Part | None]:
-    """Return the images to train on and those whose accuracy steers the run.
-
-    `by` "validation" takes these from the training images, writers apart as the validation split does; by "judged" they are the
-    judged images, a leak, for which None is returned as for no steering at all.
-    """
-    if by != "validation":
-        return mnist.train, None
-    halves = _held_out(mnist)
-    if not len(halves.train.ids):
-        raise SettingError(f"limit is {mnist.limit!r}; of so few training images none is left beside those that steer the run.")
-    return halves.train, halves.test
-
-
-def folded(whole: Mnist, fold: int, n_folds: int) -> Mnist:
-    """Return the training images alone, one of `n_folds` parts judged: each part has writers of its own, both groups in proportion.
-
-    Raises SettingError for a fold that there is not, DataError where the writers are not known.
-    """
-    if not (isinstance(fold, int) and 1 <= fold <= n_folds):
-        raise SettingError(f"fold is {fold!r}; it must be a whole number from 1 to {form.count(n_folds)}.")
-    train = whole.train
-    if train.writers is None or train.groups is None:
-        raise DataError("Cross-validation by writer needs the writers, and QMNIST's files, which name them, were not found.")
-    judged = np.zeros(len(train.ids), dtype=bool)
-    for group in (train.groups == STUDENTS, train.groups != STUDENTS):
-        writers = np.unique(train.writers[group])
-        judged |= group & np.isin(train.writers, writers[_order(len(writers), VALIDATION_SEED)[fold - 1 :: n_folds]])
-    split = f"fold {fold} of {n_folds}"
-    return replace(whole, split=split, train=train.take(np.flatnonzero(~judged)), test=train.take(np.flatnonzero(judged)))
-
-
-def _order(n: int, seed: int) -> np.ndarray:
+def order(n: int, seed: int) -> np.ndarray:
     """Return a permutation of `n` that no version of NumPy changes: its authors promise that of the bit generators' raw output alone."""
     return np.argsort(np.random.PCG64(seed).random_raw(n), kind="stable")
 
@@ -211,7 +179,7 @@ def _limited(mnist: Mnist, limit: int | None) -> Mnist:
         return mnist
     n = len(mnist.train.ids)
     _check_limit(limit, n)
-    return replace(mnist, limit=limit, train=mnist.train.take(np.sort(_order(n, LIMIT_SEED)[:limit])))
+    return replace(mnist, limit=limit, train=mnist.train.take(np.sort(order(n, LIMIT_SEED)[:limit])))
 
 
 def _check_limit(limit: object, n_train: int) -> None:

@@ -96,6 +96,11 @@ def summarise(
     )
 
 
+def sd(values: Sequence[float]) -> float | None:
+    """Return the standard deviation of a few values, n - 1 in the divisor; None for a single one."""
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
 def _counts(curve: Sequence[float], n_images: int) -> list[int]:
     """Return accuracies as numbers of right answers, which add up and compare exactly where fractions do not."""
     if not len(curve) or not np.isfinite(curve).all():

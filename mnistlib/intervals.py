@@ -75,6 +75,30 @@ def welch(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> t
     return mean, (mean - half, mean + half)
 
 
+def student(values: Sequence[float] | np.ndarray) -> Bounds | None:
+    """Return Student's interval of the mean of a few values; None for fewer than two."""
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return None
+    half = float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2) * values.std(ddof=1) / math.sqrt(len(values)))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def deviation(sd: float, freedom: int) -> Bounds:
+    """Return the interval of a standard deviation estimated with so many degrees of freedom, values taken as normal."""
+    low, high = (float(special.chdtri(freedom, tail)) for tail in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))  # the survival function's inverse
+    return sd * math.sqrt(freedom / low), sd * math.sqrt(freedom / high)
+
+
+def prediction(values: Sequence[float] | np.ndarray) -> Bounds | None:
+    """Return the interval that one more value like these would fall into, taken as normal; None for fewer than two values."""
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return None
+    half = float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2) * values.std(ddof=1) * math.sqrt(1 + 1 / len(values)))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
 def resample(tables: Sequence[np.ndarray], writers: np.ndarray | None, groups: np.ndarray | None) -> np.ndarray:
     """Return the accuracies of recipes under resampling, [RESAMPLES, n_tables].
 

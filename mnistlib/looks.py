@@ -40,7 +40,7 @@ def record(result: Result, path: Path) -> bool:
         "step": result.step,
         "recipe": result.keys["recipe"],
         "seeds": result.seeds,
-        "final": [run.test_accuracy[-1] for run in result.runs],
+        "final": [run.final for run in result.runs],
         "commit": result.provenance["commit"],
     }
     looks = read(path)

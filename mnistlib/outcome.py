@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from mnistlib import anatomy, data, evidence, files, mistakes, models, results, state, steps, train, trials
 from mnistlib.evidence import Claim
@@ -73,9 +74,18 @@ class Outcome:
 
 
 def make(
-    step: steps.Step, recipe: Recipe, mnist: data.Mnist, runs: list[state.Trial], given: Settings, notebook: str | None = None
+    step: steps.Step,
+    recipe: Recipe,
+    mnist: data.Mnist,
+    runs: list[state.Trial],
+    given: Settings,
+    notebook: str | None = None,
+    claim: dict[str, Any] | None = None,
 ) -> Outcome:
-    """Make a step's outcome from its trials and save its result under the reader's results folder."""
+    """Make a step's outcome from its trials and save its result under the reader's results folder.
+
+    `notebook` is the one that tells it where that is not named as the step is; `claim` is what the authors of a published net say.
+    """
     about = anatomy.of(models.build(recipe.model, recipe.dropout))
     found = results.find(step.before, results.conditions(mnist, steps.epochs_before(step, recipe.epochs)), given.results_dir)
     before_predictions = None if found.result is None else predictions(found.result, found.place, mnist)
@@ -88,7 +98,8 @@ def make(
         receptive_field=about.receptive_field,
         provenance=first(runs),
         recipe=recipe,
-        keys={"notebook": files.story(step.name), "reference": reference(recipe, mnist)},
+        keys={"notebook": files.story(notebook or step.name), "reference": reference(recipe, mnist)},
+        claim=claim,
         before=found.result,
         wrong_before=None if before_predictions is None else mistakes.wrong(before_predictions, mnist.test.labels),
     )
@@ -114,14 +125,24 @@ def reference(recipe: Recipe, mnist: data.Mnist) -> list[float]:
 
 def gap(result: Result) -> np.ndarray:
     """Return each seed's accuracy on the clean training images minus that on the judged ones."""
-    return evidence.gaps([run.train_accuracy_clean for run in result.runs], [run.test_accuracy[-1] for run in result.runs])
+    return evidence.gaps([run.train_accuracy_clean for run in result.runs], [run.final for run in result.runs])
 
 
 def judge(recipe: Recipe, weights: dict, part: data.Part) -> tuple[np.ndarray, np.ndarray]:
     """Return the digits that a checkpoint's net gives to images (uint8) and their probabilities (float32)."""
+    return train.predict(_net(recipe, weights), part)[1:]
+
+
+def probabilities(recipe: Recipe, weights: dict, part: data.Part) -> np.ndarray:
+    """Return the probability that a checkpoint's net gives to every digit, float32 [n, 10]."""
+    return train.logits(_net(recipe, weights), part).softmax(1).numpy()
+
+
+def _net(recipe: Recipe, weights: dict) -> nn.Module:
+    """Return a checkpoint's net."""
     net = models.build(recipe.model, recipe.dropout)
     net.load_state_dict(weights)
-    return train.predict(net, part)[1:]
+    return net
 
 
 def predictions(result: Result, place: Path, mnist: data.Mnist) -> np.ndarray:

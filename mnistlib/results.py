@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from mnistlib import checkpoints, data, evidence, files, form, mistakes, state, steps, train
+from mnistlib import checkpoints, data, evidence, files, folds, form, mistakes, state, steering, steps, written
 from mnistlib.errors import MnistlibError, ResultError
 from mnistlib.evidence import Claim
-from mnistlib.recipe import Recipe, as_dict
+from mnistlib.recipe import Recipe
 from mnistlib.schema import SCHEMA, Conditions, Result, Run, from_json, to_json
 
 HISTORY = tuple(field.name for field in fields(state.History))
@@ -52,14 +52,14 @@ def make(
     if before is not None and wrong_before is not None:
         difference = evidence.difference(wrong, wrong_before, writers, groups, before.step)
     judged = mnist.dataset == "mnist" and mnist.limit is None
-    made = {"notebook": None, "recipe": files.sha256(files.canonical(as_dict(ran))), "data": mnist.sha256, "reference": []}
+    made = {"notebook": None, "recipe": files.sha256(files.canonical(written.as_dict(ran))), "data": mnist.sha256, "reference": []}
     result = Result(
         step=step.name,
         title=step.title,
         dataset=mnist.dataset,
         split=mnist.split,
         limit=mnist.limit,
-        n_train=len(data.steered(mnist, ran.steering.by if ran.steering else None)[0].labels),
+        n_train=len(folds.steered(mnist, ran.steering.by if ran.steering else None)[0].labels),
         n_test=len(mnist.test.labels),
         model=ran.model,
         n_parameters=n_parameters,
@@ -92,7 +92,7 @@ def _check(trials: Sequence[state.Trial], recipe: Recipe) -> None:
         raise ResultError(f"A result needs at least one seed and each seed once; these are {seeds}.")
     for trial in trials:
         n = len(trial.history.test_accuracy)
-        if n != recipe.epochs and not (n < recipe.epochs and train.ended(recipe, trial.history)):
+        if n != recipe.epochs and not (n < recipe.epochs and steering.ended(recipe, trial.history)):
             raise ResultError(f"Seed {trial.seed} has {n} epochs where the recipe asks for {recipe.epochs}.")
 
 
@@ -107,7 +107,7 @@ def _run(step: str, trial: state.Trial, recipe: Recipe) -> Run:
         train_accuracy_clean=float(trial.train_accuracy_clean),
         checkpoint=f"checkpoints/{step}-seed{trial.seed}.safetensors",
         sha256=files.sha256(checkpoints.pack(trial.weights)),
-        kept=train.kept(recipe, trial.history) if recipe.steering and recipe.steering.keep == "best" else None,
+        kept=steering.kept(recipe, trial.history) if recipe.steering and recipe.steering.keep == "best" else None,
         **history,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mnistlib import files, recipe
+from mnistlib import files, written
 from mnistlib.evidence import Claim, Difference, Summary, Verdict
 from mnistlib.recipe import Recipe
 
@@ -44,6 +44,11 @@ class Run:
     sha256: str  # of the checkpoint
     steering_accuracy: tuple[float, ...] = ()  # of the images that steered the run, where others than the judged ones did
     kept: int | None = None  # the epoch whose net was kept; None: the last
+
+    @property
+    def final(self) -> float:
+        """Return the accuracy of the net that was kept, on the judged images."""
+        return self.test_accuracy[(self.kept or len(self.test_accuracy)) - 1]
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Result:
 
 def to_json(result: Result) -> dict[str, Any]:
     """Return the JSON value of a result, its own sha256 last."""
-    value = {"schema": SCHEMA, **asdict(result), "recipe": recipe.as_dict(result.recipe)}
+    value = {"schema": SCHEMA, **asdict(result), "recipe": written.as_dict(result.recipe)}
     if value["difference"] is not None:
         value["difference"] = {"from": value["difference"].pop("from_"), **value["difference"]}
     value = _plain(value)
@@ -112,9 +117,11 @@ def _plain(value: Any) -> Any:
 def from_json(value: dict[str, Any]) -> Result:
     """Return the result that `to_json` turned into `value`; a missing or unknown field raises KeyError, TypeError or SettingError."""
     value = {name: entry for name, entry in value.items() if name not in ("schema", "sha256")}
-    value["recipe"] = recipe.from_dict(value["recipe"])
+    value["recipe"] = written.from_dict(value["recipe"])
     value["notes"] = tuple(value["notes"])
-    value["runs"] = tuple(Run(**{name: _figures(entry) for name, entry in run.items()}) for run in value["runs"])
+    value["runs"] = tuple(
+        Run(**{name: entry if name == "kept" else _figures(entry) for name, entry in run.items()}) for run in value["runs"]
+    )
     value["summary"] = Summary(**{name: _figures(entry, null=None) for name, entry in value["summary"].items()})
     if value["difference"] is not None:
         value["difference"] = Difference(value["difference"]["from"], value["difference"]["mean"], tuple(value["difference"]["interval"]))

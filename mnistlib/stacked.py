@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mnistlib import data, provenance, train
+from mnistlib import data, descent, provenance, train
 from mnistlib.errors import SettingError, TrainingError
 from mnistlib.recipe import Augment, Recipe, Schedule
 from mnistlib.schedules import Moment
@@ -33,7 +33,7 @@ class Stack:
         nets = [train.fresh(recipe, seed).to(device) for seed in seeds]
         self.net = nets[0]  # lends its layers; its own weights are never used
         self.parameters, self.buffers = torch.func.stack_module_state(nets)
-        self.optimizer = train.optimizer_of(self.parameters.values(), recipe, stacked=True)
+        self.optimizer = descent.optimizer_of(self.parameters.values(), recipe, stacked=True)
         self.average = {name: value.clone() for name, value in self.floats().items()} if recipe.averaging else {}
 
     def __call__(self, pixels: Tensor, shared: bool = False) -> Tensor:
@@ -125,7 +125,7 @@ def one_epoch(
     n, n_steps, lr = len(seeds), len(train.cuts(len(images), recipe.batch_size)), 0.0
     total_loss, n_right = torch.zeros(n, device=images.device), torch.zeros(n, device=images.device)
     for step, (pixels, targets) in enumerate(train.batches(images, labels, recipe, seeds, epoch)):
-        lr = train.set_rate(stack.optimizer, recipe, Moment(epoch, step, n_steps, recipe.epochs))
+        lr = descent.set_rate(stack.optimizer, recipe, Moment(epoch, step, n_steps, recipe.epochs))
         logits = stack(pixels.unflatten(0, (n, -1)))
         losses = F.cross_entropy(logits.flatten(0, 1), targets, label_smoothing=recipe.label_smoothing, reduction="none").view(n, -1)
         stack.optimizer.zero_grad()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from mnistlib import augment, data, models, provenance, transforms
+from mnistlib import augment, data, descent, folds, models, provenance, steering, transforms
 from mnistlib.errors import TrainingError
 from mnistlib.models import parts
 from mnistlib.recipe import Augment, Recipe
@@ -40,28 +40,29 @@ def train(
     """
     began = time.time()
     net = fresh(recipe, seed).to(device, memory_format=torch.channels_last)
-    optimizer = optimizer_of(net.parameters(), recipe)
+    optimizer = descent.optimizer_of(net.parameters(), recipe)
     average = {name: value.clone() for name, value in floats(net).items()} if recipe.averaging else {}
     history, best = History(), {}
     if start is not None:
         history, best = restore(start, net, optimizer, average), start.best
-    part, steering = data.steered(mnist, recipe.steering.by if recipe.steering else None)
+    part, guide = folds.steered(mnist, recipe.steering.by if recipe.steering else None)
     images, labels = part.images.to(device), part.labels.to(device)
     for epoch in range(len(history.seconds), recipe.epochs):
-        if ended(recipe, history):
+        if steering.ended(recipe, history):
             break
         clock = time.perf_counter()
-        loss, accuracy, lr = one_epoch(net, optimizer, average, images, labels, recipe, seed, epoch, guides(recipe, history))
+        guided = steering.guides(recipe, history)
+        loss, accuracy, lr = one_epoch(net, optimizer, average, images, labels, recipe, seed, epoch, guided)
         judge = averaged(recipe, net, average)
         test_loss, predictions, _ = predict(judge, mnist.test)
         if not math.isfinite(loss) or not math.isfinite(test_loss):
             raise TrainingError(diverged(seed, epoch, recipe))
-        if steering is not None:
-            history.steering_accuracy.append(share_right(predict(judge, steering)[1], steering))
+        if guide is not None:
+            history.steering_accuracy.append(share_right(predict(judge, guide)[1], guide))
         history.add(loss, accuracy, test_loss, share_right(predictions, mnist.test), lr, time.perf_counter() - clock)
-        if recipe.steering and recipe.steering.keep == "best" and kept(recipe, history) == epoch + 1:
+        if recipe.steering and recipe.steering.keep == "best" and steering.kept(recipe, history) == epoch + 1:
             best = {name: value.detach().clone() for name, value in judge.state_dict().items()}
-        after_epoch(State(net.state_dict(), carried(net, optimizer), average, history, best))
+        after_epoch(State(net.state_dict(), descent.carried(net, optimizer), average, history, best))
     judge = averaged(recipe, net, average)
     if best:
         judge.load_state_dict(best)
@@ -70,24 +71,6 @@ def train(
     weights = {name: value.detach().cpu().contiguous().clone() for name, value in judge.state_dict().items()}
     about = provenance.collect(began, time.time() - began, device, workers, torch.get_num_threads())
     return Trial(key, seed, history, share_right(on_training_images, part), weights, predictions, confidences, about)
-
-
-def guides(recipe: Recipe, history: History) -> tuple[float, ...]:
-    """Return the accuracy on the images that steer the recipe after each epoch so far; nothing where none do."""
-    return tuple(history.steering_accuracy or (history.test_accuracy if recipe.steering else ()))
-
-
-def kept(recipe: Recipe, history: History) -> int:
-    """Return the epoch, from 1, whose net the recipe keeps, as it looks now: the last one, or the first of the best."""
-    if recipe.steering is None or recipe.steering.keep == "last":
-        return len(history.seconds)
-    return 1 + int(np.argmax(guides(recipe, history)))
-
-
-def ended(recipe: Recipe, history: History) -> bool:
-    """Say whether the accuracy that steers the recipe has reached what ends it early."""
-    goal = recipe.steering.stop_at if recipe.steering else None
-    return goal is not None and any(accuracy >= goal for accuracy in guides(recipe, history))
 
 
 def one_epoch(
@@ -111,7 +94,7 @@ def one_epoch(
     with torch.random.fork_rng():
         torch.manual_seed(stream(seed, "dropout", epoch))
         for step, (pixels, targets) in enumerate(batches(images, labels, recipe, [seed], epoch)):
-            lr = set_rate(optimizer, recipe, Moment(epoch, step, n_steps, recipe.epochs, guided))
+            lr = descent.set_rate(optimizer, recipe, Moment(epoch, step, n_steps, recipe.epochs, guided))
             logits = net(pixels)
             loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
             optimizer.zero_grad()
@@ -167,32 +150,6 @@ def fresh(recipe: Recipe, seed: int) -> nn.Module:
     return parts.initialise(models.build(recipe.model, recipe.dropout), stream(seed, "weights"))
 
 
-def optimizer_of(parameters: Iterable[Tensor], recipe: Recipe, stacked: bool = False) -> torch.optim.SGD:
-    """Return the recipe's optimizer; unless it decays all, weight decay pulls kernels and the linear layer, not the rest.
-
-    `stacked` parameters have a first dimension over seeds.
-    """
-    set_to, values = recipe.optimizer, list(parameters)
-    rest = set_to.weight_decay if set_to.decays == "all" else 0.0  # of normalization and biases
-    groups = [
-        {"params": [value for value in values if value.ndim > 1 + stacked], "weight_decay": set_to.weight_decay},
-        {"params": [value for value in values if value.ndim <= 1 + stacked], "weight_decay": rest},
-    ]
-    if set_to.kind == "adam":
-        return torch.optim.Adam(groups, lr=set_to.lr, fused=True)
-    return torch.optim.SGD(groups, lr=set_to.lr, momentum=set_to.momentum, nesterov=set_to.nesterov and set_to.momentum > 0, fused=True)
-
-
-def set_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, moment: Moment) -> float:
-    """Set and return the learning rate of a step, and the momentum where the schedule has a say in it."""
-    lr, momentum = recipe.optimizer.lr * recipe.schedule.at(moment), recipe.schedule.momentum(moment)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-        if momentum is not None:
-            group.update({"betas": (momentum, group["betas"][1])} if "betas" in group else {"momentum": momentum})
-    return lr
-
-
 def diverged(seed: int, epoch: int, recipe: Recipe) -> str:
     """Return what to say of a loss that is no longer finite."""
     return f"Seed {seed} diverged in epoch {epoch + 1}: the loss is no longer finite. Lower optimizer.lr, now {recipe.optimizer.lr:g}."
@@ -219,33 +176,28 @@ def averaged(recipe: Recipe, net: nn.Module, average: dict[str, Tensor]) -> nn.M
     return other
 
 
-def carried(net: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return what the optimizer carries from step to step, such as running updates: by its own name for it and the parameter's."""
-    kept = {f"{what}/{name}": value for name, p in net.named_parameters() for what, value in optimizer.state[p].items()}
-    return {name: value for name, value in kept.items() if value is not None}
-
-
 def restore(start: State, net: nn.Module, optimizer: torch.optim.Optimizer, average: dict[str, Tensor]) -> History:
     """Put a stored state into net, optimizer and average, and return its history."""
     net.load_state_dict(start.weights)
-    parameters = dict(net.named_parameters())
-    for place, kept in start.momentum.items():
-        what, _, name = place.partition("/")
-        like = parameters[name] if kept.shape == parameters[name].shape else kept
-        optimizer.state[parameters[name]][what] = torch.empty_like(like, device=parameters[name].device).copy_(kept)
+    descent.restore(start.momentum, net, optimizer)
     for name, value in average.items():
         value.copy_(start.average[name])
     return History(**{name: list(values) for name, values in vars(start.history).items()})
 
 
 @torch.inference_mode()
-def predict(net: nn.Module, part: data.Part) -> tuple[float, np.ndarray, np.ndarray]:
-    """Return the mean loss, the predicted digits (uint8) and the probability given to each (float32), augmentation and dropout off."""
+def logits(net: nn.Module, part: data.Part) -> Tensor:
+    """Return a net's logits, float32 [n, 10] on the CPU, augmentation and dropout off."""
     net.eval()
     device = next(net.parameters()).device
-    logits = torch.cat([net(data.normalise(images.to(device))).float().cpu() for images in part.images.split(JUDGING_BATCH)])
-    confidences, digits = logits.softmax(1).max(1)
-    return F.cross_entropy(logits, part.labels).item(), digits.to(torch.uint8).numpy(), confidences.numpy()
+    return torch.cat([net(data.normalise(images.to(device))).float().cpu() for images in part.images.split(JUDGING_BATCH)])
+
+
+def predict(net: nn.Module, part: data.Part) -> tuple[float, np.ndarray, np.ndarray]:
+    """Return the mean loss, the predicted digits (uint8) and the probability given to each (float32)."""
+    given = logits(net, part)
+    confidences, digits = given.softmax(1).max(1)
+    return F.cross_entropy(given, part.labels).item(), digits.to(torch.uint8).numpy(), confidences.numpy()
 
 
 def share_right(predictions: np.ndarray, part: data.Part) -> float:

@@ -104,6 +104,7 @@ class ResizedCrop:
     def __post_init__(self) -> None:
         _range(self, "scale", 0.01, 1)
         _range(self, "ratio", 0.1, 10)
+        checks.check(self, "ratio", self.ratio[0] <= 1 <= self.ratio[1], "a pair with 1 in between, for where no box fits")
 
     def draw(self, n: int, side: int, generator: Generator) -> Drawn:
         """Draw a box for each image: its upper row, left column, height and width in pixels; the whole image where no try fits."""
@@ -143,7 +144,8 @@ class CentreCrop:
         n, edge = int(cropped.sum()), round((images.shape[2] - self.size) / 2)
         if not n:
             return images
-        images, edges, sizes = images.clone(), torch.full((n,), edge), torch.full((n,), self.size)
+        images, cropped = images.clone(), cropped.to(images.device)
+        edges, sizes = torch.full((n,), edge), torch.full((n,), self.size)
         images[cropped] = resized(images[cropped], edges, edges, sizes, sizes)
         return images
 
@@ -163,10 +165,7 @@ def randomly(images: Tensor, transforms: Sequence[Any], generator: Generator) ->
     for transform in transforms:
         drawn = transform.draw(len(images), images.shape[2], generator)
         pieces = [
-            transform.apply(
-                images[first : first + AT_ONCE],
-                **{name: each[first : first + AT_ONCE].to(images.device) for name, each in drawn.items()},
-            )
+            transform.apply(images[first : first + AT_ONCE], **{name: each[first : first + AT_ONCE] for name, each in drawn.items()})
             for first in range(0, len(images), AT_ONCE)
         ]
         images = torch.cat(pieces)
@@ -176,13 +175,13 @@ def randomly(images: Tensor, transforms: Sequence[Any], generator: Generator) ->
 def nearest(images: Tensor, matrices: Tensor, fill: int) -> Tensor:
     """Return affine images as Pillow makes them without interpolation.
 
-    `matrices`, float64 [n, 6], lead from a new pixel's x and y to the old one's; positions are kept in 1/65536 of a pixel.
+    `matrices`, float64 [n, 6] on the CPU, lead from a new pixel's x and y to the old one's; positions are kept in 1/65536 of a pixel.
     """
     n, _, side = images.shape
     a, b, c, d, e, f = matrices.unbind(1)
     half = torch.stack([c + a * 0.5 + b * 0.5, f + d * 0.5 + e * 0.5])
     start, across, along = (
-        torch.floor(each * 65536 + 0.5).to(torch.int32) for each in (half, torch.stack([a, d]), torch.stack([b, e]))
+        torch.floor(each * 65536 + 0.5).to(torch.int32).to(images.device) for each in (half, torch.stack([a, d]), torch.stack([b, e]))
     )
     line = torch.arange(side, dtype=torch.int32, device=images.device)
     places = (start[:, :, None, None] + along[:, :, None, None] * line[:, None] + across[:, :, None, None] * line) >> 16
@@ -195,6 +194,7 @@ def nearest(images: Tensor, matrices: Tensor, fill: int) -> Tensor:
 def resized(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """Return a box of each image enlarged to the image's size as Pillow does it bilinearly: along the width, rounded, then the height."""
     side = images.shape[2]
+    top, left, height, width = (each.to(images.device) for each in (top, left, height, width))
     across = _along(images.to(torch.int32), left, width, side)
     return _along(across.mT, top, height, side).mT.to(torch.uint8)
 

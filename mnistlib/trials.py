@@ -16,9 +16,9 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from mnistlib import anatomy, data, files, form, machine, models, stacked, state, train
+from mnistlib import anatomy, data, files, form, machine, models, stacked, state, steering, train, written
 from mnistlib.errors import TrainingError
-from mnistlib.recipe import Recipe, as_dict
+from mnistlib.recipe import Recipe
 from mnistlib.state import State, Trial
 
 ENGINE = 2  # changes only when the arithmetic of a training run does
@@ -28,7 +28,7 @@ FOLDER = "build/trials"
 def key(recipe: Recipe, mnist: data.Mnist, seed: int) -> str:
     """Return the name of a trial: a hash of recipe, layers, seed, split, limit, data and engine."""
     layers = anatomy.signature(models.build(recipe.model, recipe.dropout))
-    about = [as_dict(recipe), layers, seed, mnist.dataset, mnist.split, mnist.limit, mnist.sha256, ENGINE]
+    about = [written.as_dict(recipe), layers, seed, mnist.dataset, mnist.split, mnist.limit, mnist.sha256, ENGINE]
     return files.sha256(files.canonical(about))[:24]
 
 
@@ -122,7 +122,7 @@ class _Reporter:
 
     def __call__(self, seed: int, history: dict[str, list[float]], resumed: bool = False) -> None:
         epoch = len(history["seconds"])
-        self.left[seed] = self.recipe.epochs - epoch
+        self.left[seed] = 0 if steering.ended(self.recipe, state.History(**history)) else self.recipe.epochs - epoch
         if resumed:
             self.show(f"seed {seed}  goes on after epoch {epoch}/{self.recipe.epochs}")
             return

@@ -107,7 +107,7 @@ def test_pages_are_whole_and_small():
 
 
 def test_index_and_readme_tell_the_committed_results(tmp_path):
-    assert (REPORTS / "index.html").read_text() == index.page(index.load(REPORTS), {path.stem for path in REPORTS.glob("*.html")})
+    assert (REPORTS / "index.html").read_text() == index.page(index.load(REPORTS), index.linked(REPORTS))
     readme = tmp_path / "README.md"
     readme.write_text((files.root() / "README.md").read_text())
     index.build_readme(REPORTS, readme, tmp_path / "images")

@@ -350,16 +350,16 @@ def test_the_figure_places_every_seed_on_one_scale(reports):
 
 def test_readme_gets_its_table_and_image_between_the_marks(reports, tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Title\n\n{index.BEGIN}\nold\n{index.END}\n\nThe end.\n")
+    readme.write_text(f"# Title\n\n<!-- results:begin -->\nold\n<!-- results:end -->\n\nThe end.\n")
     index.build_readme(reports, readme, tmp_path / "images")
     text = readme.read_text()
-    assert text.startswith(f"# Title\n\n{index.BEGIN}\n![Accuracy") and text.endswith(f"{index.END}\n\nThe end.\n") and "old" not in text
+    assert text.startswith(f"# Title\n\n<!-- results:begin -->\n![Accuracy") and text.endswith(f"<!-- results:end -->\n\nThe end.\n") and "old" not in text
     assert "| [03_augment](reports/03_augment.html) | " in text and "(images/steps.svg)" in text
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
     ElementTree.parse(tmp_path / "images" / index.IMAGE)
     index.build_readme(reports, readme, tmp_path / "images")
     assert readme.read_text() == text
-    for broken in ("no marks", f"{index.END}{index.BEGIN}", f"{index.BEGIN}{index.END}{index.BEGIN}"):
+    for broken in ("no marks", f"<!-- results:end --><!-- results:begin -->", f"<!-- results:begin --><!-- results:end --><!-- results:begin -->"):
         readme.write_text(broken)
         with pytest.raises(ResultError, match="needs one"):
             index.build_readme(reports, readme, tmp_path / "images")

@@ -9,7 +9,7 @@ from torch import nn
 from mnistlib.errors import SettingError, nearest
 from mnistlib.models import considered, published, series
 
-NETS: dict[str, Callable[[float], nn.Sequential]] = {
+OURS: dict[str, Callable[[float], nn.Sequential]] = {
     net.__name__: net
     for net in (
         *(series.skeleton, series.average, series.brisk),
@@ -17,7 +17,7 @@ NETS: dict[str, Callable[[float], nn.Sequential]] = {
         *(considered.strided, considered.lean, considered.broad),
     )
 }
-NETS |= published.NETS | published.VARIANTS
+NETS = OURS | published.NETS | published.VARIANTS
 
 
 def build(name: str, dropout: float = 0.0) -> nn.Sequential:

@@ -11,7 +11,8 @@ from functools import partial
 
 from torch import nn
 
-from mnistlib.models.parts import Dropout, GlobalAverage, block
+from mnistlib.models.dropout import Dropout
+from mnistlib.models.parts import GlobalAverage, block
 
 
 def bare(n_in: int, n_out: int, kernel: int = 1, bias: bool = False) -> nn.Conv2d:

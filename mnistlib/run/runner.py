@@ -61,11 +61,14 @@ def run(
     page: Path | None = None,
     series: Mapping[str, str] | None = None,
     show: Callable[[str], Any] = lambda line: print(line, flush=True),
+    heading: str = "",
+    home: str = "",
 ) -> Done:
     """Execute a notebook in its own folder, write it and its page, and return where they are.
 
-    The executed notebook goes to `out_dir`, the page to `page` or beside it; `series` is handed to `site.pages`. What the notebook
-    prints is passed on as it comes. Nothing is written before the end is reached, so the previous page stays where a run fails.
+    The executed notebook goes to `out_dir`, the page to `page` or beside it; `series`, `heading` and `home` are handed to
+    `site.pages`. What the notebook prints is passed on as it comes. Nothing is written before the end is reached, so the previous
+    page stays where a run fails.
 
     Raises:
         SettingError: a parameter that the notebook does not have, or a folder that cannot be written.
@@ -88,8 +91,9 @@ def run(
             raise RunError(f"{failure} The notebook up to there is {failed}.") from None
         files.write(executed, nbformat.writes(story))
         failed.unlink(missing_ok=True)
-        result = _result(notebook.stem, defaults | parameters, started)
-        _page(executed, page, series, result)
+        given = defaults | parameters
+        result = _result(str(given.get("row", notebook.stem)), given, started)
+        _page(executed, page, series, result, heading, home)
     return Done(executed, page, result, time.perf_counter() - clock)
 
 
@@ -99,11 +103,11 @@ def _prepare() -> None:
     from mnistlib.site import pages  # noqa: F401
 
 
-def _page(executed: Path, page: Path, series: Mapping[str, str] | None, result: Result | None) -> None:
+def _page(executed: Path, page: Path, series: Mapping[str, str] | None, result: Result | None, heading: str, home: str) -> None:
     """Write the page of an executed notebook."""
     from mnistlib.site import pages
 
-    pages.build(executed, page, series, result)
+    pages.build(executed, page, series, result, heading, home)
 
 
 class _Failed(Exception):

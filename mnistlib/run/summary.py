@@ -8,10 +8,11 @@ from pathlib import Path
 
 from torch import Tensor
 
-from mnistlib import data, files, form, models, outcome, predict, results
+from mnistlib import files, folds, form, models, outcome, predict, results
 from mnistlib.errors import DataError, ResultError
 from mnistlib.recipe import HELD_EPOCHS, MAX_EPOCHS, MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.run.runner import Done
+from mnistlib.run.training import Trained
 from mnistlib.schema import Result, Run
 
 DEFAULT = "reports/checkpoints/03_augment-seed0.safetensors"  # the first seed, not the best
@@ -23,6 +24,14 @@ def report(done: Done, reports: Path | None = None) -> list[str]:
     if done.result is not None:
         lines += [figures(done.result), *verdict(done.result), against(done.result, reports or files.root() / "reports")]
     return [*lines, f"Page: {short(done.page)}", f"Done in {form.seconds(done.seconds)}."]
+
+
+def training(done: Trained, reports: Path | None = None) -> list[str]:
+    """Return the verdict of a run without a page, how it compares with the committed result, and where result and log are."""
+    reports = reports or files.root() / "reports"
+    place = reports / "published" if (reports / "published" / "results" / f"{done.result.step}.json").exists() else reports
+    lines = ["", figures(done.result), *verdict(done.result), against(done.result, place)]
+    return [*lines, f"Result: {short(done.path)}", f"Log: {short(done.log)}"]
 
 
 def figures(result: Result) -> str:
@@ -70,8 +79,8 @@ def against(result: Result, reports: Path) -> str:
         return sentence.replace(f"comparison with {result.step}", "comparison with the committed result")
     accuracy = form.mean_sd(committed.summary.final_mean, committed.summary.final_sd)
     difference = result.summary.final_mean - committed.summary.final_mean
-    theirs = {run.seed: run.test_accuracy[-1] for run in committed.runs}
-    same = sum(theirs.get(run.seed) == run.test_accuracy[-1] for run in result.runs)
+    theirs = {run.seed: run.final for run in committed.runs}
+    same = sum(theirs.get(run.seed) == run.final for run in result.runs)
     return (
         f"Committed: {accuracy} over {form.of(len(result.runs), len(committed.runs))} seeds; this run differs by {form.points(difference)},"
         f" and {form.of(same, len(result.runs))} of its seeds end at the very same accuracy."
@@ -81,13 +90,13 @@ def against(result: Result, reports: Path) -> str:
 def evaluation(checkpoint: Path, data_dir: str | None = None) -> list[str]:
     """Return the accuracy of a checkpoint, computed anew; raise ResultError where its report states another."""
     result, run, weights = _checkpoint(checkpoint)
-    mnist = data.load(result.dataset, result.split, result.limit, data_dir)
+    mnist = folds.load(result.dataset, result.split, result.limit, data_dir)
     sentence = results.obstacle(results.conditions(mnist, result.epochs), result)
     if sentence:
         raise ResultError(sentence)
     digits, _ = outcome.judge(result.recipe, weights, mnist.test)
     n, n_right = len(digits), int((digits == mnist.test.labels.numpy()).sum())
-    stated = round(run.test_accuracy[-1] * n)
+    stated = round(run.final * n)
     line = f"{checkpoint.name}: {form.percent(n_right / n)}, {form.of(n_right, n)} images"
     if n_right != stated:
         raise ResultError(f"{line}; the report states {form.percent(stated / n)}, {form.of(stated, n)}.")

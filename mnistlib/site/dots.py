@@ -84,7 +84,7 @@ def _row(result: Result, x: Callable[[float], str], right: str, top: int, width:
         f'<line class="mean" x1="{x(mean)}" x2="{x(mean)}" y1="{middle - 10}" y2="{middle + 10}"/>',
     ]
     last, aside = -math.inf, 0
-    for accuracy in sorted(run.test_accuracy[-1] for run in result.runs):
+    for accuracy in sorted(run.final for run in result.runs):
         aside = (aside + 1) % 3 if accuracy - last < NEAR * width else 0
         parts.append(f'<circle class="seed" cx="{x(accuracy)}" cy="{middle + (0, -7, 7)[aside]}" r="4"/>')
         last = accuracy
@@ -103,7 +103,7 @@ def _share(accuracy: float, low: float, high: float) -> float:
 
 def _axis(results: Sequence[Result]) -> tuple[float, float, float]:
     """Return the ends of the axis, round figures around all dots, intervals and the target, and the distance of its ticks."""
-    values = [run.test_accuracy[-1] for result in results for run in result.runs]
+    values = [run.final for result in results for run in result.runs]
     values += [bound for result in results for bound in result.summary.interval] + [recipe.MIN_ACCURACY]
     low, high = min(values), max(values)
     step = next((step for step in STEPS if (high - low) / step <= 5), STEPS[-1])

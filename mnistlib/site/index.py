@@ -12,15 +12,18 @@ from mnistlib.errors import ResultError
 from mnistlib.schema import Result
 from mnistlib.site import dots, pages, rows
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 IMAGE = "steps.svg"
 SIDE = 28  # pixels across an image
 
 
 def build(reports: Path) -> Path:
     """Write `reports`/index.html from the results in `reports`/results, linking to the pages that are there, and return its path."""
-    there = {path.stem for path in reports.glob("*.html")}
-    return files.write(reports / "index.html", page(load(reports), there))
+    return files.write(reports / "index.html", page(load(reports), linked(reports)))
+
+
+def linked(reports: Path) -> set[str]:
+    """Return the names of the pages that the index can link to; a folder's index goes by the folder's name."""
+    return {path.stem for path in reports.glob("*.html")} | {path.parent.name for path in reports.glob("*/index.html")}
 
 
 def build_readme(reports: Path, readme: Path, images: Path) -> Path:
@@ -85,9 +88,10 @@ def resampled(found: Sequence[Result]) -> str:
     return "; or ".join(dict.fromkeys(result.summary.interval_by for result in found))
 
 
-def replaced(readme: str, content: str, name: str = "README.md") -> str:
-    """Return a text with what stands between its two marks replaced, or raise ResultError where it has not one of each."""
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
-        raise ResultError(f"{name} needs one {BEGIN!r} and after it one {END!r}; the table of results goes between them.")
-    before, _, rest = readme.partition(BEGIN)
-    return f"{before}{BEGIN}\n{content}{END}{rest.partition(END)[2]}"
+def replaced(readme: str, content: str, name: str = "README.md", topic: str = "results") -> str:
+    """Return a text with what stands between the two marks of a topic replaced; raise ResultError where it has not one of each."""
+    begin, end = f"<!-- {topic}:begin -->", f"<!-- {topic}:end -->"
+    if readme.count(begin) != 1 or readme.count(end) != 1 or readme.index(begin) > readme.index(end):
+        raise ResultError(f"{name} needs one {begin!r} and after it one {end!r}; the table of results goes between them.")
+    before, _, rest = readme.partition(begin)
+    return f"{before}{begin}\n{content}{end}{rest.partition(end)[2]}"

@@ -19,20 +19,37 @@ HOME = f"MNIST under {form.count(recipe.MAX_PARAMETERS)} parameters"
 LICENCE = "MIT licence"
 
 
-def build(notebook: Path, out: Path, series: Mapping[str, str] | None = None, result: Result | None = None) -> Path:
+def build(
+    notebook: Path,
+    out: Path,
+    series: Mapping[str, str] | None = None,
+    result: Result | None = None,
+    heading: str = "",
+    home: str = "",
+) -> Path:
     """Write an executed notebook as one HTML page and return its path.
 
     `series` maps the names of all pages of the series, in order, to their titles: the page then links to the index and to its
-    neighbours. `result` is shown in a strip below the title. Raises ResultError, and leaves the previous page as it was, for a
+    neighbours. `result` is shown in a strip below the title; `heading` takes the title's place, and `home` is what the
+    index is called. Raises ResultError, and leaves the previous page as it was, for a
     notebook that was not wholly executed, that holds an error, or that shows something from another file or address.
     """
-    return files.write(out, page(notebook, out.stem, series, result))
+    return files.write(out, page(notebook, out.stem, series, result, heading, home))
 
 
-def page(notebook: Path, name: str, series: Mapping[str, str] | None = None, result: Result | None = None) -> str:
+def page(
+    notebook: Path,
+    name: str,
+    series: Mapping[str, str] | None = None,
+    result: Result | None = None,
+    heading: str = "",
+    home: str = "",
+) -> str:
     """Return the text of an executed notebook's page; see `build`."""
     story = read(notebook)
     for cell in story.cells:
+        if heading and cell.cell_type == "markdown":
+            cell.source = re.sub(r"^# .*$", f"# {heading}", cell.source, count=1, flags=re.MULTILINE)
         if cell.cell_type == "code":
             cell.outputs = merged(cell.outputs)
     exporter = HTMLExporter(
@@ -43,7 +60,7 @@ def page(notebook: Path, name: str, series: Mapping[str, str] | None = None, res
         | {"dress": markup.dress, "outline": markup.outline},
     )
     chrome = {
-        "home": HOME,
+        "home": home or HOME,
         "style": style(),
         "name": name if name in (series or {}) else "",
         "title": title(story) or (result.title if result else name),

@@ -1,0 +1,68 @@
+"""Estimates with their intervals, and the results that a study takes them from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mnistlib import data, evidence, form, intervals
+from mnistlib.schema import Result
+
+
+@dataclass(frozen=True)
+class Line:
+    """One estimate of a study: a text's worth of figures, made into words by the page."""
+
+    what: str
+    kind: str  # "accuracy" (a fraction), "difference" or "spread" (of fractions), "share" (a probability) or "count"
+    value: float
+    interval: tuple[float, float] | None  # 95%
+    n: str  # what it rests on: "5 and 3 seeds"
+    note: str = ""
+
+
+@dataclass
+class Study:
+    """A question and what stored trials answer."""
+
+    name: str
+    lines: list[Line] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Results by name, and which test images each of their seeds gets wrong."""
+
+    results: Mapping[str, Result]
+    wrong: Mapping[str, np.ndarray]  # bool [n_seeds, n_images]
+    mnist: data.Mnist
+
+    def has(self, *names: str) -> bool:
+        """Say whether there are results of all these names."""
+        return all(name in self.results for name in names)
+
+    def seeds(self, *names: str) -> str:
+        """Return how many seeds results have: "5 and 3 seeds"."""
+        return " and ".join(form.count(len(self.results[name].runs)) for name in names) + " seeds"
+
+    def difference(self, what: str, now: str, before: str, note: str = "") -> list[Line]:
+        """Return the line that compares two results, nothing where either is missing."""
+        if not self.has(now, before):
+            return []
+        test = self.mnist.test
+        told = evidence.difference(self.wrong[now], self.wrong[before], test.writers, test.groups, before)
+        return [Line(what, "difference", told.mean, told.interval, self.seeds(now, before), note)]
+
+    def accuracy(self, what: str, name: str, note: str = "") -> list[Line]:
+        """Return the line of a result's mean."""
+        if not self.has(name):
+            return []
+        summary = self.results[name].summary
+        return [Line(what, "accuracy", summary.final_mean, summary.interval, self.seeds(name), note)]
+
+
+def mean_line(what: str, values: Sequence[float], kind: str = "difference", note: str = "") -> Line:
+    """Return the mean of a few values with Student's interval."""
+    return Line(what, kind, float(np.mean(values)), intervals.student(values), f"{form.count(len(values))} runs", note)

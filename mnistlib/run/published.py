@@ -1,0 +1,156 @@
+"""The published rows into reports/published/: what is missing is trained, two cores busy to the end; results, pages, studies, index."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mnistlib import data, files, folds, form, looks, machine, outcome, published, results, settings, standing, state, studies, trials
+from mnistlib.errors import ResultError
+from mnistlib.published import ARMS, FOLDED, FOLDS, ROWS, Row
+from mnistlib.run import runner
+from mnistlib.site import published as site
+
+NOTEBOOK = "published"
+PLACE = "reports/published"
+Show = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One seed of a row, or of one of its folds."""
+
+    row: Row
+    mnist: data.Mnist
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Return the name of its trial."""
+        return trials.key(self.row.recipe, self.mnist, self.seed)
+
+    @property
+    def cost(self) -> float:
+        """Return how long it takes against others: images times multiplications times epochs, and something for every image."""
+        return self.row.recipe.epochs * (1e6 + studies.macs(self.row))
+
+    @property
+    def stored(self) -> bool:
+        """Say whether its finished trial is there."""
+        return state.load_trial(trials.path(self.key), self.key) is not None
+
+
+def build(train: bool = True, names: Sequence[str] = (), show: Show = lambda line: print(line, flush=True)) -> None:
+    """Rebuild reports/published; what has been trained before is taken from build/trials or from the committed checkpoints.
+
+    With `names`, only these rows and arms are trained and told; studies and index are made of all results that are there. Without
+    `train`, a row whose trials are not all there is left as it was.
+    """
+    wanted = [published.get(name) for name in names] or [*ROWS.values(), *ARMS.values()]
+    mnist = data.load("mnist", show=show)
+    tasks = [task for row in wanted for task in _tasks(row, mnist)]
+    for row in wanted:
+        restore(row, mnist)
+    if train:
+        fit(tasks, show)
+    for row in wanted:
+        own = [task for task in tasks if task.row.name == row.name]
+        if all(task.stored for task in own):
+            tell(row, mnist, show)
+        else:
+            show(f"{row.name}  {form.of(sum(task.stored for task in own), len(own))} seeds are trained; `make published` trains the rest")
+    index(mnist, show)
+
+
+def _tasks(row: Row, mnist: data.Mnist) -> list[Task]:
+    """Return the runs that a row asks for; the row that is cross-validated has its folds beside its seeds."""
+    own = [Task(row, mnist, seed) for seed in row.seeds]
+    if row.name == FOLDED:
+        own += [Task(row, folds.folded(mnist, fold, FOLDS), 0) for fold in range(1, FOLDS + 1)]
+    return own
+
+
+def restore(row: Row, mnist: data.Mnist) -> int:
+    """Rebuild a row's trials from its committed checkpoints, those of its folds too, and return how many were missing."""
+    place = files.root() / PLACE
+    n = outcome.restore(row.name, mnist, place)
+    if row.name == FOLDED:
+        n += sum(outcome.restore(fold_name(row, fold), folds.folded(mnist, fold, FOLDS), place) for fold in range(1, FOLDS + 1))
+    return n
+
+
+def fold_name(row: Row, fold: int) -> str:
+    """Return the name under which a fold's result is kept."""
+    return f"{row.name}-fold-{fold}"
+
+
+def fit(tasks: Sequence[Task], show: Show) -> None:
+    """Train what is missing, one thread a run, all cores busy; say after each what is left. An interrupted run goes on next time."""
+    missing = [task for task in tasks if not task.stored]
+    show(f"{form.of(len(tasks) - len(missing), len(tasks))} runs are stored already; {form.count(len(missing))} are left")
+    clock, total, done = time.perf_counter(), sum(task.cost for task in missing), [0.0, 0]
+
+    def run(task: Task) -> None:
+        (trial,) = trials.fit(task.row.recipe, task.mnist, [task.seed], device="cpu", workers=1, reuse=True, show=lambda line: None)
+        done[0], done[1] = done[0] + task.cost, done[1] + 1
+        left = (time.perf_counter() - clock) * (total - done[0]) / done[0]
+        show(
+            f"{task.row.name}  {task.mnist.split}  seed {task.seed}  {form.percent(trial.history.test_accuracy[-1])}"
+            f"  {form.of(int(done[1]), len(missing))}  left {form.seconds(left)}"
+        )
+
+    with ThreadPoolExecutor(machine.cores()) as pool:
+        list(pool.map(run, missing))
+
+
+def tell(row: Row, mnist: data.Mnist, show: Show) -> None:
+    """Write a row's result, and its page where it is a published one, from stored trials; add its look at the test set to the list."""
+    root = files.root()
+    if row.of:
+        given = settings.Settings(seeds=tuple(row.seeds), results_dir=root / PLACE, reuse=True)
+        runs = trials.fit(row.recipe, mnist, row.seeds, device="cpu", reuse=True, show=lambda line: None)
+        made = outcome.make(row.step, row.recipe, mnist, runs, given, NOTEBOOK).result
+    else:
+        parameters = {"row": row.name, "seeds": row.seeds, "dataset": "mnist", "results_dir": PLACE, "reuse": True}
+        page, titles = root / PLACE / f"{row.name}.html", {other.name: site.title(other) for other in ROWS.values()}
+        out = root / "build" / "published" / row.name
+        with contextlib.redirect_stdout(io.StringIO()):  # the stored runs' progress, epoch by epoch
+            done = runner.run(runner.find(NOTEBOOK), out, parameters, page, titles, lambda line: None, site.title(row), site.TITLE)
+        if done.result is None:
+            raise ResultError(f"The notebook of {row.name} saved no result.")
+        made = done.result
+    if row.name == FOLDED:
+        for fold in range(1, FOLDS + 1):
+            _tell_fold(row, folds.folded(mnist, fold, FOLDS), fold)
+    new = looks.record(made, looks.path())
+    accuracy = form.mean_sd(made.summary.final_mean, made.summary.final_sd)
+    show(f"{row.name}  {accuracy}" + ("  a new look at the test set, recorded" if new else ""))
+
+
+def _tell_fold(row: Row, mnist: data.Mnist, fold: int) -> None:
+    """Write the result of one fold."""
+    given = settings.Settings(seeds=(0,), results_dir=files.root() / PLACE, reuse=True)
+    runs = trials.fit(row.recipe, mnist, [0], device="cpu", reuse=True, show=lambda line: None)
+    step = replace(row.step, name=fold_name(row, fold), before=None)
+    outcome.make(step, row.recipe, mnist, runs, given, NOTEBOOK)
+
+
+def index(mnist: data.Mnist, show: Show) -> Path:
+    """Write studies.json and index.html from all results that are there."""
+    place = files.root() / PLACE
+    there = [row for row in [*ROWS.values(), *ARMS.values()] if (place / "results" / f"{row.name}.json").is_file()]
+    found = {row.name: results.read(place / "results" / f"{row.name}.json") for row in there}
+    folded = [place / "results" / f"{FOLDED}-fold-{fold}.json" for fold in range(1, FOLDS + 1)]
+    record = studies.make(found, [results.read(path) for path in folded if path.is_file()], place, mnist)
+    files.write_json(place / "studies.json", record)
+    standings = [standing.of(row, found[row.name]) for row in ROWS.values() if row.name in found]
+    path = site.build(place, standings, record)
+    site.build_readme(standings, files.root() / "README.md", files.root() / "images", PLACE)
+    show(f"Index: {path}")
+    return path

@@ -1,0 +1,118 @@
+"""Accuracy against parameters: the published models measured and claimed, the peers' claims, and the steps of the series."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Sequence
+
+from mnistlib import form
+from mnistlib.peers import PEERS
+from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
+from mnistlib.schema import Result
+from mnistlib.site import scale
+from mnistlib.standing import Standing
+
+HEIGHT, TOP, BOTTOM = 460, 62, 40  # pixels: the drawing, above it the legend, below it the axis
+LEFT, RIGHT = 9.0, 98.0  # percent of the width between which the axis of parameters lies
+TICKS = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
+
+STYLE = """
+.cloud { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; font-variant-numeric: tabular-nums }
+.cloud text { fill: var(--ink, #1e2126); paint-order: stroke; stroke: var(--paper, #fff); stroke-width: 4px }
+.cloud .soft { fill: var(--soft, #5a606b) }
+.cloud .grid { stroke: var(--rule, #e2dfd8) }
+.cloud .limit { stroke: var(--good, #17663a); stroke-width: 1.5; stroke-dasharray: 5 4 }
+.cloud .claim { fill: none; stroke: var(--mark, #c2410c); stroke-width: 1.6 }
+.cloud .drop { stroke: var(--mark, #c2410c); stroke-width: 1; stroke-dasharray: 2 3 }
+.cloud .peer { stroke: var(--soft, #5a606b); stroke-width: 1.6 }
+.cloud .row { fill: var(--link, #0a5796) }
+.cloud .own { fill: var(--good, #17663a) }
+.cloud .bar { stroke: var(--link, #0a5796); stroke-width: 1.6; opacity: .5 }
+.cloud .own-bar { stroke: var(--good, #17663a); stroke-width: 1.6; opacity: .6 }
+"""
+LEGEND = (
+    ("row", "published model, mean of seeds here, and its interval"),
+    ("claim", "the same, as claimed"),
+    ("own", "step of this series, mean of seeds and its interval"),
+    ("peer", "another repository, as claimed"),
+)
+
+
+def alt(standings: Sequence[Standing], steps: Sequence[Result]) -> str:
+    """Return the figure in words."""
+    return (
+        f"Accuracy against parameters: {form.count(len(standings))} published models as measured and as claimed, "
+        f"{form.count(len(PEERS))} other repositories as claimed, and the {form.count(len(steps))} steps of this series."
+    )
+
+
+def inline(standings: Sequence[Standing], steps: Sequence[Result]) -> str:
+    """Return the figure as SVG for a page."""
+    measured = [(each.row.n_parameters, each.result) for each in standings] + [(step.n_parameters, step) for step in steps]
+    values = [value for _, result in measured for value in (result.summary.final_mean, *result.summary.interval)]
+    values += [each.row.claim.best for each in standings] + [peer.best for peer in PEERS] + [MIN_ACCURACY]
+    axis = scale.around(values)
+    counts = [n for n, _ in measured] + [peer.n_parameters for peer in PEERS]
+    low, high = math.log(min(*counts, TICKS[0])), math.log(max(*counts, TICKS[-1]))
+
+    def x(n: float) -> str:
+        return f"{LEFT + (RIGHT - LEFT) * (math.log(n) - low) / (high - low):.2f}%"
+
+    def y(accuracy: float) -> float:
+        return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * axis.share(accuracy), 1)
+
+    parts = [f'<svg class="cloud" role="img" aria-label="{html.escape(alt(standings, steps))}" width="100%" height="{HEIGHT}">']
+    parts += _legend()
+    for tick in axis.ticks:
+        parts.append(f'<line class="grid" x1="{LEFT}%" x2="{RIGHT}%" y1="{y(tick)}" y2="{y(tick)}"/>')
+        parts.append(f'<text class="soft" x="{LEFT - 1}%" y="{y(tick) + 5}" text-anchor="end">{form.percent(tick, 1)}</text>')
+    for n in TICKS:
+        parts.append(f'<text class="soft" x="{x(n)}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{form.count(n)}</text>')
+    parts.append(f'<line class="limit" x1="{x(MAX_PARAMETERS)}" x2="{x(MAX_PARAMETERS)}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+    parts.append(f'<line class="limit" x1="{LEFT}%" x2="{RIGHT}%" y1="{y(MIN_ACCURACY)}" y2="{y(MIN_ACCURACY)}"/>')
+    for peer in PEERS:
+        parts.append(_titled(_cross(x(peer.n_parameters), y(peer.best)), f"{peer.name}: claimed {form.percent(peer.best)}"))
+    for each in standings:
+        parts += _measured(each.row.n_parameters, each.result, f"{each.row.title}, {each.row.system}", "row", "bar", x, y)
+        claimed = f'<circle class="claim" cx="{x(each.row.n_parameters)}" cy="{y(each.row.claim.best)}" r="4.5"/>'
+        parts.append(_titled(claimed, f"{each.row.title}, {each.row.system}: claimed {form.percent(each.row.claim.best)}"))
+    for step in steps:
+        parts += _measured(step.n_parameters, step, step.step, "own", "own-bar", x, y)
+    return "\n".join([*parts, "</svg>"])
+
+
+def _measured(n: int, result: Result, name: str, kind: str, bar: str, x: Callable[[float], str], y: Callable[[float], float]) -> list[str]:
+    """Return the mean and the interval of a result."""
+    low, high = result.summary.interval
+    mean = result.summary.final_mean
+    text = f"{name}: {form.mean_sd(mean, result.summary.final_sd)}, {form.count(n)} parameters"
+    return [
+        f'<line class="{bar}" x1="{x(n)}" x2="{x(n)}" y1="{y(low)}" y2="{y(high)}"/>',
+        _titled(_dot(kind, x(n), y(mean)), text),
+    ]
+
+
+def _legend() -> list[str]:
+    """Return what the marks mean, two lines of two."""
+    parts = []
+    for place, (kind, text) in enumerate(LEGEND):
+        top, left = 12 + 22 * (place // 2), ("1%", "52%")[place % 2]
+        drawn = _cross("8", top) if kind == "peer" else _dot(kind, "8", top)
+        parts.append(f'<svg x="{left}" y="0" overflow="visible">{drawn}<text class="soft" x="20" y="{top + 5}">{text}</text></svg>')
+    return parts
+
+
+def _dot(kind: str, x: str, y: float) -> str:
+    """Return a dot or, of a claim, a ring."""
+    return f'<circle class="{kind}" cx="{x}" cy="{y}" r="4.5"/>'
+
+
+def _cross(x: str, y: float) -> str:
+    """Return a cross."""
+    return f'<svg x="{x}" y="{y}" overflow="visible"><path class="peer" d="M-4-4 4 4M-4 4 4-4"/></svg>'
+
+
+def _titled(drawn: str, text: str) -> str:
+    """Return a mark that says what it is where a pointer rests on it."""
+    return f"<g><title>{html.escape(text)}</title>{drawn}</g>"

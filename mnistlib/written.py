@@ -1,0 +1,56 @@
+"""Recipes as plain values, for keys and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from typing import Any
+
+from mnistlib import schedules, transforms
+from mnistlib.errors import SettingError, nearest
+from mnistlib.recipe import Augment, Optimizer, Recipe, Schedule, Steering
+
+_LATER = {"steering": None, "kind": "sgd", "decays": "kernels"}  # fields younger than the first results, and what these mean by them
+
+
+def as_dict(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as plain values; a field that came later is left out where it changes nothing, so that older keys stay valid."""
+    value = asdict(recipe)
+    for part in (value, value["optimizer"]):
+        for name, nothing in _LATER.items():
+            if name in part and part[name] == nothing:
+                del part[name]
+    return value
+
+
+def from_dict(value: dict[str, Any]) -> Recipe:
+    """Return the recipe that `as_dict` turned into a dictionary; an unknown field raises SettingError."""
+    value = dict(value)
+    for name, kind, kinds in (
+        ("optimizer", Optimizer, {}),
+        ("schedule", Schedule, schedules.KINDS),
+        ("augment", Augment, {}),
+        ("steering", Steering, {}),
+    ):
+        if isinstance(value.get(name), dict):
+            value[name] = _build(kinds.get(value[name].get("kind"), kind), value[name])
+    if isinstance(value.get("augment"), list | tuple):
+        value["augment"] = tuple(_build(_transform(one.get("kind")), one) for one in value["augment"])
+    return _build(Recipe, value)
+
+
+def _transform(kind: object) -> type[Any]:
+    """Return the transform of a kind, or raise SettingError for one that there is not."""
+    if kind not in transforms.KINDS:
+        raise SettingError(f"There is no transform {kind!r}; the kinds are {', '.join(transforms.KINDS)}.{nearest(kind, transforms.KINDS)}")
+    return transforms.KINDS[kind]
+
+
+def _build(kind: Callable[..., Any], value: dict[str, Any]) -> Any:
+    """Make a dataclass of a dictionary, naming the first unknown field."""
+    allowed = [field.name for field in fields(kind)]
+    for name in value:
+        if name not in allowed:
+            raise SettingError(f"{kind.__name__} has no field {name!r}; its fields are {', '.join(allowed)}.{nearest(name, allowed)}")
+    given = {field.name for field in fields(kind) if field.init}
+    return kind(**{name: tuple(one) if isinstance(one, list) else one for name, one in value.items() if name in given})

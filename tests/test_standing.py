@@ -1,0 +1,219 @@
+"""Claims beside seeds: like with like, what a claim is made of, and the studies' estimates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_results import N_TEST, mnist, trial
+
+from mnistlib import claimed, estimates, files, intervals, published, results, standing, studies
+from mnistlib.errors import ResultError
+from mnistlib.estimates import Found, Line
+from mnistlib.schema import Result
+from mnistlib.site import cloud, index, kernels, ladder, markup, scale
+from mnistlib.site import published as site
+
+ROW = replace(published.get("003-model-3"), recipe=replace(published.get("003-model-3").recipe, epochs=4))
+
+
+def result(row=ROW, finals=((0.97, 0.993, 0.995, 0.994), (0.97, 0.992, 0.991, 0.993), (0.97, 0.99, 0.994, 0.992))) -> Result:
+    """Return a result of these accuracies per seed and epoch."""
+    runs = []
+    for seed, accuracies in enumerate(finals):
+        made = trial(seed, round((1 - accuracies[-1]) * N_TEST), epochs=len(accuracies))
+        runs.append(replace(made, history=replace(made.history, test_accuracy=list(accuracies))))
+    about = {"n_parameters": row.n_parameters, "n_macs": 856_940, "receptive_field": 22, "provenance": runs[0].provenance}
+    return results.make(row.step, mnist(), runs, claim=standing.claim_of(row), **about)
+
+
+def test_a_standing_takes_a_claim_apart():
+    beside = standing.of(ROW, result())
+    assert beside.bests == (0.995, 0.993, 0.994) and beside.lasts == (0.994, 0.993, 0.992)
+    assert (beside.best, beside.its_last, beside.luckiest) == (0.995, 0.994, 0) and beside.mean == pytest.approx(0.993)
+    assert beside.by_epoch == pytest.approx(0.001) and beside.by_seed == pytest.approx(0.001)
+    half = stats.t.ppf(0.975, 2) * 0.001 * math.sqrt(1 + 1 / 3)
+    assert beside.one_more_last == pytest.approx((0.993 - half, 0.993 + half))
+    assert beside.place() == "inside" and beside.place(best=False) == "inside"
+    bold = replace(ROW, claims=(published.Claim("here", 0.9999, 0.95),))
+    assert standing.of(bold, result(bold)).place() == "above" and standing.of(bold, result(bold)).place(best=False) == "below"
+    silent = replace(ROW, claims=(published.Claim("here", 0.994),))
+    assert standing.of(silent, result(silent)).place(best=False) == ""
+
+
+def test_only_a_full_run_on_the_test_images_stands_beside_a_claim():
+    with pytest.raises(ResultError, match="no full run"):
+        standing.of(ROW, replace(result(), limit=500))
+    assert "no claim" in claimed.against(ROW, replace(result(), split="validation")).text
+
+
+def test_a_page_says_claim_recipe_and_comparison_in_words():
+    text = claimed.claim(published.get("000-model-3")).text
+    assert "13,808 as published, 8,392 in truth" in text and "98.49%" in text and "not said" in text
+    assert "one thing changed" in claimed.claim(published.get("003-model-2-augmented")).text
+    recipe = claimed.recipe(published.get("000-model-4").recipe).text
+    for words in (
+        "SGD, momentum 0.9, Nesterov, weight decay 0.0001",
+        "0.01, times 0.1 after every 6 epochs",
+        "64 images",
+        "rotation ±10°, shear",
+    ):
+        assert words in recipe, words
+    assert (
+        "Adam" in claimed.recipe(published.get("001-gap").recipe).text
+        and "one cycle" in claimed.recipe(published.get("001-gap").recipe).text
+    )
+    assert "a leak; keeps the last epoch" in claimed.recipe(published.get("002-model-3").recipe).text
+    assert "set aside" in claimed.recipe(published.get("002-model-3-by-validation").recipe).text
+    assert "0.01 throughout" in claimed.recipe(published.get("004-part-1").recipe).text
+    crop = claimed.recipe(published.get("004-part-3").recipe).text
+    assert "centre crop to 22 pixels and back, for 10% of the images, then rotation ±15°" in crop
+    text = claimed.against(ROW, result()).text
+    assert "99.46%" in text and "99.40 ± 0.10%" in text and "+0.10 points" in text
+    said = claimed.claims(ROW, result())
+    assert [claim.supported for claim in said] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("name", [*published.ROWS, *published.ARMS])
+def test_every_recipe_has_words(name):
+    text = claimed.recipe(published.get(name).recipe).text
+    assert "object" not in text and "mnistlib" not in text and "None" not in text
+
+
+def test_intervals_of_few_values_are_students_and_chi_squares():
+    values = [0.991, 0.993, 0.9935, 0.992]
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert intervals.student(values) == pytest.approx((low, high)) and intervals.student([0.5]) is None
+    sd = float(np.std(values, ddof=1))
+    bounds = [sd * math.sqrt(3 / stats.chi2.ppf(q, 3)) for q in (0.975, 0.025)]
+    assert intervals.deviation(sd, 3) == pytest.approx(tuple(bounds))
+    draws = np.random.default_rng(1).normal(0, 1, (4_000, 6))
+    inside = [low <= row[5] <= high for row in draws for low, high in [intervals.prediction(row[:5])]]
+    assert np.mean(inside) == pytest.approx(0.95, abs=0.012) and intervals.prediction([1.0]) is None
+
+
+def found(**finals) -> Found:
+    """Return results under the names of rows, with underscores for dashes."""
+    made = {name.replace("_", "-"): result(replace(published.get(name), recipe=ROW.recipe), values) for name, values in finals.items()}
+    wrong = {name: np.stack([np.arange(N_TEST) < round((1 - run.final) * N_TEST) for run in made[name].runs]) for name in made}
+    return Found(made, wrong, mnist())
+
+
+LOW, HIGH = ((0.9, 0.93, 0.92), (0.9, 0.91, 0.91), (0.9, 0.92, 0.9)), ((0.9, 0.99, 0.98), (0.9, 0.98, 0.97), (0.9, 0.98, 0.98))
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    """Give every row here runs as short as those made up above."""
+    monkeypatch.setattr(results, "_check", lambda trials, recipe: None)
+
+
+def test_studies_compare_what_is_there_and_leave_out_what_is_not():
+    there = found(**{"003_model_2": LOW, "003_model_3": HIGH, "003_model_2_augmented": HIGH})
+    lines = studies.augmentation(there).lines
+    assert [line.what.split(":")[0].split(",")[0] for line in lines] == ["As claimed", "All that changed", "Augmentation alone"]
+    assert lines[0].value == pytest.approx(0.0013) and lines[0].interval is None
+    assert lines[1].value == pytest.approx(np.mean([0.98, 0.97, 0.98]) - np.mean([0.92, 0.91, 0.9])) and lines[1].interval[0] > 0
+    assert studies.logits(there).lines == [] and studies.machine(there).lines == [] and studies.ensemble(there, files.root()).lines == []
+
+
+def test_the_studies_of_epoch_and_seed_pool_all_rows():
+    there = found(**{"003_model_2": LOW, "003_model_3": HIGH})
+    epoch = studies.epoch(there).lines
+    assert epoch[0].what == "All rows" and epoch[0].value == pytest.approx(np.mean([0.01, 0, 0.02, 0.01, 0.01, 0]))
+    seed = studies.seed(there).lines
+    pooled = math.sqrt((np.var([0.92, 0.91, 0.9], ddof=1) + np.var([0.98, 0.97, 0.98], ddof=1)) / 2)
+    assert seed[0].value == pytest.approx(pooled) and seed[1].value == pytest.approx(2 * pooled / math.sqrt(math.pi))
+
+
+def test_two_machines_are_held_against_two_seeds():
+    lines = {line.what: line for line in studies.machine(found(**{"001_gap": HIGH})).lines}
+    assert lines["What the author saw between two machines, best epochs"].value == pytest.approx(0.0007)
+    chance = lines["Chance that two seeds differ by as much on one machine"].value
+    spread = np.std([0.99, 0.98, 0.98], ddof=1)
+    assert chance == pytest.approx(2 * stats.norm.sf(0.0007 / (spread * math.sqrt(2))))
+    assert any("McNemar p" in line.n for line in lines.values())
+
+
+def test_a_leak_is_held_against_the_epoch_that_validation_kept():
+    there = found(**{"002_model_1": HIGH, "002_model_1_by_validation": LOW})
+    honest = there.results["002-model-1-by-validation"]
+    there = replace(there, results={**there.results, honest.step: replace(honest, runs=tuple(replace(run, kept=1) for run in honest.runs))})
+    line = studies.leak(there).lines[0]
+    assert line.value == pytest.approx(np.mean([0.99, 0.98, 0.98]) - 0.9)
+
+
+def test_an_estimate_becomes_words():
+    said = site.estimate(vars(Line("A against B", "difference", 0.0012, (0.0002, 0.0031), "3 and 3 seeds")))
+    assert said["figure"] == "+0.12 points" and said["interval"] == "+0.02 to +0.31 points" and said["said"] == "more accurate"
+    assert site.estimate(vars(Line("A", "difference", -0.1, (-0.2, -0.05), "")))["said"] == "less accurate"
+    assert site.estimate(vars(Line("A", "difference", -0.1, (-0.2, 0.05), "")))["said"] == "not told apart"
+    assert site.estimate(vars(Line("A", "spread", 0.00056, (0.0004, 0.0009), "")))["figure"] == "0.056 points"
+    assert site.estimate(vars(Line("A", "share", 0.41, None, "")))["figure"] == "41%"
+    assert site.estimate(vars(Line("A", "count", 22.0, None, "")))["figure"] == "22"
+    assert estimates.mean_line("m", [0.1, 0.2]).interval == pytest.approx(intervals.student([0.1, 0.2]))
+
+
+def standings() -> list[standing.Standing]:
+    """Return two rows' standings, one claimed too high."""
+    bold = replace(published.get("000-model-3"), claims=(published.Claim("here", 0.99999),))
+    return [standing.of(ROW, result()), standing.of(bold, replace(result(bold), step=bold.name))]
+
+
+def test_the_index_tells_every_row_and_plainly_where_it_differs():
+    record = {
+        "schema": 1,
+        "studies": [{"name": "epoch", "lines": [vars(Line("All rows", "difference", 0.001, (0.0, 0.002), "6 runs"))]}],
+        "kernels": None,
+    }
+    text = site.page(standings(), record, [], {"003-model-3"})
+    assert markup.addresses(text) == [] and '<a href="003-model-3.html">Model 3</a>' in text and 'href="000-model-3.html"' not in text
+    assert "Claimed more than one seed more of the same recipe would show at its best epoch: Model 3 of session7mnist_ec2." in text
+    assert "13,808 printed, 8,392 true" in text and "Not all of the 17 models are trained yet" in text
+    assert "How much of a claim is the choice of the epoch?" in text and "How much is one seed?" not in text
+    assert "99.46%" in text and "chosen on the test set" in text
+
+
+def test_the_ladder_places_every_mark_by_its_accuracy():
+    both = standings()
+    drawing = ElementTree.fromstring(ladder.file(both))
+    name = "{http://www.w3.org/2000/svg}"
+    lasts = [dot for dot in drawing.iter(f"{name}circle") if dot.get("class") == "last"][1:]  # the first is the legend's
+    dots = [float(dot.get("cx").rstrip("%")) for dot in lasts]
+    shown = [(each.row.claim.best, each.best, each.its_last, each.mean, *each.result.summary.interval) for each in both]
+    axis = scale.around([value for row in shown for value in row])
+    assert dots == pytest.approx([ladder.LEFT + (ladder.RIGHT - ladder.LEFT) * axis.share(each.its_last) for each in both], abs=0.02)
+    assert ladder.alt(both) == drawing.get("aria-label") and "claimed 99.46%, best epoch 99.50%" in ladder.alt(both)
+    assert axis.share(0.994) - axis.share(0.993) > axis.share(0.99) - axis.share(0.989)
+    assert scale.around([0.9931, 0.9949]) == scale.Scale(0.992, 0.995)
+
+
+def test_the_cloud_shows_measured_and_claimed(tmp_path):
+    drawing = cloud.inline(standings(), [replace(result(), step="03_augment")])
+    assert (
+        drawing.count('class="claim"') == 3 and drawing.count('class="row"') == 3 and drawing.count('class="own"') == 2
+    )  # one each in the legend
+    assert "<title>woncoh1/era1a7: claimed 99.48%</title>" in drawing
+    ElementTree.fromstring(drawing)
+
+
+def test_the_kernels_show_what_never_moved():
+    drawing = kernels.inline({"first": [[[0.5, -0.2], [0.1, 0.0]]], "moved": [[0.0, 0.0], [0.0, 0.3]]})
+    assert "3 of 4 taps did not move at all" in drawing and drawing.count('class="none"') == 4
+    ElementTree.fromstring(drawing)
+
+
+def test_readme_gets_the_table_between_its_own_marks(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("# Title\n\n<!-- published:begin -->\nold\n<!-- published:end -->\n\nThe end.\n")
+    site.build_readme(standings(), readme, tmp_path / "images")
+    text = readme.read_text()
+    assert "old" not in text and text.endswith("<!-- published:end -->\n\nThe end.\n") and "(images/published.svg)" in text
+    assert "[Model 3 of mnist-cnn-aws](reports/published/003-model-3.html) | 7,316 | 99.46% | 99.50% | 99.30 ± 0.10% |" in text
+    assert "no results yet" in site.block([])
+    with pytest.raises(ResultError, match="published:begin"):
+        index.replaced("no marks", "", topic="published")
