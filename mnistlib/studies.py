@@ -23,10 +23,14 @@ def macs(row: Row) -> int:
     return anatomy.of(models.build(row.recipe.model, row.recipe.dropout)).n_macs
 
 
-def make(found: Mapping[str, Result], folds: Sequence[Result], place: Path, mnist: data.Mnist) -> dict[str, Any]:
-    """Return the record of all studies that the results allow, as plain values; `place` holds the checkpoints."""
+def gather(found: Mapping[str, Result], place: Path, mnist: data.Mnist) -> Found:
+    """Return results with the mistakes of their nets, which are run again; `place` holds the checkpoints."""
     told = {name: outcome.predictions(result, place, mnist) for name, result in found.items()}
-    there = Found(found, {name: mistakes.wrong(digits, mnist.test.labels) for name, digits in told.items()}, mnist)
+    return Found(found, {name: mistakes.wrong(digits, mnist.test.labels) for name, digits in told.items()}, mnist)
+
+
+def make(there: Found, folds: Sequence[Result], place: Path) -> dict[str, Any]:
+    """Return the record of all studies that the results allow, as plain values."""
     made = [study(there) for study in (epoch, seed, augmentation, machine, logits, order, leak, optimizers)]
     made += [folded(there, folds), ensemble(there, place)]
     return {"schema": SCHEMA, "studies": [asdict(study) for study in made if study.lines], "kernels": kernels(there, place)}

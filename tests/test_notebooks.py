@@ -5,12 +5,13 @@ import re
 import nbformat
 import pytest
 
-from mnistlib import files, settings, steps
+from mnistlib import files, originals, settings, steps, systems
 from mnistlib.run import runner
 
 FOLDER = files.root() / "notebooks"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
 HEADINGS = ["Target", "Change", "Data", "Model", "Training", "Curves", "Result", "Mistakes", "Analysis", "Provenance"]
+PUBLISHED = ["Claim", "Model", "Recipe", "Training", "Curves", "Result", "Analysis", "Provenance"]
 
 
 def story(name: str) -> nbformat.NotebookNode:
@@ -22,14 +23,14 @@ def code(name: str) -> list[nbformat.NotebookNode]:
 
 
 def test_every_step_has_its_notebook():
-    assert set(steps.STEPS) <= set(NOTEBOOKS)
+    assert {*steps.STEPS, "published"} <= set(NOTEBOOKS)
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_is_stripped_and_small(name):
     assert not any(cell.outputs or cell.execution_count for cell in code(name))
     assert len(code(name)) <= 15
-    assert all(len(cell.source.splitlines()) <= 10 for cell in code(name))
+    assert all(len(cell.source.splitlines()) <= 10 + ("row:" in cell.source) for cell in code(name))
     assert story(name).metadata.kernelspec.name == "python3"
 
 
@@ -39,6 +40,9 @@ def test_a_notebook_has_one_parameters_cell_of_literals_that_settings_knows(name
     assert len(tagged) == 1 and tagged[0] is code(name)[0] or tagged[0].source == code(name)[0].source
     defaults = settings.assigned(tagged[0].source)
     known = {field: getattr(settings.Settings(), field) for field in settings.Settings.__dataclass_fields__}
+    if name == "published":
+        assert defaults.pop("row") in originals.ROWS and list(defaults)[0] == "seeds"
+        known["seeds"] = range(systems.SEEDS)
     assert list(defaults) == list(known)
     for field, value in defaults.items():
         assert value == (list(known[field]) if field == "seeds" else str(known[field]) if field == "results_dir" else known[field])
@@ -50,6 +54,11 @@ def test_a_step_has_its_headings_in_order(name):
     text = "\n".join(cell.source for cell in story(name).cells if cell.cell_type == "markdown")
     assert re.findall(r"^## (.+)$", text, flags=re.M) == HEADINGS
     assert len(re.findall(r"^# ", text, flags=re.M)) == 1
+
+
+def test_the_published_models_notebook_has_its_headings_in_order():
+    text = "\n".join(cell.source for cell in story("published").cells if cell.cell_type == "markdown")
+    assert re.findall(r"^## (.+)$", text, flags=re.M) == PUBLISHED and len(re.findall(r"^# ", text, flags=re.M)) == 1
 
 
 def test_steps_share_their_code_but_for_what_is_their_own():
@@ -68,6 +77,13 @@ def test_a_short_run_makes_a_page_without_a_verdict(name, tmp_path):
     short = {"seeds": [0], "epochs": 1, "limit": 500, "dataset": "digits", "results_dir": str(tmp_path / "results"), "workers": 1}
     done = runner.run(FOLDER / f"{name}.ipynb", tmp_path, short, show=lambda line: None)
     assert done.result.verdict is None and done.result.dataset == "digits"
-    assert (tmp_path / "results" / "digits" / "results" / f"{name}.json").is_file()
+    saved = "000-model-4" if name == "published" else name
+    assert (tmp_path / "results" / "digits" / "results" / f"{saved}.json").is_file()
     page = done.page.read_text()
-    assert "not MNIST" in page and all(f">{heading}<" in page for heading in HEADINGS)
+    assert "not MNIST" in page and all(f">{heading}<" in page for heading in (PUBLISHED if name == "published" else HEADINGS))
+
+
+@pytest.mark.slow
+def test_an_unknown_row_stops_with_the_list_and_the_nearest(tmp_path):
+    with pytest.raises(runner.RunError, match="There is no row '003-modle-3'. Did you mean '003-model-3'\\? The rows are 000-model-1, "):
+        runner.run(FOLDER / "published.ipynb", tmp_path, {"row": "003-modle-3"}, show=lambda line: None)

@@ -49,6 +49,8 @@ CELLS = [
     ("code", "6 * 7"),
 ]
 
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
 
 def png(width: int = 640, height: int = 360) -> bytes:
     """Return a small picture: a slope on white."""
@@ -350,16 +352,16 @@ def test_the_figure_places_every_seed_on_one_scale(reports):
 
 def test_readme_gets_its_table_and_image_between_the_marks(reports, tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Title\n\n<!-- results:begin -->\nold\n<!-- results:end -->\n\nThe end.\n")
+    readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
     index.build_readme(reports, readme, tmp_path / "images")
     text = readme.read_text()
-    assert text.startswith(f"# Title\n\n<!-- results:begin -->\n![Accuracy") and text.endswith(f"<!-- results:end -->\n\nThe end.\n") and "old" not in text
+    assert text.startswith(f"# Title\n\n{BEGIN}\n![Accuracy") and text.endswith(f"{END}\n\nThe end.\n") and "old" not in text
     assert "| [03_augment](reports/03_augment.html) | " in text and "(images/steps.svg)" in text
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
     ElementTree.parse(tmp_path / "images" / index.IMAGE)
     index.build_readme(reports, readme, tmp_path / "images")
     assert readme.read_text() == text
-    for broken in ("no marks", f"<!-- results:end --><!-- results:begin -->", f"<!-- results:begin --><!-- results:end --><!-- results:begin -->"):
+    for broken in ("no marks", f"{END}{BEGIN}", f"{BEGIN}{END}{BEGIN}"):
         readme.write_text(broken)
         with pytest.raises(ResultError, match="needs one"):
             index.build_readme(reports, readme, tmp_path / "images")

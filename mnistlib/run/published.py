@@ -147,7 +147,7 @@ def index(mnist: data.Mnist, show: Show) -> Path:
     there = [row for row in [*ROWS.values(), *ARMS.values()] if (place / "results" / f"{row.name}.json").is_file()]
     found = {row.name: results.read(place / "results" / f"{row.name}.json") for row in there}
     folded = [place / "results" / f"{FOLDED}-fold-{fold}.json" for fold in range(1, FOLDS + 1)]
-    record = studies.make(found, [results.read(path) for path in folded if path.is_file()], place, mnist)
+    record = studies.make(studies.gather(found, place, mnist), [results.read(path) for path in folded if path.is_file()], place)
     files.write_json(place / "studies.json", record)
     standings = [standing.of(row, found[row.name]) for row in ROWS.values() if row.name in found]
     path = site.build(place, standings, record)

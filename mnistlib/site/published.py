@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from mnistlib import files, form
+from mnistlib.peers import PEERS, Peer
 from mnistlib.published import ROWS, Row
 from mnistlib.recipe import MAX_EPOCHS, MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.schema import Result
@@ -108,6 +109,7 @@ def page(standings: Sequence[Standing], record: Mapping[str, Any], steps: Sequen
         level=form.percent(rows.LEVEL, 0),
         ladder=ladder.inline(standings) if standings else "",
         cloud=cloud.inline(standings, steps) if standings else "",
+        peers=[peer(each) for each in PEERS],
         lines=[line(each) for each in standings],
         pages=there,
         findings=findings(standings),
@@ -141,6 +143,12 @@ def line(each: Standing) -> Line:
         last=_badge(each.place(best=False)),
         seconds=form.seconds(sum(seconds) / len(seconds)),
     )
+
+
+def peer(each: Peer) -> dict[str, str]:
+    """Return another repository's claim as texts."""
+    final = "not said" if each.final is None else form.percent(each.final)
+    return {"name": each.name, "parameters": form.count(each.n_parameters), "best": form.percent(each.best), "final": final}
 
 
 def _badge(place: str) -> Badge | None:

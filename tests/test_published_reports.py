@@ -1,0 +1,90 @@
+"""The committed results of the published rows: whole, not stale, told as they are, recomputed from their checkpoints."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from mnistlib import data, files, folds, looks, outcome, published, results, standing, studies, trials
+from mnistlib.run import published as building
+from mnistlib.site import index
+from mnistlib.site import published as site
+
+PLACE = files.root() / building.PLACE
+BOTH = published.ROWS | published.ARMS
+THERE = [name for name in BOTH if (PLACE / "results" / f"{name}.json").is_file()]
+ROWS = [name for name in THERE if name in published.ROWS]
+FOLDS = sorted(path.stem for path in (PLACE / "results").glob("*-fold-*.json"))
+
+
+def committed(name: str) -> results.Result:
+    return results.read(PLACE / "results" / f"{name}.json")
+
+
+def record() -> dict:
+    return json.loads((PLACE / "studies.json").read_text())
+
+
+@pytest.mark.parametrize("name", THERE)
+def test_a_result_is_that_of_the_present_recipe(name, mnist: data.Mnist):
+    result, row = committed(name), published.get(name)
+    assert result.headline and result.recipe == row.recipe and result.seeds == row.seeds and result.n_parameters == row.n_parameters
+    assert result.claim == standing.claim_of(row) and result.keys["notebook"] == files.story("published")
+    for run in result.runs:
+        assert run.key == trials.key(row.recipe, mnist, run.seed), f"the trials of {name} are stale; run `make published`"
+    seen = [(look["step"], look["recipe"], tuple(look["final"])) for look in looks.read(looks.path())]
+    assert (name, result.keys["recipe"], tuple(run.final for run in result.runs)) in seen
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_page_is_that_of_its_result_and_light(name):
+    page = (PLACE / f"{name}.html").read_text()
+    written = json.loads((PLACE / "results" / f"{name}.json").read_text())["sha256"]
+    assert f'content="{written}"' in page, f"{name}.html is stale: its result changed; run `make published`"
+    assert len(page.encode()) < 400_000
+    assert site.title(published.get(name)) in page
+
+
+def test_trained_arithmetic_still_repeats(mnist: data.Mnist):
+    """One row of each kind of optimizer, schedule and transform: another loss after a short run means stale trials."""
+    for name in ("000-model-4", "001-gap", "002-model-3-by-validation", "003-model-3", "004-part-3"):
+        if name in THERE:
+            repeated, stored = outcome.reference(committed(name).recipe, mnist), committed(name).keys["reference"]
+            assert repeated == pytest.approx(stored, rel=1e-3), f"the trials of {name} are stale"
+
+
+@pytest.mark.slow
+def test_the_studies_and_every_stated_accuracy_follow_from_the_checkpoints(mnist: data.Mnist):
+    found = {name: committed(name) for name in THERE}
+    there = studies.gather(found, PLACE, mnist)
+    for name, wrong in there.wrong.items():  # another machine may round one image away
+        assert [run.final for run in found[name].runs] == pytest.approx(list(1 - wrong.mean(1)), abs=1.5e-4), name
+    again = studies.make(there, [committed(name) for name in FOLDS], PLACE)
+    told = record()
+    assert [study["name"] for study in again["studies"]] == [study["name"] for study in told["studies"]]
+    for study, stored in zip(again["studies"], told["studies"], strict=True):
+        for line, other in zip(study["lines"], stored["lines"], strict=True):
+            assert {**line, "value": None, "interval": None, "n": None} == {**other, "value": None, "interval": None, "n": None}
+            assert line["value"] == pytest.approx(other["value"], abs=1.01 if line["kind"] == "count" else 2e-4), line["what"]
+
+
+@pytest.mark.parametrize("name", FOLDS)
+def test_a_folds_accuracy_is_that_of_its_checkpoint(name, mnist: data.Mnist):
+    result = committed(name)
+    fold = folds.load("mnist", result.split)
+    assert not set(np.unique(fold.train.writers)) & set(np.unique(fold.test.writers))
+    for run, digits in zip(result.runs, outcome.predictions(result, PLACE, fold), strict=True):
+        assert (digits == fold.test.labels.numpy()).mean() == pytest.approx(run.final, abs=2e-4)
+
+
+def test_index_and_readme_tell_the_committed_results(tmp_path):
+    standings = [standing.of(published.get(name), committed(name)) for name in ROWS]
+    there = {path.stem for path in PLACE.glob("*.html")}
+    assert (PLACE / "index.html").read_text() == site.page(standings, record(), index.load(files.root() / "reports"), there)
+    readme = tmp_path / "README.md"
+    readme.write_text((files.root() / "README.md").read_text())
+    site.build_readme(standings, readme, tmp_path / "images")
+    assert readme.read_text() == (files.root() / "README.md").read_text()
+    assert (tmp_path / "images" / site.IMAGE).read_text() == (files.root() / "images" / site.IMAGE).read_text()
