@@ -16,7 +16,7 @@ class Line:
     """One estimate of a study: a text's worth of figures, made into words by the page."""
 
     what: str
-    kind: str  # "accuracy" (a fraction), "difference" or "spread" (of fractions), "share" (a probability) or "count"
+    kind: str  # "accuracy" (a fraction), "difference", "gain" or "spread" (of fractions), "share" (a probability) or "count"
     value: float
     interval: tuple[float, float] | None  # 95%
     n: str  # what it rests on: "5 and 3 seeds"

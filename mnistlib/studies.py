@@ -39,9 +39,9 @@ def make(there: Found, folds: Sequence[Result], place: Path) -> dict[str, Any]:
 def epoch(found: Found) -> Study:
     """Say how much of a claim is the choice of the epoch: best epoch minus last, seed by seed."""
     gains = {name: [max(run.test_accuracy) - run.test_accuracy[-1] for run in found.results[name].runs] for name in _rows(found)}
-    lines = [mean_line(published.get(name).title, values, note=name) for name, values in gains.items()]
+    lines = [mean_line(published.get(name).title, values, "gain", name) for name, values in gains.items()]
     every = [gain for values in gains.values() for gain in values]
-    return Study("epoch", [mean_line("All rows", every), *lines] if lines else [])
+    return Study("epoch", [mean_line("All rows", every, "gain"), *lines] if lines else [])
 
 
 def seed(found: Found) -> Study:
@@ -59,7 +59,7 @@ def seed(found: Found) -> Study:
     typical = Line("All rows, pooled", "spread", pooled, intervals.deviation(pooled, freedom), f"{form.count(freedom)} degrees of freedom")
     by_chance = math.sqrt(0.006 * 0.994 / len(found.mnist.test.labels))
     sampled = Line("For comparison: drawing other test images, at the target", "spread", by_chance, None, "binomial")
-    apart = Line("Two seeds of one recipe differ on average by", "difference", pooled * 2 / math.sqrt(math.pi), None, "normal")
+    apart = Line("Two seeds of one recipe differ on average by", "gain", pooled * 2 / math.sqrt(math.pi), None, "normal")
     return Study("seed", [typical, apart, sampled, *lines])
 
 
@@ -72,7 +72,7 @@ def augmentation(found: Found) -> Study:
         *found.difference("Augmentation alone, with Model 3's settings", "003-model-3", "003-model-3-unaugmented"),
         *found.difference("Learning rate, decay and schedule alone", "003-model-3-unaugmented", "003-model-2"),
     ]
-    said = Line("As claimed: best epoch against best epoch, one seed each", "difference", claimed, None, "1 and 1 seeds")
+    said = Line("As claimed: best epoch against best epoch, one seed each", "gain", claimed, None, "1 and 1 seeds")
     return Study("augmentation", [said, *lines] if lines else [])
 
 
@@ -92,8 +92,8 @@ def machine(found: Found) -> Study:
     return Study(
         "machine",
         [
-            Line("What the author saw between two machines, best epochs", "difference", apart, None, "1 and 1 seeds"),
-            Line("Between two seeds on one machine, best epochs, on average", "difference", float(np.mean(pairs)), None, found.seeds(name)),
+            Line("What the author saw between two machines, best epochs", "gain", apart, None, "1 and 1 seeds"),
+            Line("Between two seeds on one machine, best epochs, on average", "gain", float(np.mean(pairs)), None, found.seeds(name)),
             Line("Chance that two seeds differ by as much on one machine", "share", by_chance, None, "normal"),
             Line("The lower of the two figures, as a sample of all digits", "accuracy", colab, (low, high), "Wilson"),
             Line(

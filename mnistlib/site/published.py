@@ -198,7 +198,7 @@ def _listed(names: Sequence[str]) -> str:
 def estimate(line: Mapping[str, Any]) -> dict[str, str]:
     """Return a study's line as texts: what, figure, interval, what it rests on, and for a difference what it says."""
     value, bounds, kind = line["value"], line["interval"], line["kind"]
-    if kind == "difference":
+    if kind in ("difference", "gain"):
         figure, around = form.points(value), form.points_interval(bounds) if bounds else ""
     elif kind == "spread":
         figure, around = _spread(value), f"{_spread(bounds[0])} to {_spread(bounds[1])}" if bounds else ""
@@ -208,7 +208,7 @@ def estimate(line: Mapping[str, Any]) -> dict[str, str]:
         digits = 2 if kind == "accuracy" else 0
         figure, around = form.percent(value, digits), form.interval(bounds, digits) if bounds else ""
     said = ""
-    if kind == "difference" and bounds and not line["what"].startswith("All rows"):
+    if kind == "difference" and bounds:
         said = WORDS["better" if bounds[0] > 0 else "worse" if bounds[1] < 0 else "unclear"]
     return {"what": line["what"], "figure": figure, "interval": around, "n": line["n"], "note": line["note"], "said": said}
 
