@@ -109,12 +109,14 @@ def machine(found: Found) -> Study:
 
 
 def logits(found: Found) -> Study:
-    """Say what ReLU and normalization on the logits cost: plain logits against them."""
+    """Say what ReLU and normalization on the logits cost: plain logits against both, and against each of them."""
     return Study(
         "logits",
         [
             *found.difference("gap, whose logits pass ReLU, normalization and dropout", "001-gap-plain-logits", "001-gap"),
-            *found.difference("Model 3 of mnist-cnn-aws, ReLU and normalization", "003-model-3-plain-logits", "003-model-3"),
+            *found.difference("Model 3 of mnist-cnn-aws, normalization and ReLU", "003-model-3-plain-logits", "003-model-3"),
+            *found.difference("The same against ReLU alone", "003-model-3-plain-logits", "003-model-3-relu-logits"),
+            *found.difference("The same against normalization alone", "003-model-3-plain-logits", "003-model-3-norm-logits"),
             *found.difference("Part 2, normalization and ReLU before the average", "004-part-2-plain-logits", "004-part-2"),
         ],
     )

@@ -199,5 +199,7 @@ VARIANTS: dict[str, Callable[[float], nn.Sequential]] = {
     "000-model-4-group-norm": partial(ec2_4, order="relu group drop"),
     "001-gap-plain-logits": partial(gap, last=""),
     "003-model-2-plain-logits": partial(aws_2, last=""),
+    "003-model-2-relu-logits": partial(aws_2, last="relu"),
+    "003-model-2-norm-logits": partial(aws_2, last="norm"),
     "004-part-2-plain-logits": partial(parts_2, last=""),
 }

@@ -1,0 +1,84 @@
+"""Training without a notebook: the same trials, the same result, a log; and many rows at once, resumed where they stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mnistlib import data, published, results, trials
+from mnistlib.errors import SettingError
+from mnistlib.run import published as building
+from mnistlib.run import summary, training
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep trials in a folder of the test's own."""
+    monkeypatch.setattr(trials, "FOLDER", str(tmp_path / "trials"))
+    return tmp_path
+
+
+def given(folder: Path, **more: object) -> dict[str, object]:
+    return {"dataset": "digits", "limit": 400, "epochs": 1, "results_dir": str(folder), "device": "cpu", "workers": 1} | more
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["003-model-3", "05_short", "002-model-3-by-validation"])
+def test_a_row_or_a_step_trains_to_the_same_result_as_its_notebook(name, scratch):
+    lines: list[str] = []
+    done = training.run(name, given(scratch, seeds=[1]), lines.append)
+    assert done.path == scratch / "digits" / "results" / f"{name}.json" and results.read(done.path) == done.result
+    log = done.log.read_text().splitlines()
+    assert log == [line for line in lines if line in log] and log[0].startswith(f"{name}: ")
+    assert any(line.startswith("seed 1  epoch  1/1") for line in log) and any("not MNIST" in line for line in log)
+    assert done.result.seeds == [1] and (done.result.claim is not None) == (name == "003-model-3")
+    said = summary.training(done)
+    assert any(line.startswith("No verdict") for line in said) and said[-2].startswith("Result: ") and said[-1].startswith("Log: ")
+    weights = results.weights(done.result.runs[0], scratch / "digits")
+    (again,) = trials.fit(done.result.recipe, data.load("digits", limit=400), [1], "cpu", 1, True, lambda line: None)
+    assert all((again.weights[key] == value).all() for key, value in weights.items())
+
+
+def test_a_row_trains_with_its_own_seeds_unless_told_otherwise(scratch, monkeypatch):
+    asked = []
+    monkeypatch.setattr(training.trials, "fit", lambda recipe, mnist, seeds, **more: asked.append(seeds) or (_ for _ in ()).throw(KeyError))
+    for name in ("001-gap", "001-relu", "03_augment"):
+        with pytest.raises(KeyError):
+            training.run(name, given(scratch), lambda line: None)
+    assert [len(seeds) for seeds in asked] == [5, 3, 5]
+
+
+def test_an_unknown_name_or_parameter_stops_before_anything_is_read(scratch):
+    with pytest.raises(SettingError, match="There is no step or row '03_augmet'. Did you mean '03_augment'\\? The steps are 00_skeleton, "):
+        training.run("03_augmet", given(scratch))
+    with pytest.raises(SettingError, match="several rows 'Model 1': 000-model-1, 002-model-1, 003-model-1"):
+        training.run("Model 1", given(scratch))
+    with pytest.raises(SettingError, match="There is no parameter 'epcohs'. Did you mean 'epochs'"):
+        training.run("Model_3", given(scratch, epcohs=3))
+    with pytest.raises(SettingError, match="device is 'gpu'"):
+        training.run("Model_3", given(scratch, device="gpu"))
+    assert training.find("Model_3").name == "002-model-3" and not list(scratch.rglob("*.log"))
+
+
+@pytest.mark.slow
+def test_rows_train_what_is_missing_and_say_what_is_left(scratch):
+    sample, lines = data.load("digits", limit=400), []
+    rows = [replace(published.get(name), recipe=replace(published.get(name).recipe, epochs=1)) for name in ("002-model-1", "002-model-3")]
+    tasks = [building.Task(row, sample, seed) for row in rows for seed in (0, 1)]
+    assert tasks[0].cost > tasks[2].cost > 0  # Model_1 multiplies more than Model_3
+    building.fit(tasks[:1], lines.append)
+    building.fit(tasks, lines.append)
+    assert lines[0] == "0 of 1 runs are stored already; 1 are left" and lines[2] == "1 of 4 runs are stored already; 3 are left"
+    assert len(lines) == 6 and lines[-1].endswith("left 0.00 s") and "3 of 3" in lines[-1]
+    assert all(task.stored for task in tasks)
+    building.fit(tasks, lines.append)
+    assert lines[6:] == ["4 of 4 runs are stored already; 0 are left"]
+
+
+def test_the_row_that_is_cross_validated_has_its_folds_beside_its_seeds(mnist):
+    tasks = building._tasks(published.get(published.FOLDED), mnist)
+    assert [task.mnist.split for task in tasks] == ["test"] * 5 + [f"fold {fold} of 5" for fold in range(1, 6)]
+    assert len({task.key for task in tasks}) == 10
+    assert [task.mnist.split for task in building._tasks(published.get("001-gap"), mnist)] == ["test"] * 5
