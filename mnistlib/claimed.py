@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mnistlib import evidence, form, standing, tables
 from mnistlib.evidence import Claim
-from mnistlib.published import Row
+from mnistlib.published import N_TEST, Row
 from mnistlib.recipe import MIN_ACCURACY, Augment, Optimizer, Recipe, Schedule
 from mnistlib.schedules import Cyclic, OneCycle, Plateau, Stepped
 from mnistlib.schema import Result
@@ -104,18 +104,22 @@ def _own(augment: Augment | None) -> str:
 
 
 def against(row: Row, result: Result) -> Shown:
-    """Return claim and measurement side by side, like with like: nothing for an arm, or a run that is not judged on the test images."""
-    if row.claim is None or not result.headline:
+    """Return every claim beside the measurement, like with like; a sentence for an arm, or a run of another kind than the claim's."""
+    if row.claim is None or not result.headline or result.recipe != row.recipe:
         return tables.sentence("There is no claim that this run could be held against.", "note")
     beside = standing.of(row, result)
-    rows = [
-        _line("Best epoch, chosen on the test set", row.claim.best, beside.bests, beside.one_more_best, beside.place()),
-        _line("Last epoch", row.claim.final, beside.lasts, beside.one_more_last, beside.place(best=False)),
-    ]
-    seeds = form.count(len(beside.lasts))
-    caption = f"Claim, of one seed, against {seeds} seeds here; the range is where one seed more would lie, 95%"
-    head = ["Measured at", "Claim", "Here, mean ± sd", "One seed more", "Claim lies"]
-    shown = tables.table(caption, head, rows)
+    rows = []
+    for claim in row.claims:
+        least = "at least " if claim.least else ""
+        pairs = (("Best epoch, chosen on the test set", claim.best, beside.bests), ("Last epoch", claim.final, beside.lasts))
+        rows += [
+            [claim.where, what, f"{least}{form.percent(value)}", *_measured(seeds)] for what, value, seeds in pairs if value is not None
+        ]
+        if claim.train is not None:
+            running = [max(run.train_accuracy) for run in result.runs]
+            rows.append([claim.where, "Best epoch of training, running", form.percent(claim.train), *_measured(running)])
+    caption = f"Claims, of one seed each, beside {form.count(len(beside.lasts))} seeds here"
+    shown = tables.table(caption, ["Machine", "Measured at", "Claim", "Here, mean ± sd", "Here, lowest to highest seed"], rows)
     text = (
         f"The luckiest seed's best epoch is {form.percent(beside.best)}; that seed ends at {form.percent(beside.its_last)}, "
         f"and the mean of all seeds at {form.percent(beside.mean)}. Choosing the epoch adds {form.points(beside.by_epoch)} to a seed on "
@@ -124,31 +128,37 @@ def against(row: Row, result: Result) -> Shown:
     return tables.together([shown, tables.sentence(text)])
 
 
-def _line(what: str, claim: float | None, values: tuple[float, ...], bounds: Any, place: str) -> list[str]:
-    """Return a line of the comparison."""
-    sd = evidence.sd(values)
-    mean = sum(values) / len(values)
-    return [what, _said(claim), form.mean_sd(mean, sd), form.interval(bounds) if bounds else "", place]
+def _measured(values: Sequence[float]) -> list[str]:
+    """Return mean, standard deviation and range of a figure over the seeds."""
+    mean = form.mean_sd(sum(values) / len(values), evidence.sd(values))
+    return [mean, f"{form.percent(min(values))} to {form.percent(max(values))}"]
 
 
 def claims(row: Row, result: Result) -> list[Claim]:
     """Return what can be said of a row and held against its figures."""
-    summary = result.summary
+    summary, target = result.summary, MIN_ACCURACY
+    mean = form.mean_sd_against(summary.final_mean, summary.final_sd, target)
     found = [
-        Claim(
-            "Its mean is at or above the target at the last epoch.",
-            summary.final_mean >= MIN_ACCURACY,
-            form.mean_sd_against(summary.final_mean, summary.final_sd, MIN_ACCURACY),
-        ),
+        Claim("Its mean is at or above the target at the last epoch.", summary.final_mean >= target, mean),
         evidence.claim_held(summary),
     ]
-    if row.claim is None or not result.headline:
+    if row.claim is None or not result.headline or result.recipe != row.recipe:
         return found
+    headline, lowest, highest = row.claim.headline, *_ends(row, result)
+    figures = f"{form.percent(headline)} beside {form.percent(lowest)} to {form.percent(highest)}"
+    return [
+        *found,
+        Claim("What its author claims lies between the lowest and the highest seed here.", lowest <= headline <= highest, figures),
+    ]
+
+
+def _ends(row: Row, result: Result) -> tuple[float, float]:
+    """Return the lowest and the highest seed at what the author claims, the best epoch or the last."""
     beside = standing.of(row, result)
-    if row.claim.best is not None and beside.one_more_best is not None:
-        figures = f"{form.percent(row.claim.best)} against {form.interval(beside.one_more_best)}"
-        found.append(Claim("The claimed best epoch is what one seed more would show.", beside.place() == "inside", figures))
-    if row.claim.final is not None and beside.one_more_last is not None:
-        figures = f"{form.percent(row.claim.final)} against {form.interval(beside.one_more_last)}"
-        found.append(Claim("The claimed last epoch is what one seed more would show.", beside.place(best=False) == "inside", figures))
-    return found
+    values = beside.lasts if row.claim is None or row.claim.best is None else beside.bests
+    return min(values), max(values)
+
+
+def curves(row: Row) -> dict[str, list[float]]:
+    """Return the accuracies per epoch that a row's author published, by machine."""
+    return {claim.where: [n / N_TEST for n in claim.curve] for claim in row.claims if claim.curve}

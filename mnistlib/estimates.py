@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mnistlib import data, evidence, form, intervals
+from mnistlib.published import ROWS
 from mnistlib.schema import Result
 
 
@@ -16,7 +17,7 @@ class Line:
     """One estimate of a study: a text's worth of figures, made into words by the page."""
 
     what: str
-    kind: str  # "accuracy" (a fraction), "difference", "gain" or "spread" (of fractions), "share" (a probability) or "count"
+    kind: str  # "accuracy" (a fraction); "difference", which is told from none or not, "gain", "size" or "spread"; "share" or "count"
     value: float
     interval: tuple[float, float] | None  # 95%
     n: str  # what it rests on: "5 and 3 seeds"
@@ -43,9 +44,14 @@ class Found:
         """Say whether there are results of all these names."""
         return all(name in self.results for name in names)
 
+    def rows(self) -> list[str]:
+        """Return the published rows that there are results of, in their order."""
+        return [name for name in ROWS if name in self.results]
+
     def seeds(self, *names: str) -> str:
         """Return how many seeds results have: "5 and 3 seeds"."""
-        return " and ".join(form.count(len(self.results[name].runs)) for name in names) + " seeds"
+        counts = [form.count(len(self.results[name].runs)) for name in names]
+        return (counts[0] if len(counts) == 1 else f"{', '.join(counts[:-1])} and {counts[-1]}") + " seeds"
 
     def difference(self, what: str, now: str, before: str, note: str = "") -> list[Line]:
         """Return the line that compares two results, nothing where either is missing."""
@@ -55,14 +61,19 @@ class Found:
         told = evidence.difference(self.wrong[now], self.wrong[before], test.writers, test.groups, before)
         return [Line(what, "difference", told.mean, told.interval, self.seeds(now, before), note)]
 
+    def effect(self, what: str, now: Sequence[str], before: Sequence[str]) -> list[Line]:
+        """Return the mean difference between two sets of results, each weighed alike; nothing where one is missing."""
+        if not self.has(*now, *before):
+            return []
+        test, means = self.mnist.test, [float(1 - self.wrong[name].mean()) for name in (*now, *before)]
+        drawn = intervals.resample([self.wrong[name] for name in (*now, *before)], test.writers, test.groups)
+        value = float(np.mean(means[: len(now)]) - np.mean(means[len(now) :]))
+        bounds = intervals.middle(drawn[:, : len(now)].mean(1) - drawn[:, len(now) :].mean(1))
+        return [Line(what, "difference", value, bounds, self.seeds(*now, *before))]
+
     def accuracy(self, what: str, name: str, note: str = "") -> list[Line]:
         """Return the line of a result's mean."""
         if not self.has(name):
             return []
         summary = self.results[name].summary
         return [Line(what, "accuracy", summary.final_mean, summary.interval, self.seeds(name), note)]
-
-
-def mean_line(what: str, values: Sequence[float], kind: str = "difference", note: str = "") -> Line:
-    """Return the mean of a few values with Student's interval."""
-    return Line(what, kind, float(np.mean(values)), intervals.student(values), f"{form.count(len(values))} runs", note)

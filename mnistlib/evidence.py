@@ -162,16 +162,6 @@ def claim_quicker(seconds: Sequence[float], seconds_before: Sequence[float], bef
     return _lower(f"A seed trains in less time than in {before}.", now, then, figures, form.seconds_interval)
 
 
-def claim_rarer(
-    predictions: np.ndarray, predictions_before: np.ndarray, labels: np.ndarray, label: int, prediction: int, before: str
-) -> Claim:
-    """Claim that on these images one kind of error, `label` read as `prediction`, is rarer than before, by Welch over the seeds."""
-    now, then = (((table == prediction) & (labels == label)).sum(1) for table in (predictions, predictions_before))
-    figures = f"{form.mean_count(now.mean())} against {form.mean_count(then.mean())} a seed"
-    claim = f"Fewer images are {form.confusion(label, prediction)} than in {before}."
-    return _lower(claim, now, then, figures, form.mean_count_interval)
-
-
 def _lower(claim: str, a: np.ndarray, b: np.ndarray, figures: str, text: Callable[[Bounds], str]) -> Claim:
     """Return the claim that the mean of `a` over its seeds is lower than that of `b`."""
     _, bounds = intervals.welch(a, b)

@@ -79,19 +79,9 @@ def mean_count(value: float) -> str:
     return f"{value:.1f}"
 
 
-def mean_count_interval(bounds: tuple[float, float] | list[float]) -> str:
-    """Return an interval of differences of averaged counts: "−2.1 to +0.3"."""
-    return " to ".join("0.0" if abs(value) < 0.05 else f"{value:+.1f}".replace("-", "−") for value in bounds)
-
-
 def confusion(label: int, prediction: int) -> str:
     """Return a kind of error: "4 read as 9"."""
     return f"{label} read as {prediction}"
-
-
-def p_value(p: float) -> str:
-    """Return a p-value: "p = 0.05", "p < 0.001"."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2f}" if p >= 0.01 else f"p = {p:.3f}"
 
 
 def millions(n: int) -> str:

@@ -20,15 +20,6 @@ _BATCH = 1_000  # resamples at a time, which bounds the memory
 Bounds = tuple[float, float]
 
 
-def wilson(k: int, n: int) -> Bounds:
-    """Return Wilson's two-sided interval of a share seen as `k` of `n`."""
-    z = special.ndtri((1 + LEVEL) / 2)
-    share = k / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
-
-
 def clopper_pearson(k: int, n: int) -> Bounds:
     """Return the exact two-sided interval of a share seen as `k` of `n`."""
     tail = (1 - LEVEL) / 2
@@ -43,22 +34,6 @@ def clopper_pearson_lower(k: int, n: int) -> float:
 def _lowest(k: int, n: int, tail: float) -> float:
     """Return the smallest share under which `k` of `n` or more are seen with a probability of `tail`."""
     return float(special.betaincinv(k, n - k + 1, tail)) if k else 0.0
-
-
-@dataclass(frozen=True)
-class Paired:
-    """Two nets on the same images: how many images one alone gets wrong, and how surprising that split is."""
-
-    only_a: int
-    only_b: int
-    p: float  # exact McNemar, two-sided
-
-
-def mcnemar(wrong_a: np.ndarray, wrong_b: np.ndarray) -> Paired:
-    """Compare one seed with one other, each [n_images], where both judge the same images."""
-    only_a, only_b = int((wrong_a & ~wrong_b).sum()), int((wrong_b & ~wrong_a).sum())
-    p = min(1.0, 2 * special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)) if only_a + only_b else 1.0
-    return Paired(only_a, only_b, float(p))
 
 
 def welch(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> tuple[float, Bounds | None]:
@@ -90,13 +65,53 @@ def deviation(sd: float, freedom: int) -> Bounds:
     return sd * math.sqrt(freedom / low), sd * math.sqrt(freedom / high)
 
 
-def prediction(values: Sequence[float] | np.ndarray) -> Bounds | None:
-    """Return the interval that one more value like these would fall into, taken as normal; None for fewer than two values."""
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        return None
-    half = float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2) * values.std(ddof=1) * math.sqrt(1 + 1 / len(values)))
-    return float(values.mean()) - half, float(values.mean()) + half
+def clustered(groups: Sequence[np.ndarray]) -> Bounds:
+    """Return the interval of the mean of several groups' means, groups drawn first and values within them next."""
+    generator = np.random.default_rng(_GENERATOR_SEED)
+    means = np.stack([group[generator.integers(0, len(group), (RESAMPLES, len(group)))].mean(1) for group in groups], axis=1)
+    chosen = generator.integers(0, len(groups), (RESAMPLES, len(groups)))
+    return middle(np.take_along_axis(means, chosen, 1).mean(1))
+
+
+def apart(values: Sequence[float] | np.ndarray, distance: float) -> float:
+    """Return the chance that two more values like these, taken as normal, differ by a distance or more."""
+    sd = float(np.std(values, ddof=1)) * math.sqrt(2)
+    return 2 * float(special.stdtr(len(values) - 1, -abs(distance) / sd)) if sd else float(distance == 0)
+
+
+def one_more(mean: float, sd: float, freedom: float, n: int) -> Bounds:
+    """Return the interval that one more value would fall into, from the mean of `n` and a standard deviation, taken as normal."""
+    half = float(special.stdtrit(freedom, (1 + LEVEL) / 2)) * sd * math.sqrt(1 + 1 / n)
+    return mean - half, mean + half
+
+
+def moderated(variances: Sequence[float], freedoms: Sequence[int]) -> list[tuple[float, float]]:
+    """Return each of several variances drawn towards what is common to them, and its degrees of freedom.
+
+    How far is decided by how much they differ beyond chance (Smyth 2004, Linear models and empirical Bayes methods, as in limma). One
+    that is not known (NaN, no degree of freedom) becomes the common one.
+    """
+    known = [(v, f) for v, f in zip(variances, freedoms, strict=True) if f > 0 and v > 0]
+    if len(known) < 2:
+        return [(v, max(f, 1)) for v, f in zip(variances, freedoms, strict=True)]
+    v, f = np.array(known).T
+    logs = np.log(v) - special.digamma(f / 2) + np.log(f / 2)
+    beyond = float(logs.var(ddof=1) - special.polygamma(1, f / 2).mean())
+    prior = 2 * _inverse_trigamma(beyond) if beyond > 0 else 1e6
+    common = math.exp(float(logs.mean()) + float(special.digamma(prior / 2)) - math.log(prior / 2))
+    return [
+        ((prior * common + freedom * variance) / (prior + freedom), prior + freedom) if freedom > 0 else (common, prior)
+        for variance, freedom in zip(variances, freedoms, strict=True)
+    ]
+
+
+def _inverse_trigamma(value: float) -> float:
+    """Return the number whose trigamma function is `value`, by Newton's method."""
+    x = 0.5 + 1 / value
+    for _ in range(50):
+        trigamma = float(special.polygamma(1, x))
+        x += trigamma * (1 - trigamma / value) / float(special.polygamma(2, x))
+    return x
 
 
 def resample(tables: Sequence[np.ndarray], writers: np.ndarray | None, groups: np.ndarray | None) -> np.ndarray:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -45,11 +46,11 @@ def table(runs: Sequence[Any], name: str) -> np.ndarray:
     return np.array([[*values, *[math.nan] * (longest - len(values))] for values in lists], float)
 
 
-def curves(runs: Sequence[Any], about: About) -> Figure:
+def curves(runs: Sequence[Any], about: About, claimed: Mapping[str, Sequence[float]] = MappingProxyType({})) -> Figure:
     """Draw accuracy and loss per epoch, training (running) and judged, every seed thin and the mean strong.
 
     The accuracy axis is even in the logarithm of the error, so that the first epochs and the last tenths both show; all limits are
-    the same in every step.
+    the same in every step. `claimed` are judged accuracies per epoch that others published, by a name for each.
     """
     made = canvas.figure(640)
     upper, lower = canvas.panel(made, 70, 38, 470, 340), canvas.panel(made, 70, 444, 470, 140)
@@ -58,6 +59,10 @@ def curves(runs: Sequence[Any], about: About) -> Figure:
         axes.set(xlim=(0.5, n_epochs + 0.5), ylim=[_height(kind, limit) for limit in _limits(kind)])
         axes.set_yticks([_height(kind, tick) for tick in ticks], [_tick(kind, tick) for tick in ticks])
         axes.set_xticks(range(1, n_epochs + 1, 2 if n_epochs <= MAX_EPOCHS else 10))
+        for name, values in claimed.items() if kind == "accuracy" else ():
+            axes.plot(range(1, len(values) + 1), _height(kind, np.array(values)), color=canvas.INK, linewidth=1.2, linestyle=":")
+            label = axes.annotate(f"published, {name}", (1, _height(kind, values[0])), (0, -13), textcoords="offset points")
+            label.set(fontsize=canvas.SMALL, color=canvas.INK, path_effects=_HALO)
         texts = [_lines(axes, table(runs, f"{part}_{kind}"), kind, *look) for part, look in _looks(split).items()]
         _apart(axes, [text for text in texts if text is not None])
         axes.set_title(f"{kind.capitalize()} per epoch", loc="left", fontsize=canvas.NORMAL, fontweight="bold", pad=10)
@@ -68,7 +73,8 @@ def curves(runs: Sequence[Any], about: About) -> Figure:
     lower.set_xlabel("epoch")
     seeds = "one seed" if len(runs) == 1 else f"{form.count(len(runs))} seeds, thin, and their mean"
     upper.set_title(seeds, loc="right", fontsize=canvas.SMALL, color=canvas.FADED, pad=10)
-    return canvas.describe(made, _curves_alt(runs, split))
+    ends = [f" Published, {name}, dotted: ends at {form.percent(values[-1])}." for name, values in claimed.items()]
+    return canvas.describe(made, _curves_alt(runs, split) + "".join(ends))
 
 
 def _looks(split: str) -> dict[str, tuple[str, str, str]]:

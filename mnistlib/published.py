@@ -7,7 +7,7 @@ from mnistlib.errors import SettingError, nearest
 
 Row, Claim = systems.Row, systems.Claim
 ROWS, ARMS = originals.ROWS, arms.ARMS
-MACHINES, FOLDED, FOLDS = originals.MACHINES, arms.FOLDED, arms.FOLDS
+README, FOLDED, FOLDS = originals.README, arms.FOLDED, arms.FOLDS
 SEEDS, HEADLINE_SEEDS, N_TEST = systems.SEEDS, systems.HEADLINE_SEEDS, systems.N_TEST
 
 

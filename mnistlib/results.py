@@ -223,7 +223,8 @@ def find(step: str | None, wanted: Conditions, folder: Path, reports: Path | Non
     if step is None:
         return Found(None, None, "This is the first step; there is none before it to compare with.")
     sentences = []
-    for place in (base(folder, wanted.dataset), base(reports or files.root() / "reports", wanted.dataset)):
+    committed = reports or files.root() / "reports"
+    for place in (base(folder, wanted.dataset), base(committed, wanted.dataset), base(committed / "published", wanted.dataset)):
         path = place / "results" / f"{step}.json"
         if not path.exists():
             continue

@@ -1,15 +1,17 @@
-"""How a published claim stands beside seeds of the same recipe: like with like, and what it is made of."""
+"""How published claims stand beside seeds of the same recipes: like with like, and what a claim is made of."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mnistlib import intervals, published
 from mnistlib.errors import ResultError
 from mnistlib.intervals import Bounds
-from mnistlib.published import Row
+from mnistlib.published import Claim, Row
 from mnistlib.schema import Result
 
 
@@ -21,8 +23,8 @@ class Standing:
     result: Result
     bests: tuple[float, ...]  # each seed's best epoch, chosen on the test set
     lasts: tuple[float, ...]  # each seed's last epoch
-    one_more_best: Bounds | None  # where one further seed's best epoch would lie, 95%
-    one_more_last: Bounds | None  # and its last epoch
+    one_more_best: Bounds | None = None  # the range that holds 95 of 100 further seeds' best epochs, set by `beside`
+    one_more_last: Bounds | None = None  # and their last epochs
 
     @property
     def luckiest(self) -> int:
@@ -54,29 +56,70 @@ class Standing:
         """Return by how much the luckiest seed's best epoch is above the mean of the seeds' best epochs."""
         return float(self.best - np.mean(self.bests))
 
+    @property
+    def leaks(self) -> bool:
+        """Say whether the recipe was steered by the test images."""
+        return self.row.recipe.steering is not None and self.row.recipe.steering.by == "judged"
+
     def place(self, best: bool = True) -> str:
-        """Return "inside", "above" or "below": where the claim lies against one further seed; "" where nothing was claimed."""
+        """Return "inside", "above" or "below": where the claim lies against one further seed.
+
+        Return "" where nothing was claimed, only a bound was, or the author's settings are not all known.
+        """
         claim, bounds = self.row.claim, self.one_more_best if best else self.one_more_last
         value = None if claim is None else claim.best if best else claim.final
-        if value is None or bounds is None:
+        if value is None or bounds is None or claim.least or self.row.inferred:
             return ""
         return "above" if value > bounds[1] else "below" if value < bounds[0] else "inside"
 
 
 def of(row: Row, result: Result) -> Standing:
-    """Return the standing of a row from its result; raise ResultError where that is not a full run judged on the test images."""
-    if not result.headline:
-        raise ResultError(
-            f"The result of {row.name} is no full run on MNIST judged on its test images; there is no claim to hold it against."
-        )
+    """Return the standing of a row from its result; raise ResultError where that is no full run of the row's present recipe."""
+    if not result.headline or result.recipe != row.recipe:
+        raise ResultError(f"The result of {row.name} is no full run of its recipe judged on the test images; `make published` makes one.")
     bests = tuple(max(run.test_accuracy) for run in result.runs)
-    lasts = tuple(run.test_accuracy[-1] for run in result.runs)
-    return Standing(row, result, bests, lasts, intervals.prediction(bests), intervals.prediction(lasts))
+    return Standing(row, result, bests, tuple(run.final for run in result.runs))
+
+
+def beside(standings: Sequence[Standing]) -> list[Standing]:
+    """Return standings with the range of one seed more, whose spread is estimated over all of them.
+
+    A few seeds say little of their spread. So each row's is drawn towards what rows of its error have, as far as the rows agree: its
+    variance is taken against that of drawing as many images, and moderated over the rows.
+    """
+    kinds = []
+    for name in ("bests", "lasts"):
+        values = [np.array(getattr(each, name)) for each in standings]
+        expected = [sampling(float(value.mean()), each.result.n_test) ** 2 for value, each in zip(values, standings, strict=True)]
+        ratios = [float(value.var(ddof=1)) / scale if len(value) > 1 else math.nan for value, scale in zip(values, expected, strict=True)]
+        moderated = intervals.moderated(ratios, [len(value) - 1 for value in values])
+        kinds.append(
+            [
+                _clipped(intervals.one_more(float(value.mean()), math.sqrt(ratio * scale), freedom, len(value)))
+                for value, scale, (ratio, freedom) in zip(values, expected, moderated, strict=True)
+            ]
+        )
+    return [replace(each, one_more_best=best, one_more_last=last) for each, best, last in zip(standings, *kinds, strict=True)]
+
+
+def _clipped(bounds: Bounds) -> Bounds:
+    """Return bounds that are accuracies."""
+    return max(bounds[0], 0.0), min(bounds[1], 1.0)
+
+
+def sampling(accuracy: float, n: int) -> float:
+    """Return what the standard deviation between seeds often comes to: that of n images, halved for what seeds have in common."""
+    return math.sqrt(max(1 - accuracy, 1 / n) / (2 * n))
 
 
 def claim_of(row: Row) -> dict[str, object] | None:
     """Return a row's claims as its result keeps them, None for an arm."""
     if not row.claims:
         return None
-    claims = [{"where": c.where, "best": c.best, "final": c.final, "curve": [n / published.N_TEST for n in c.curve]} for c in row.claims]
-    return {"system": row.system, "title": row.title, "parameters": row.said or row.n_parameters, "claims": claims}
+    return {"system": row.system, "title": row.title, "parameters": row.said or row.n_parameters, "claims": [*map(_plain, row.claims)]}
+
+
+def _plain(claim: Claim) -> dict[str, object]:
+    """Return a claim as plain values."""
+    curve = [n / published.N_TEST for n in claim.curve]
+    return {"where": claim.where, "best": claim.best, "final": claim.final, "least": claim.least, "curve": curve, "train": claim.train}

@@ -1,26 +1,24 @@
-"""What the published rows teach beside their figures: studies of stored trials, each an estimate with its own interval."""
+"""What the published rows teach beside their figures: studies of stored trials, each of estimates with their intervals."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mnistlib import anatomy, data, form, intervals, mistakes, models, outcome, published, results, train
-from mnistlib.estimates import Found, Line, Study, mean_line
-from mnistlib.published import FOLDED, ROWS, Row
+from mnistlib import data, form, intervals, mistakes, outcome, published, results, standing, train
+from mnistlib.estimates import Found, Line, Study
+from mnistlib.published import FOLDED, ROWS
+from mnistlib.recipe import MIN_ACCURACY
 from mnistlib.schema import Result
 
 SCHEMA = 1
-
-
-def macs(row: Row) -> int:
-    """Return the multiply-accumulates of a row's net for one image."""
-    return anatomy.of(models.build(row.recipe.model, row.recipe.dropout)).n_macs
+NEAR = 0.99  # of accuracy: rows from here on are near the target
 
 
 def gather(found: Mapping[str, Result], place: Path, mnist: data.Mnist) -> Found:
@@ -29,95 +27,124 @@ def gather(found: Mapping[str, Result], place: Path, mnist: data.Mnist) -> Found
     return Found(found, {name: mistakes.wrong(digits, mnist.test.labels) for name, digits in told.items()}, mnist)
 
 
-def make(there: Found, folds: Sequence[Result], place: Path) -> dict[str, Any]:
-    """Return the record of all studies that the results allow, as plain values."""
-    made = [study(there) for study in (epoch, seed, augmentation, machine, logits, order, leak, optimizers)]
-    made += [folded(there, folds), ensemble(there, place)]
+def make(there: Found, folds: Sequence[Result], parts: Sequence[data.Mnist], place: Path) -> dict[str, Any]:
+    """Return the record of all studies that the results allow, as plain values; `parts` are the data of the folds."""
+    made = [study(there) for study in (epoch, seed, rebuilt, augmentation, machine, logits, order, leak, future)]
+    made += [folded(there, folds, parts, place), ensemble(there, place)]
     return {"schema": SCHEMA, "studies": [asdict(study) for study in made if study.lines], "kernels": kernels(there, place)}
 
 
 def epoch(found: Found) -> Study:
     """Say how much of a claim is the choice of the epoch: best epoch minus last, seed by seed."""
-    gains = {name: [max(run.test_accuracy) - run.test_accuracy[-1] for run in found.results[name].runs] for name in _rows(found)}
-    lines = [mean_line(published.get(name).title, values, "gain", name) for name, values in gains.items()]
-    every = [gain for values in gains.values() for gain in values]
-    return Study("epoch", [mean_line("All rows", every, "gain"), *lines] if lines else [])
+    gains = {name: np.array([max(run.test_accuracy) - run.final for run in found.results[name].runs]) for name in found.rows()}
+    if not gains:
+        return Study("epoch")
+    claims = [claim for name in gains for claim in ROWS[name].claims if claim.best is not None and claim.final is not None]
+    said = [claim.best - claim.final for claim in claims]
+    mean = float(np.mean([each.mean() for each in gains.values()]))
+    total = Line("All models", "gain", mean, intervals.clustered(list(gains.values())), f"{form.count(len(gains))} models")
+    lines = [Line("As the authors report it, best epoch minus last", "gain", float(np.mean(said)), None, f"{form.count(len(said))} runs")]
+    for name, each in gains.items():
+        text = f"{form.points(each.min())} to {form.points(each.max())}"
+        lines.append(Line(published.get(name).title, "gain", float(each.mean()), None, found.seeds(name), f"{name}: seeds {text}"))
+    return Study("epoch", [total, *lines])
 
 
 def seed(found: Found) -> Study:
-    """Say how much of a claim is one seed: the standard deviation between seeds at the last epoch, and what the best of a few adds."""
-    spreads, lines = [], []
-    for name in _rows(found):
-        last = np.array([run.test_accuracy[-1] for run in found.results[name].runs])
-        spreads.append((len(last), float(last.var(ddof=1))))
-        sd = float(last.std(ddof=1))
-        lines.append(Line(published.get(name).title, "spread", sd, intervals.deviation(sd, len(last) - 1), found.seeds(name), name))
-    if not lines:
-        return Study("seed")
-    freedom = sum(n - 1 for n, _ in spreads)
-    pooled = math.sqrt(sum((n - 1) * variance for n, variance in spreads) / freedom)
-    typical = Line("All rows, pooled", "spread", pooled, intervals.deviation(pooled, freedom), f"{form.count(freedom)} degrees of freedom")
-    by_chance = math.sqrt(0.006 * 0.994 / len(found.mnist.test.labels))
-    sampled = Line("For comparison: drawing other test images, at the target", "spread", by_chance, None, "binomial")
-    apart = Line("Two seeds of one recipe differ on average by", "gain", pooled * 2 / math.sqrt(math.pi), None, "normal")
-    return Study("seed", [typical, apart, sampled, *lines])
+    """Say how much of a claim is one seed: the standard deviation between seeds at the last epoch, pooled for rows near the target."""
+    last = {name: np.array([run.final for run in found.results[name].runs]) for name in found.rows() if len(found.results[name].runs) > 1}
+    near = {name: values for name, values in last.items() if values.mean() >= NEAR}
+    lines = []
+    if near:
+        freedom = sum(len(values) - 1 for values in near.values())
+        pooled = math.sqrt(sum((len(values) - 1) * values.var(ddof=1) for values in near.values()) / freedom)
+        pairs = [abs(a - b) for values in near.values() for a, b in combinations(values, 2)]
+        what = f"Models that end at {form.percent(NEAR, 0)} or more, pooled"
+        lines.append(Line(what, "spread", pooled, intervals.deviation(pooled, freedom), f"{form.count(len(near))} models"))
+        n = f"{form.count(len(pairs))} pairs"
+        lines.append(Line("Two seeds of one of these differ on average by", "size", float(np.mean(pairs)), None, n))
+        thumb, why = standing.sampling(MIN_ACCURACY, len(found.mnist.test.labels)), "the square root of error over twice the images"
+        lines.append(Line("For comparison: a rule of thumb at the target", "spread", thumb, None, "", why))
+    for name, values in last.items():
+        sd = float(values.std(ddof=1))
+        lines.append(Line(published.get(name).title, "spread", sd, intervals.deviation(sd, len(values) - 1), found.seeds(name), name))
+    return Study("seed", lines)
+
+
+def rebuilt(found: Found) -> Study:
+    """Hold running training accuracy against the published: with six times as many images, it tells best whether a recipe is the same."""
+    lines = []
+    for name in found.rows():
+        claim = next((claim for claim in ROWS[name].claims if claim.train is not None), None)
+        if claim is not None:
+            bests = [max(run.train_accuracy) for run in found.results[name].runs]
+            note = f"{name}: here {form.percent(float(np.mean(bests)))}, published {form.percent(claim.train)}"
+            bounds = intervals.student(bests)
+            around = (bounds[0] - claim.train, bounds[1] - claim.train) if bounds else None
+            lines.append(Line(ROWS[name].title, "gain", float(np.mean(bests)) - claim.train, around, found.seeds(name), note))
+    return Study("rebuilt", lines)
 
 
 def augmentation(found: Found) -> Study:
     """Take the step from Model 2 to Model 3 of mnist-cnn-aws apart, which changed four things and credited one."""
-    claimed = ROWS["003-model-3"].claims[0].best - ROWS["003-model-2"].claims[0].best
-    lines = [
-        *found.difference("All that changed: Model 3 against Model 2", "003-model-3", "003-model-2"),
-        *found.difference("Augmentation alone, with Model 2's settings", "003-model-2-augmented", "003-model-2"),
-        *found.difference("Augmentation alone, with Model 3's settings", "003-model-3", "003-model-3-unaugmented"),
-        *found.difference("Learning rate, decay and schedule alone", "003-model-3-unaugmented", "003-model-2"),
-    ]
-    said = Line("As claimed: best epoch against best epoch, one seed each", "gain", claimed, None, "1 and 1 seeds")
-    return Study("augmentation", [said, *lines] if lines else [])
+    second, third, more, less = "003-model-2", "003-model-3", "003-model-2-augmented", "003-model-3-unaugmented"
+    if not found.has(second, third):
+        return Study("augmentation")
+    bests = {name: [max(run.test_accuracy) for run in found.results[name].runs] for name in (second, third)}
+    gain, bounds = intervals.welch(bests[third], bests[second])
+    return Study(
+        "augmentation",
+        [
+            Line("As claimed, best epochs", "gain", ROWS[third].claim.headline - ROWS[second].claim.headline, None, "one seed each"),
+            Line("The same here, best epochs", "gain", gain, bounds, found.seeds(third, second)),
+            *found.difference("All that changed, last epochs: Model 3 against Model 2", third, second),
+            *found.difference("Augmentation alone, with Model 2's settings", more, second),
+            *found.difference("Augmentation alone, with Model 3's settings", third, less),
+            *found.effect("Augmentation alone, both together", [more, third], [second, less]),
+            *found.difference("Learning rate, decay and schedule alone", less, second),
+        ],
+    )
 
 
 def machine(found: Found) -> Study:
     """Ask whether two machines that ended apart, 001's open question, differ by more than two seeds on one machine do."""
-    name = "001-gap"
-    if not found.has(name):
+    name, half = "001-gap", "001-gap-half-dropout"
+    if not found.has(name) or len(found.results[name].runs) < 2:
         return Study("machine")
-    apple, colab = published.MACHINES.values()
     bests = np.array([max(run.test_accuracy) for run in found.results[name].runs])
-    apart, spread = abs(apple - colab), float(bests.std(ddof=1))
-    pairs = [abs(a - b) for place, a in enumerate(bests) for b in bests[place + 1 :]]
-    by_chance = math.erfc(apart / (2 * spread)) if spread else 0.0
-    one, two = found.wrong[name][:2]
-    paired = intervals.mcnemar(one, two)
-    low, high = intervals.wilson(round(colab * published.N_TEST), published.N_TEST)
+    first, other = published.README
+    colab, _, apple = (claim.headline for claim in ROWS[name].claims)
+    pairs = list(combinations(range(len(bests)), 2))
+    apart = [abs(bests[a] - bests[b]) for a, b in pairs]
+    odd = [int((found.wrong[name][a] != found.wrong[name][b]).sum()) for a, b in pairs]
+    n = form.of(sum(each >= first - other - 1e-9 for each in apart), len(pairs))
+    n_seeds = found.seeds(name)
     return Study(
         "machine",
         [
-            Line("What the author saw between two machines, best epochs", "gain", apart, None, "1 and 1 seeds"),
-            Line("Between two seeds on one machine, best epochs, on average", "gain", float(np.mean(pairs)), None, found.seeds(name)),
-            Line("Chance that two seeds differ by as much on one machine", "share", by_chance, None, "normal"),
-            Line("The lower of the two figures, as a sample of all digits", "accuracy", colab, (low, high), "Wilson"),
+            Line("What the README says: its final figure above Colab's", "size", first - other, None, "one run each"),
             Line(
-                "Images that only the first, or only the second seed misreads",
-                "count",
-                float(paired.only_a + paired.only_b),
-                None,
-                f"{form.count(paired.only_a)} and {form.count(paired.only_b)}, McNemar {form.p_value(paired.p)}",
+                "What the logs say: Colab above the Apple GPU", "gain", colab - apple, None, "one run each", "with half the dropout there"
             ),
-            *found.difference("Dropout as in the committed source, half of the notebooks'", "001-gap-half-dropout", name),
+            Line("Two seeds on one machine, best epochs, on average", "size", float(np.mean(apart)), None, f"{n} pairs differ more"),
+            Line("Chance that two seeds differ as those figures do", "share", intervals.apart(bests, first - other), None, n_seeds),
+            Line("Images that one of two seeds misreads and the other does not", "count", float(np.mean(odd)), None, "mean over the pairs"),
+            *found.difference("Half the dropout, against the notebooks' dropout", half, name),
         ],
     )
 
 
 def logits(found: Found) -> Study:
-    """Say what ReLU and normalization on the logits cost: plain logits against both, and against each of them."""
+    """Say what plain logits are worth against ReLU and normalization on them, and against each of the two."""
+    third = "003-model-3"
     return Study(
         "logits",
         [
-            *found.difference("gap, whose logits pass ReLU, normalization and dropout", "001-gap-plain-logits", "001-gap"),
-            *found.difference("Model 3 of mnist-cnn-aws, normalization and ReLU", "003-model-3-plain-logits", "003-model-3"),
-            *found.difference("The same against ReLU alone", "003-model-3-plain-logits", "003-model-3-relu-logits"),
-            *found.difference("The same against normalization alone", "003-model-3-plain-logits", "003-model-3-norm-logits"),
-            *found.difference("Part 2, normalization and ReLU before the average", "004-part-2-plain-logits", "004-part-2"),
+            *found.difference("gap: plain, against ReLU, normalization and dropout", "001-gap-plain-logits", "001-gap"),
+            *found.difference("Model 3: plain, against normalization and ReLU", f"{third}-plain-logits", third),
+            *found.difference("Model 3: plain, against ReLU alone", f"{third}-plain-logits", f"{third}-relu-logits"),
+            *found.difference("Model 3: plain, against normalization alone", f"{third}-plain-logits", f"{third}-norm-logits"),
+            *found.difference("Part 2: plain, against normalization and ReLU before the average", "004-part-2-plain-logits", "004-part-2"),
         ],
     )
 
@@ -128,7 +155,7 @@ def order(found: Found) -> Study:
         "order",
         [
             *found.difference("Normalization before ReLU, against after it", "000-model-4-norm-first", "000-model-4"),
-            *found.difference("Group normalization, against batch normalization", "000-model-4-group-norm", "000-model-4"),
+            *found.difference("Group normalization in two groups, against batch normalization", "000-model-4-group-norm", "000-model-4"),
         ],
     )
 
@@ -140,24 +167,17 @@ def leak(found: Found) -> Study:
         twin = f"{name}-by-validation"
         if not found.has(name, twin):
             continue
-        title = published.get(name).title
-        best = [max(run.test_accuracy) for run in found.results[name].runs]
-        kept = [run.final for run in found.results[twin].runs]
-        mean, bounds = intervals.welch(best, kept)
-        lines.append(
-            Line(
-                f"{title}: best epoch under the leak, against what the honest run keeps",
-                "difference",
-                mean,
-                bounds,
-                found.seeds(name, twin),
-            )
-        )
-        lines += found.difference(f"{title}: last epoch under the leak, against the same", name, twin, "it trains on more images, too")
+        title, honest = published.get(name).title, found.results[twin].runs
+        inflated, bounds = intervals.welch([max(run.test_accuracy) for run in found.results[name].runs], [run.final for run in honest])
+        lines.append(Line(f"{title}: reported under the leak, above what is honest", "gain", inflated, bounds, found.seeds(name, twin)))
+        chosen = [max(run.test_accuracy) - run.final for run in honest]
+        note = "within the honest runs: best epoch by the test images, above the one kept by validation"
+        lines.append(Line("of that, the choice of the epoch", "gain", float(np.mean(chosen)), None, found.seeds(twin), note))
+        lines += found.difference("Last epoch, steered by the test images and on all, against honest", name, twin)
     return Study("leak", lines)
 
 
-def optimizers(found: Found) -> Study:
+def future(found: Found) -> Study:
     """Do what 002 left for later: augmentation, and other optimizers, all steered by validation."""
     return Study(
         "future",
@@ -170,38 +190,36 @@ def optimizers(found: Found) -> Study:
     )
 
 
-def folded(found: Found, folds: Sequence[Result]) -> Study:
+def folded(found: Found, folds: Sequence[Result], parts: Sequence[data.Mnist], place: Path) -> Study:
     """Cross-validate by writer: every training image judged once, by a net that never saw its writer."""
-    values = [run.final for result in folds for run in result.runs]
-    if len(values) < published.FOLDS:
+    if len(folds) < published.FOLDS:
         return Study("folds")
-    lines = [mean_line("Model_3 over all folds", values, "accuracy", "images of the training set")]
-    lines += [
-        Line(result.split.capitalize(), "accuracy", run.final, None, f"{form.count(result.n_test)} images")
-        for result in folds
-        for run in result.runs
-    ]
-    return Study("folds", [*lines, *found.accuracy("For comparison: on the test images", FOLDED)])
+    judged = [outcome.predictions(result, place, part)[0] for result, part in zip(folds, parts, strict=True)]
+    wrong = np.concatenate([mistakes.wrong(digits, part.test.labels) for digits, part in zip(judged, parts, strict=True)])
+    writers, groups = (np.concatenate([getattr(part.test, name) for part in parts]) for name in ("writers", "groups"))
+    bounds = intervals.middle(intervals.resample([wrong[None]], writers, groups)[:, 0])
+    n = f"{form.count(len(wrong))} images"
+    lines = [Line("Model_3, every training image", "accuracy", 1 - float(wrong.mean()), bounds, n, "writers drawn, the nets given")]
+    for result in folds:
+        lines.append(Line(result.split.capitalize(), "accuracy", result.runs[0].final, None, f"{form.count(result.n_test)} images"))
+    return Study("folds", [*lines, *found.accuracy("For comparison: test images, which other writers wrote", FOLDED)])
 
 
 def ensemble(found: Found, place: Path) -> Study:
-    """Average the probabilities of a row's seeds: what the seeds' nets know together, against their mean alone."""
+    """Average the probabilities of a row's seeds: what these very nets know together, against their mean alone."""
     lines, test = [], found.mnist.test
-    for name in _rows(found):
+    for name in found.rows():
         result = found.results[name]
         if len(result.runs) < published.HEADLINE_SEEDS:
             continue
         chances = [outcome.probabilities(result.recipe, weights, test) for _, weights in results.stored(result, place)]
-        together = (np.mean(chances, 0).argmax(1) != test.labels.numpy())[None]
-        samples = intervals.resample([together], test.writers, test.groups)[:, 0]
-        accuracy = 1 - float(together.mean())
-        title = f"{published.get(name).title} of {ROWS[name].system.partition('/')[2]}"
-        lines.append(Line(f"{title}, together", "accuracy", accuracy, intervals.middle(samples), found.seeds(name)))
-        gain = intervals.resample([together, found.wrong[name]], test.writers, test.groups)
-        told = intervals.middle(gain[:, 0] - gain[:, 1])
-        lines.append(
-            Line("against the mean of the seeds alone", "difference", accuracy - result.summary.final_mean, told, found.seeds(name))
-        )
+        together = np.mean(chances, 0).argmax(1) != test.labels.numpy()
+        alone = [wrong[None] for wrong in found.wrong[name]]  # a table each: the nets are given, only writers are drawn
+        drawn = intervals.resample([together[None], *alone], test.writers, test.groups)
+        n, more = found.seeds(name), 1 - float(together.mean()) - result.summary.final_mean
+        title = f"{ROWS[name].long_title}, together"
+        lines.append(Line(title, "accuracy", 1 - float(together.mean()), intervals.middle(drawn[:, 0]), n))
+        lines.append(Line("above the mean of the same nets alone", "gain", more, intervals.middle(drawn[:, 0] - drawn[:, 1:].mean(1)), n))
     return Study("ensemble", lines)
 
 
@@ -210,19 +228,13 @@ def kernels(found: Found, place: Path) -> dict[str, Any] | None:
     name = "002-model-3"
     if not found.has(name):
         return None
-    result = found.results[name]
-    about, after = results.stored(result, place)[0]
-    before = train.fresh(result.recipe, about["seed"]).state_dict()
-    first, *_, last = [layer for layer, value in after.items() if value.ndim == 4]
-    moved = (after[last] - before[last]).abs().mean((0, 1))
-    return {"first": _rounded(after[first][:, 0]), "moved": _rounded(moved)}
+    about, after = results.stored(found.results[name], place)[0]
+    before = train.fresh(found.results[name].recipe, about["seed"]).state_dict()
+    layers = [layer for layer, value in before.items() if value.ndim == 4]  # in the order in which they work
+    moved = (after[layers[-1]] - before[layers[-1]]).abs().mean((0, 1))
+    return {"first": _rounded(after[layers[0]][:, 0]), "moved": _rounded(moved)}
 
 
 def _rounded(values: Any) -> list[Any]:
     """Return a tensor as nested lists of four decimals; what is not zero stays so."""
     return [_rounded(each) if each.ndim else round(float(each), 4) or float(each) for each in values]
-
-
-def _rows(found: Found) -> list[str]:
-    """Return the published rows that there are results of, in their order."""
-    return [name for name in ROWS if name in found.results]

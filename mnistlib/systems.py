@@ -16,6 +16,7 @@ SYSTEMS = {
 }
 N_TEST = 10_000  # test images, of which the curves below count the right ones
 SEEDS, HEADLINE_SEEDS = 3, 5
+SILENT = "not said"  # where an author names no machine
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,15 @@ class Claim:
     best: float | None  # at the best epoch, chosen on the test set
     final: float | None = None  # at the last epoch
     curve: tuple[int, ...] = ()  # test images right after each epoch, where a whole log was published
+    train: float | None = None  # best running accuracy on the training images, augmentation and dropout on
+    least: bool = False  # whether it is only said to be at least so much
+
+    @property
+    def headline(self) -> float:
+        """Return the figure that the author puts first: the best epoch, else the last."""
+        figure = self.final if self.best is None else self.best
+        assert figure is not None  # a claim names one of the two
+        return figure
 
 
 @dataclass(frozen=True)
@@ -41,12 +51,18 @@ class Row:
     n_seeds: int = SEEDS
     notes: tuple[str, ...] = ()  # sentences that its page must show
     originals: tuple[str, ...] = ()  # names that the author's code gives it
+    inferred: bool = False  # whether its author left settings out, so that some are taken from elsewhere
     of: str = ""  # the row that it changes, for a study; "" for a published one
 
     @property
     def system(self) -> str:
         """Return the repository that the model comes from."""
         return SYSTEMS[self.name[:3]]
+
+    @property
+    def long_title(self) -> str:
+        """Return its title with the repository's name."""
+        return f"{self.title} of {self.system.partition('/')[2]}"
 
     @property
     def seeds(self) -> list[int]:

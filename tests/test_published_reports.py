@@ -44,7 +44,7 @@ def test_a_page_is_that_of_its_result_and_light(name):
     written = json.loads((PLACE / "results" / f"{name}.json").read_text())["sha256"]
     assert f'content="{written}"' in page, f"{name}.html is stale: its result changed; run `make published`"
     assert len(page.encode()) < 400_000
-    assert site.title(published.get(name)) in page
+    assert published.get(name).long_title in page
 
 
 def test_trained_arithmetic_still_repeats(mnist: data.Mnist):
@@ -58,11 +58,12 @@ def test_trained_arithmetic_still_repeats(mnist: data.Mnist):
 @pytest.mark.slow
 def test_the_studies_and_every_stated_accuracy_follow_from_the_checkpoints(mnist: data.Mnist):
     found = {name: committed(name) for name in THERE}
-    there = studies.gather(found, PLACE, mnist)
+    there, told = studies.gather(found, PLACE, mnist), record()
     for name, wrong in there.wrong.items():  # another machine may round one image away
         assert [run.final for run in found[name].runs] == pytest.approx(list(1 - wrong.mean(1)), abs=1.5e-4), name
-    again = studies.make(there, [committed(name) for name in FOLDS], PLACE)
-    told = record()
+    parts = [folds.load("mnist", committed(name).split) for name in FOLDS]
+    again = studies.make(there, [committed(name) for name in FOLDS], parts, PLACE)
+    assert again["kernels"] == told["kernels"]
     assert [study["name"] for study in again["studies"]] == [study["name"] for study in told["studies"]]
     for study, stored in zip(again["studies"], told["studies"], strict=True):
         for line, other in zip(study["lines"], stored["lines"], strict=True):
@@ -80,9 +81,10 @@ def test_a_folds_accuracy_is_that_of_its_checkpoint(name, mnist: data.Mnist):
 
 
 def test_index_and_readme_tell_the_committed_results(tmp_path):
-    standings = [standing.of(published.get(name), committed(name)) for name in ROWS]
+    standings = standing.beside([standing.of(published.get(name), committed(name)) for name in ROWS])
+    arms = [committed(name) for name in published.ARMS if name in THERE]
     there = {path.stem for path in PLACE.glob("*.html")}
-    assert (PLACE / "index.html").read_text() == site.page(standings, record(), index.load(files.root() / "reports"), there)
+    assert (PLACE / "index.html").read_text() == site.page(standings, record(), index.load(files.root() / "reports"), arms, there)
     readme = tmp_path / "README.md"
     readme.write_text((files.root() / "README.md").read_text())
     site.build_readme(standings, readme, tmp_path / "images")

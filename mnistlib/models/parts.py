@@ -47,9 +47,7 @@ def block(
         "relu": lambda: nn.ReLU(inplace=True),
         "drop": lambda: Dropout(dropout),
     }
-    layers: OrderedDict[str, nn.Module] = OrderedDict(
-        conv=nn.Conv2d(n_in, n_out, kernel, stride, padding, dilation, groups, bias=bias)
-    )
+    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=nn.Conv2d(n_in, n_out, kernel, stride, padding, dilation, groups, bias=bias))
     layers.update((name, made[name]()) for name in order.split() if name != "drop" or dropout)
     return nn.Sequential(layers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +12,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mnistlib import data, files, folds, form, looks, machine, outcome, published, results, settings, standing, state, studies, trials
+from mnistlib import (
+    anatomy,
+    data,
+    files,
+    folds,
+    form,
+    looks,
+    machine,
+    models,
+    outcome,
+    published,
+    results,
+    settings,
+    standing,
+    state,
+    studies,
+    trials,
+)
 from mnistlib.errors import ResultError
 from mnistlib.published import ARMS, FOLDED, FOLDS, ROWS, Row
 from mnistlib.run import runner
+from mnistlib.run.training import NOTEBOOK
 from mnistlib.site import published as site
 
-NOTEBOOK = "published"
 PLACE = "reports/published"
 Show = Callable[[str], Any]
 
@@ -38,7 +56,7 @@ class Task:
     @property
     def cost(self) -> float:
         """Return how long it takes against others: images times multiplications times epochs, and something for every image."""
-        return self.row.recipe.epochs * (1e6 + studies.macs(self.row))
+        return self.row.recipe.epochs * (1e6 + macs(self.row))
 
     @property
     def stored(self) -> bool:
@@ -54,35 +72,47 @@ def build(train: bool = True, names: Sequence[str] = (), show: Show = lambda lin
     """
     wanted = [published.get(name) for name in names] or [*ROWS.values(), *ARMS.values()]
     mnist = data.load("mnist", show=show)
+    if not mnist.by_writer:
+        show("Who wrote each digit is not known here, so the cross-validation by writer is left out.")
     tasks = [task for row in wanted for task in _tasks(row, mnist)]
     for row in wanted:
-        restore(row, mnist)
+        restore(row, mnist, show)
     if train:
         fit(tasks, show)
+    own = {row.name: [task.stored for task in tasks if task.row.name == row.name] for row in wanted}
+    there = [name for name in ROWS if all(own.get(name, [(files.root() / PLACE / f"{name}.html").is_file()]))]
     for row in wanted:
-        own = [task for task in tasks if task.row.name == row.name]
-        if all(task.stored for task in own):
-            tell(row, mnist, show)
+        if all(own[row.name]):
+            tell(row, mnist, there, show)
         else:
-            show(f"{row.name}  {form.of(sum(task.stored for task in own), len(own))} seeds are trained; `make published` trains the rest")
+            show(f"{row.name}  {form.of(sum(own[row.name]), len(own[row.name]))} runs are trained; `make published` trains the rest")
     index(mnist, show)
+
+
+def macs(row: Row) -> int:
+    """Return the multiply-accumulates of a row's net for one image."""
+    return anatomy.of(models.build(row.recipe.model, row.recipe.dropout)).n_macs
 
 
 def _tasks(row: Row, mnist: data.Mnist) -> list[Task]:
     """Return the runs that a row asks for; the row that is cross-validated has its folds beside its seeds."""
     own = [Task(row, mnist, seed) for seed in row.seeds]
-    if row.name == FOLDED:
+    if row.name == FOLDED and mnist.by_writer:
         own += [Task(row, folds.folded(mnist, fold, FOLDS), 0) for fold in range(1, FOLDS + 1)]
     return own
 
 
-def restore(row: Row, mnist: data.Mnist) -> int:
-    """Rebuild a row's trials from its committed checkpoints, those of its folds too, and return how many were missing."""
+def restore(row: Row, mnist: data.Mnist, show: Show) -> None:
+    """Rebuild a row's trials from its committed checkpoints, those of its folds too; what is damaged is trained again."""
     place = files.root() / PLACE
-    n = outcome.restore(row.name, mnist, place)
-    if row.name == FOLDED:
-        n += sum(outcome.restore(fold_name(row, fold), folds.folded(mnist, fold, FOLDS), place) for fold in range(1, FOLDS + 1))
-    return n
+    parts = [(row.name, mnist)]
+    if row.name == FOLDED and mnist.by_writer:
+        parts += [(fold_name(row, fold), folds.folded(mnist, fold, FOLDS)) for fold in range(1, FOLDS + 1)]
+    for name, part in parts:
+        try:
+            outcome.restore(name, part, place)
+        except ResultError as error:
+            show(f"{name} is trained anew. {error}")
 
 
 def fold_name(row: Row, fold: int) -> str:
@@ -105,27 +135,37 @@ def fit(tasks: Sequence[Task], show: Show) -> None:
             f"  {form.of(int(done[1]), len(missing))}  left {form.seconds(left)}"
         )
 
-    with ThreadPoolExecutor(machine.cores()) as pool:
+    pool = ThreadPoolExecutor(machine.cores())
+    try:
         list(pool.map(run, missing))
+    except BaseException:  # Ctrl-C too: the workers would go on to the end of their runs
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
+    pool.shutdown()
 
 
-def tell(row: Row, mnist: data.Mnist, show: Show) -> None:
-    """Write a row's result, and its page where it is a published one, from stored trials; add its look at the test set to the list."""
+def tell(row: Row, mnist: data.Mnist, neighbours: Sequence[str], show: Show) -> None:
+    """Write a row's result, and its page where it is a published one, from stored trials; add its look at the test set to the list.
+
+    `neighbours` are the rows that have a page, in their order.
+    """
     root = files.root()
     if row.of:
         given = settings.Settings(seeds=tuple(row.seeds), results_dir=root / PLACE, reuse=True)
         runs = trials.fit(row.recipe, mnist, row.seeds, device="cpu", reuse=True, show=lambda line: None)
         made = outcome.make(row.step, row.recipe, mnist, runs, given, NOTEBOOK).result
     else:
-        parameters = {"row": row.name, "seeds": row.seeds, "dataset": "mnist", "results_dir": PLACE, "reuse": True}
-        page, titles = root / PLACE / f"{row.name}.html", {other.name: site.title(other) for other in ROWS.values()}
+        parameters = {"row": row.name, "dataset": "mnist", "results_dir": PLACE, "reuse": True}
+        page, titles = root / PLACE / f"{row.name}.html", {other: published.get(other).long_title for other in neighbours}
         out = root / "build" / "published" / row.name
         with contextlib.redirect_stdout(io.StringIO()):  # the stored runs' progress, epoch by epoch
-            done = runner.run(runner.find(NOTEBOOK), out, parameters, page, titles, lambda line: None, site.title(row), site.TITLE)
+            done = runner.run(runner.find(NOTEBOOK), out, parameters, page, titles, lambda line: None, row.long_title, site.TITLE)
         if done.result is None:
             raise ResultError(f"The notebook of {row.name} saved no result.")
         made = done.result
-    if row.name == FOLDED:
+    if row.name == FOLDED and mnist.by_writer:
         for fold in range(1, FOLDS + 1):
             _tell_fold(row, folds.folded(mnist, fold, FOLDS), fold)
     new = looks.record(made, looks.path())
@@ -142,15 +182,27 @@ def _tell_fold(row: Row, mnist: data.Mnist, fold: int) -> None:
 
 
 def index(mnist: data.Mnist, show: Show) -> Path:
-    """Write studies.json and index.html from all results that are there."""
-    place = files.root() / PLACE
-    there = [row for row in [*ROWS.values(), *ARMS.values()] if (place / "results" / f"{row.name}.json").is_file()]
-    found = {row.name: results.read(place / "results" / f"{row.name}.json") for row in there}
-    folded = [place / "results" / f"{FOLDED}-fold-{fold}.json" for fold in range(1, FOLDS + 1)]
-    record = studies.make(studies.gather(found, place, mnist), [results.read(path) for path in folded if path.is_file()], place)
+    """Write studies.json and index.html from all results that are there; one that cannot be used is left out, and said to be."""
+    place, found, standings = files.root() / PLACE, {}, []
+    for row in [*ROWS.values(), *ARMS.values()]:
+        if not (place / "results" / f"{row.name}.json").is_file():
+            continue
+        try:
+            result = results.read(place / "results" / f"{row.name}.json")
+            results.stored(result, place)
+            beside = standing.of(row, result)
+        except ResultError as error:
+            show(f"{row.name} is left out. {error}")
+            continue
+        found[row.name] = result
+        standings += [beside] if row.claims else []
+    folded = sorted((place / "results").glob(f"{FOLDED}-fold-*.json")) if mnist.by_writer and FOLDED in found else []
+    judged = [results.read(path) for path in folded]
+    parts = [folds.folded(mnist, fold, FOLDS) for fold in range(1, len(judged) + 1)]
+    record = studies.make(studies.gather(found, place, mnist), judged, parts, place)
     files.write_json(place / "studies.json", record)
-    standings = [standing.of(row, found[row.name]) for row in ROWS.values() if row.name in found]
-    path = site.build(place, standings, record)
+    standings, arms = standing.beside(standings), [found[name] for name in ARMS if name in found]
+    path = site.build(place, standings, record, arms)
     site.build_readme(standings, files.root() / "README.md", files.root() / "images", PLACE)
     show(f"Index: {path}")
     return path

@@ -92,7 +92,7 @@ def run(
         files.write(executed, nbformat.writes(story))
         failed.unlink(missing_ok=True)
         given = defaults | parameters
-        result = _result(str(given.get("row", notebook.stem)), given, started)
+        result = _result(_told(notebook, given), given, started)
         _page(executed, page, series, result, heading, home)
     return Done(executed, page, result, time.perf_counter() - clock)
 
@@ -220,6 +220,15 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
 def _literally(path: Path) -> str:
     """Return a path for papermill, which takes braces for fields to fill in."""
     return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def _told(notebook: Path, given: Mapping[str, Any]) -> str:
+    """Return the name under which a notebook keeps its result: a step's own, or that of the published row it was given."""
+    if "row" not in given:
+        return notebook.stem
+    from mnistlib import published
+
+    return published.get(str(given["row"])).name
 
 
 def _result(step: str, parameters: Mapping[str, Any], started: float) -> Result | None:

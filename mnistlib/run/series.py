@@ -7,7 +7,7 @@ from typing import Any
 
 from mnistlib import data, files, form, looks, outcome, state, steps, trials
 from mnistlib.errors import ResultError
-from mnistlib.run import runner
+from mnistlib.run import published, runner
 from mnistlib.site import index, speed
 
 PARAMETERS = {"dataset": "mnist", "results_dir": "reports", "reuse": True}
@@ -37,6 +37,8 @@ def build(train: bool = True, show: Callable[[str], Any] = lambda line: print(li
         speed.build(root / "reports" / "benchmarks.json")
     show(f"Index: {index.build(root / 'reports')}")
     index.build_readme(root / "reports", root / "README.md", root / "images")
+    if not train:
+        published.build(train=False, show=show)
 
 
 def seeds(name: str) -> list[int]:

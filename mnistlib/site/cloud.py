@@ -13,7 +13,7 @@ from mnistlib.schema import Result
 from mnistlib.site import scale
 from mnistlib.standing import Standing
 
-HEIGHT, TOP, BOTTOM = 460, 62, 40  # pixels: the drawing, above it the legend, below it the axis
+HEIGHT, TOP, BOTTOM = 420, 16, 40  # pixels: the drawing, space above it, the axis below it
 LEFT, RIGHT = 9.0, 98.0  # percent of the width between which the axis of parameters lies
 TICKS = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
 
@@ -24,7 +24,6 @@ STYLE = """
 .cloud .grid { stroke: var(--rule, #e2dfd8) }
 .cloud .limit { stroke: var(--good, #17663a); stroke-width: 1.5; stroke-dasharray: 5 4 }
 .cloud .claim { fill: none; stroke: var(--mark, #c2410c); stroke-width: 1.6 }
-.cloud .drop { stroke: var(--mark, #c2410c); stroke-width: 1; stroke-dasharray: 2 3 }
 .cloud .peer { stroke: var(--soft, #5a606b); stroke-width: 1.6 }
 .cloud .row { fill: var(--link, #0a5796) }
 .cloud .own { fill: var(--good, #17663a) }
@@ -33,9 +32,9 @@ STYLE = """
 """
 LEGEND = (
     ("row", "published model, mean of seeds here, and its interval"),
-    ("claim", "the same, as claimed"),
+    ("claim", "the same, as claimed: best epoch"),
     ("own", "step of this series, mean of seeds and its interval"),
-    ("peer", "another repository, as claimed"),
+    ("peer", "another repository, as claimed: best epoch"),
 )
 
 
@@ -51,7 +50,7 @@ def inline(standings: Sequence[Standing], steps: Sequence[Result]) -> str:
     """Return the figure as SVG for a page."""
     measured = [(each.row.n_parameters, each.result) for each in standings] + [(step.n_parameters, step) for step in steps]
     values = [value for _, result in measured for value in (result.summary.final_mean, *result.summary.interval)]
-    values += [each.row.claim.best for each in standings] + [peer.best for peer in PEERS] + [MIN_ACCURACY]
+    values += [each.row.claim.headline for each in standings] + [peer.best for peer in PEERS] + [MIN_ACCURACY]
     axis = scale.around(values)
     counts = [n for n, _ in measured] + [peer.n_parameters for peer in PEERS]
     low, high = math.log(min(*counts, TICKS[0])), math.log(max(*counts, TICKS[-1]))
@@ -63,7 +62,6 @@ def inline(standings: Sequence[Standing], steps: Sequence[Result]) -> str:
         return round(HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * axis.share(accuracy), 1)
 
     parts = [f'<svg class="cloud" role="img" aria-label="{html.escape(alt(standings, steps))}" width="100%" height="{HEIGHT}">']
-    parts += _legend()
     for tick in axis.ticks:
         parts.append(f'<line class="grid" x1="{LEFT}%" x2="{RIGHT}%" y1="{y(tick)}" y2="{y(tick)}"/>')
         parts.append(f'<text class="soft" x="{LEFT - 1}%" y="{y(tick) + 5}" text-anchor="end">{form.percent(tick, 1)}</text>')
@@ -75,8 +73,8 @@ def inline(standings: Sequence[Standing], steps: Sequence[Result]) -> str:
         parts.append(_titled(_cross(x(peer.n_parameters), y(peer.best)), f"{peer.name}: claimed {form.percent(peer.best)}"))
     for each in standings:
         parts += _measured(each.row.n_parameters, each.result, f"{each.row.title}, {each.row.system}", "row", "bar", x, y)
-        claimed = f'<circle class="claim" cx="{x(each.row.n_parameters)}" cy="{y(each.row.claim.best)}" r="4.5"/>'
-        parts.append(_titled(claimed, f"{each.row.title}, {each.row.system}: claimed {form.percent(each.row.claim.best)}"))
+        claimed = f'<circle class="claim" cx="{x(each.row.n_parameters)}" cy="{y(each.row.claim.headline)}" r="4.5"/>'
+        parts.append(_titled(claimed, f"{each.row.title}, {each.row.system}: claimed {form.percent(each.row.claim.headline)}"))
     for step in steps:
         parts += _measured(step.n_parameters, step, step.step, "own", "own-bar", x, y)
     return "\n".join([*parts, "</svg>"])
@@ -93,14 +91,11 @@ def _measured(n: int, result: Result, name: str, kind: str, bar: str, x: Callabl
     ]
 
 
-def _legend() -> list[str]:
-    """Return what the marks mean, two lines of two."""
-    parts = []
-    for place, (kind, text) in enumerate(LEGEND):
-        top, left = 12 + 22 * (place // 2), ("1%", "52%")[place % 2]
-        drawn = _cross("8", top) if kind == "peer" else _dot(kind, "8", top)
-        parts.append(f'<svg x="{left}" y="0" overflow="visible">{drawn}<text class="soft" x="20" y="{top + 5}">{text}</text></svg>')
-    return parts
+def legend() -> str:
+    """Return what the marks mean, as a list for a page."""
+    marks = [(_cross("9", 9) if kind == "peer" else _dot(kind, "9", 9), text) for kind, text in LEGEND]
+    items = [f'<li><svg class="cloud" aria-hidden="true">{mark}</svg>{text}</li>' for mark, text in marks]
+    return f'<ul class="legend">{"".join(items)}</ul>'
 
 
 def _dot(kind: str, x: str, y: float) -> str:

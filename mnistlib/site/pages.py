@@ -67,7 +67,7 @@ def page(
         "facts": facts(result) if result else [],
         "result": schema.to_json(result)["sha256"] if result else "",  # so that a page can be held against its result
         "badges": rows.badges(result.verdict) if result else (),
-        "foot": foot(f"{name}.ipynb", result),
+        "foot": foot(notebook.name, result),
         **neighbours(name, series or {}),
     }
     text, _ = exporter.from_notebook_node(story, resources={"page": chrome})
