@@ -67,7 +67,7 @@ def page(
         "facts": facts(result) if result else [],
         "result": schema.to_json(result)["sha256"] if result else "",  # so that a page can be held against its result
         "badges": rows.badges(result.verdict) if result else (),
-        "foot": foot(notebook.name, result),
+        "foot": foot(notebook.name if heading else f"{name}.ipynb", result),  # one notebook may make pages of other names
         **neighbours(name, series or {}),
     }
     text, _ = exporter.from_notebook_node(story, resources={"page": chrome})
