@@ -1,4 +1,4 @@
-"""Every net of ours: shape, gradients, no waste, and first weights from the seed alone."""
+"""Every net: shape, gradients, first weights from the seed alone; every net of ours: no waste, and dropout of whole maps."""
 
 import pytest
 import torch
@@ -21,13 +21,13 @@ def test_a_net_gives_ten_logits_and_every_parameter_a_gradient(name, dropout):
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, key
 
 
-@pytest.mark.parametrize("name", models.NETS)
-def test_a_net_wastes_nothing(name):
+@pytest.mark.parametrize("name", models.OURS)
+def test_a_net_of_ours_wastes_nothing(name):
     about = anatomy.of(models.build(name))
     assert [waste.sentence for waste in about.wasted] == []
 
 
-@pytest.mark.parametrize("name", models.NETS)
+@pytest.mark.parametrize("name", models.OURS)
 def test_dropout_is_there_when_asked_for_and_costs_no_parameter(name):
     plain, dropping = models.build(name), models.build(name, 0.1)
     assert not any(isinstance(module, torch.nn.Dropout2d) for module in plain.modules())

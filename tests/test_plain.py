@@ -45,14 +45,14 @@ def arrays(net: nn.Module) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in net.state_dict().items()}
 
 
-NETS = {name: models.build(name, 0.1) for name in models.NETS} | {
+NETS = {name: models.build(name, 0.1) for name in models.OURS} | {
     "odd": nn.Sequential(conv(1, 3, 5, padding=1, pool=True), *drop(0.2), nn.Conv2d(3, 4, 2), nn.MaxPool2d(3, 2), head(4, "average")),
 }
 
 
 @pytest.mark.parametrize("name", NETS)
 def test_agrees_with_torch(name: str, monkeypatch) -> None:
-    """Every net gives torch's logits, pooling that leaves a row over, biases and a short last batch included."""
+    """Every net of ours gives torch's logits, pooling that leaves a row over, biases and a short last batch included."""
     net = randomise(NETS[name], 1)
     monkeypatch.setattr(plain, "BATCH", 10)
     images = torch.randint(0, 256, (17, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))

@@ -1,13 +1,13 @@
 """Recipes are frozen, validated values; a schedule is a value one can plot."""
 
 import json
-from dataclasses import FrozenInstanceError, asdict
+from dataclasses import FrozenInstanceError, asdict, replace
 
 import pytest
 
-from mnistlib import recipe, steps
+from mnistlib import files, steps, written
 from mnistlib.errors import SettingError
-from mnistlib.recipe import Augment, Optimizer, Recipe, Schedule
+from mnistlib.recipe import Augment, Optimizer, Recipe, Schedule, Steering
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,14 @@ from mnistlib.recipe import Augment, Optimizer, Recipe, Schedule
         (lambda: Recipe("early", batch_size=1), "from 2 to 60000"),
         (lambda: Recipe("early", dropout=float("nan")), "a number from 0 to 0.9"),
         (lambda: Recipe("early", averaging=1.0), "Recipe.averaging"),
-        (lambda: Recipe("early", augment={"rotate": 3}), "None or an Augment"),
+        (lambda: Recipe("early", augment={"rotate": 3}), "None, an Augment or a tuple of transforms"),
+        (lambda: Recipe("early", augment=()), "a tuple of transforms"),
+        (lambda: Recipe("early", augment=(Augment(),)), "a tuple of transforms"),
+        (lambda: Recipe("early", schedule="cosine"), "one of Schedule, Stepped, OneCycle, Cyclic, Plateau"),
+        (lambda: Recipe("early", steering="judged"), "None or a Steering"),
+        (lambda: Steering(by="test"), "'validation' or 'judged'"),
+        (lambda: Steering(by="judged", stop_at=99.4), "Steering.stop_at is 99.4; it must be a number from 0 to 1"),
+        (lambda: Optimizer(kind="adamw"), "'sgd' or 'adam'"),
         (lambda: Recipe(""), "a name from mnistlib.models"),
         (lambda: Optimizer(lr=0), "Optimizer.lr is 0"),
         (lambda: Optimizer(nesterov=1), "True or False"),
@@ -36,14 +43,26 @@ def test_a_bad_value_is_refused_with_what_is_allowed(make, words):
 
 def test_an_unknown_field_is_named_with_the_nearest():
     with pytest.raises(SettingError, match="no field 'epcohs'.*Did you mean 'epochs'"):
-        recipe.from_dict({"model": "early", "epcohs": 1})
+        written.from_dict({"model": "early", "epcohs": 1})
+    with pytest.raises(SettingError, match="no transform 'rotaton'.*Did you mean 'rotation'"):
+        written.from_dict({"model": "early", "augment": [{"kind": "rotaton"}]})
 
 
 def test_a_recipe_is_frozen_and_survives_json():
     for step in steps.STEPS.values():
         with pytest.raises(FrozenInstanceError):
             step.recipe.epochs = 1
-        assert recipe.from_dict(json.loads(json.dumps(asdict(step.recipe)))) == step.recipe
+        assert written.from_dict(json.loads(json.dumps(asdict(step.recipe)))) == step.recipe
+
+
+def test_fields_that_came_later_change_no_older_key():
+    """Trials and reports are keyed by a recipe's plain values: what a field adds must show only where it is used."""
+    plain = written.as_dict(steps.SKELETON)
+    assert list(plain["optimizer"]) == ["lr", "momentum", "nesterov", "weight_decay"] and "steering" not in plain
+    assert files.sha256(files.canonical(plain)) == "6fa9ad7ed6abbcd285fa01db47a295675357df006ed636e39f30c43561110282"
+    new = replace(steps.SKELETON, optimizer=Optimizer(kind="adam", decays="all"), steering=Steering(by="judged"))
+    assert written.as_dict(new)["optimizer"]["kind"] == "adam" and written.as_dict(new)["steering"]["keep"] == "last"
+    assert written.from_dict(written.as_dict(new)) == new and written.from_dict(plain) == steps.SKELETON
 
 
 @pytest.mark.parametrize("anneal", ["cosine", "linear"])

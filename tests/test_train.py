@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mnistlib import augment, data, train
+from mnistlib import augment, data, descent, train
 from mnistlib.errors import TrainingError
 from mnistlib.models import parts
 from mnistlib.recipe import Augment, Optimizer, Recipe
@@ -113,7 +113,7 @@ def test_the_stated_accuracy_is_that_of_the_final_weights(few):
 
 def test_weight_decay_pulls_kernels_but_not_normalization():
     net = train.models.build("early")
-    groups = train.optimizer_of(net.parameters(), Recipe("early", optimizer=Optimizer(weight_decay=0.5))).param_groups
+    groups = descent.optimizer_of(net.parameters(), Recipe("early", optimizer=Optimizer(weight_decay=0.5))).param_groups
     assert {p.ndim > 1 for p in groups[0]["params"]} == {True} and groups[0]["weight_decay"] == 0.5
     assert {p.ndim for p in groups[1]["params"]} == {1} and groups[1]["weight_decay"] == 0
     assert sum(len(group["params"]) for group in groups) == len(list(net.parameters()))
