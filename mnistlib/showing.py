@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from mnistlib import canvas, plots, tables
 from mnistlib.plots import About
-from mnistlib.state import History
+from mnistlib.state import MEASURED, History
 from mnistlib.trials import Progress
 
 _REST = 20  # a live curve is drawn again after this many times as long as drawing it took: training comes first
@@ -80,7 +80,8 @@ def so_far_by_seed(so_far: Sequence[Progress]) -> list[History]:
     histories: dict[int, History] = {}
     for line in so_far:
         values = histories.setdefault(line.seed, History())
-        for name, figures in vars(values).items():
+        for name in MEASURED:
+            figures = getattr(values, name)
             figures.extend([math.nan] * (line.epoch - 1 - len(figures)))
             figures.append(getattr(line, name))
     return [histories[seed] for seed in sorted(histories)]
