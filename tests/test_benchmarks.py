@@ -111,9 +111,8 @@ def test_every_variant_of_a_step_runs_and_undoing_an_economy_changes_no_result()
     pixels = torch.rand(4, 1, 28, 28)
     for name in step.VARIANTS:
         if name != "torch.compile":  # needs a C++ compiler
-            (made,) = processes.run(["benchmarks.step", "04_speed", "--variant", name, "--rounds", "1"])
-            parts = [made[part] for part in ("prepare", "forward", "backward", "optimizer")]
-            assert min(parts) >= 0 and 0.2 < sum(parts) / made["step"] < 5  # one round each, on a machine that may be busy
+            (made,) = processes.run(["benchmarks.step", "04_speed", "--variant", name, "--rounds", "3"])
+            assert made["step"] == pytest.approx(sum(made[part] for part in ("prepare", "forward", "backward", "optimizer")), rel=0.5)
             assert 0 < made["share"] < 1
     net = step.train.fresh(steps.SPEED, 0).eval()
     first = step.activation_first(steps.SPEED).eval()
