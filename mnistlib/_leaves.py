@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from mnistlib import form
 from mnistlib.errors import SettingError
 from mnistlib.models import parts
 from mnistlib.models.dropout import Dropout
@@ -155,3 +156,34 @@ def _windows(name: str, module: nn.Module, taken: tuple[int, ...], given: tuple[
         )
     height, width = (Window(kernel[side], stride[side], padding[side], dilation[side], taken[1 + side], given[1 + side]) for side in (0, 1))
     return height, width
+
+
+def describe(module: nn.Module) -> str:
+    """Return a leaf's kind in a reader's words: "conv 1→8 5x5", "max pool 2x2", "norm"."""
+    if isinstance(module, nn.Conv2d):
+        words = [f"conv {form.count(module.in_channels)}→{form.count(module.out_channels)} {_sides(module.kernel_size)}"]
+        words += [f"stride {_sides(module.stride)}"] if module.stride != (1, 1) else []
+        words += [f"dilation {_sides(module.dilation)}"] if module.dilation != (1, 1) else []
+        words += [f"{form.count(module.groups)} groups"] if module.groups > 1 else []
+        return " ".join(words + ["with bias"] if module.bias is not None else words)
+    if isinstance(module, nn.Linear):
+        return f"linear {form.count(module.in_features)}→{form.count(module.out_features)}"
+    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
+        return f"{'max' if isinstance(module, nn.MaxPool2d) else 'average'} pool {_sides(pair(module.kernel_size))}"
+    if isinstance(module, DROPOUTS):
+        return f"dropout {form.number(module.p)}"
+    return next((word for kinds, word in _WORDS if isinstance(module, kinds)), type(module).__name__)
+
+
+_WORDS = (
+    (GLOBAL_MAXIMA, "global maximum"),
+    (GLOBAL_AVERAGES, "global average"),
+    (NORMS, "norm"),
+    (nn.GroupNorm, "group norm"),
+    (nn.Flatten, "flatten"),
+)
+
+
+def _sides(sides: tuple[int, int]) -> str:
+    """Return two sides as a reader writes them: "3x3"; equal strides and dilations too."""
+    return f"{form.count(sides[0])}x{form.count(sides[1])}"

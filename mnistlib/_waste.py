@@ -28,7 +28,7 @@ def find(leaves: list[Leaf]) -> tuple[Waste, ...]:
     for i, leaf in enumerate(leaves):
         found += [*_bias(leaf, leaves[i + 1 :]), *_dead(leaf), *_unread(leaf), *_idle(leaf)]
         if i > last_weighted:
-            found += _on_logits(leaf)
+            found += _on_logits(leaf, leaves[i + 1 :])
     return tuple(found)
 
 
@@ -40,7 +40,7 @@ def _bias(leaf: Leaf, after: list[Leaf]) -> Iterator[Waste]:
     following = next((other.module for other in after if not isinstance(other.module, through)), None)
     if isinstance(following, _leaves.NORMS):
         n = leaf.module.bias.numel()
-        sentence = f"The normalization after {leaf.name} takes its {form.count(n)} biases away again."
+        sentence = f"The normalization after {_named(leaf)} takes its {form.count(n)} biases away again."
         yield Waste(leaf.name, "redundant bias", n, sentence)
 
 
@@ -48,7 +48,7 @@ def _dead(leaf: Leaf) -> Iterator[Waste]:
     """Yield a convolution's weights that only ever meet padding."""
     if leaf.n_dead:
         n = leaf.module.weight.numel()
-        sentence = f"{form.of(leaf.n_dead, n)} weights of {leaf.name} only ever meet padding: its map is {_by(leaf.taken)}."
+        sentence = f"{form.of(leaf.n_dead, n)} weights of {_named(leaf)} only ever meet padding: its map is {_by(leaf.taken)}."
         yield Waste(leaf.name, "dead taps", leaf.n_dead, sentence)
 
 
@@ -56,28 +56,37 @@ def _unread(leaf: Leaf) -> Iterator[Waste]:
     """Yield the rows and columns that a layer's windows never reach, or step over."""
     if leaf.windows is not None and any(window.unread for window in leaf.windows):
         rows, columns = (form.count(window.unread) for window in leaf.windows)
-        sentence = f"Of its {_by(leaf.taken)} map, {leaf.name} never reads {rows} of the rows and {columns} of the columns."
+        sentence = f"Of its {_by(leaf.taken)} map, {_named(leaf)} never reads {rows} of the rows and {columns} of the columns."
         yield Waste(leaf.name, "unread pixels", 0, sentence)
 
 
 def _idle(leaf: Leaf) -> Iterator[Waste]:
     """Yield a pooling of a map that has one position only."""
     if isinstance(leaf.module, _leaves.ALL_POOLS) and leaf.taken[1:] == (1, 1):
-        yield Waste(leaf.name, "idle pool", 0, f"{leaf.name} pools a map that is {_by(leaf.taken)} already.")
+        sentence = f"The map that {_named(leaf)} pools is {_by(leaf.taken)} already."
+        yield Waste(leaf.name, "idle pool", 0, sentence)
 
 
-def _on_logits(leaf: Leaf) -> Iterator[Waste]:
+def _on_logits(leaf: Leaf, after: list[Leaf]) -> Iterator[Waste]:
     """Yield what still bends the logits after the last weights."""
     harm = ""
     if isinstance(leaf.module, _leaves.NORMS):
         harm = "normalizes the logits over the batch"
     elif isinstance(leaf.module, _leaves.DROPOUTS):
         harm = "drops logits in training"
+    elif isinstance(leaf.module, nn.ReLU):
+        shifted = any(isinstance(other.module, _leaves.NORMS) for other in after)
+        harm = "flattens the logits below zero" if shifted else "lets no logit fall below zero"
     elif type(leaf.module).__module__.endswith(".activation") and not isinstance(leaf.module, nn.LogSoftmax | nn.Softmax):
-        harm = "bends the logits" if not isinstance(leaf.module, nn.ReLU) else "lets no logit fall below zero"
+        harm = "bends the logits"
     if harm:
         n = sum(parameter.numel() for parameter in leaf.module.parameters())
-        yield Waste(leaf.name, "on the logits", n, f"{leaf.name}, a {type(leaf.module).__name__}, {harm}.")
+        yield Waste(leaf.name, "on the logits", n, f"Past the last weights, {_named(leaf)} {harm}.")
+
+
+def _named(leaf: Leaf) -> str:
+    """Return a leaf as a reader finds it in the net's table: "layer 10 (average pool 12x12)"."""
+    return f"layer {leaf.name} ({_leaves.describe(leaf.module)})"
 
 
 def _by(shape: tuple[int, ...]) -> str:

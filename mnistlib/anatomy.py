@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from mnistlib import _leaves, _waste, form
+from mnistlib import _leaves, _waste
 from mnistlib._waste import Waste
 
 
@@ -67,7 +67,7 @@ def of(net: nn.Module, input_size: tuple[int, ...] = (1, 28, 28)) -> Anatomy:
         rows.append(
             Layer(
                 name=leaf.name,
-                kind=describe(leaf.module),
+                kind=_leaves.describe(leaf.module),
                 output=leaf.output,
                 n_parameters=sum(p.numel() for p in parameters),
                 n_macs=leaf.n_macs,
@@ -102,37 +102,6 @@ def _group(rows: list[Layer]) -> list[Layer]:
         )
         for name, members in parts.items()
     ]
-
-
-def describe(module: nn.Module) -> str:
-    """Return a leaf's kind in a reader's words: "conv 1→8 5x5", "max pool 2x2", "norm"."""
-    if isinstance(module, nn.Conv2d):
-        words = [f"conv {form.count(module.in_channels)}→{form.count(module.out_channels)} {_by(module.kernel_size)}"]
-        words += [f"stride {_by(module.stride)}"] if module.stride != (1, 1) else []
-        words += [f"dilation {_by(module.dilation)}"] if module.dilation != (1, 1) else []
-        words += [f"{form.count(module.groups)} groups"] if module.groups > 1 else []
-        return " ".join(words + ["with bias"] if module.bias is not None else words)
-    if isinstance(module, nn.Linear):
-        return f"linear {form.count(module.in_features)}→{form.count(module.out_features)}"
-    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
-        return f"{'max' if isinstance(module, nn.MaxPool2d) else 'average'} pool {_by(_leaves.pair(module.kernel_size))}"
-    if isinstance(module, _leaves.DROPOUTS):
-        return f"dropout {form.number(module.p)}"
-    return next((word for kinds, word in _WORDS if isinstance(module, kinds)), type(module).__name__)
-
-
-_WORDS = (
-    (_leaves.GLOBAL_MAXIMA, "global maximum"),
-    (_leaves.GLOBAL_AVERAGES, "global average"),
-    (_leaves.NORMS, "norm"),
-    (nn.GroupNorm, "group norm"),
-    (nn.Flatten, "flatten"),
-)
-
-
-def _by(sides: tuple[int, int]) -> str:
-    """Return two sides as a reader writes them: "3x3"; equal strides and dilations too."""
-    return f"{form.count(sides[0])}x{form.count(sides[1])}"
 
 
 # What decides a leaf's arithmetic; `bias` is whether there is one. Kinds not listed give all their plain public attributes.

@@ -18,6 +18,10 @@ class SettingError(MnistlibError):
     """A setting, parameter or recipe field is unknown or out of range."""
 
 
+class AmbiguityError(SettingError):
+    """A name fits several things."""
+
+
 class DataError(MnistlibError):
     """Data cannot be found, downloaded or trusted."""
 

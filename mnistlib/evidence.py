@@ -25,7 +25,7 @@ class Summary:
     n_pass: int  # seeds at or above MIN_ACCURACY at the last epoch
     pass_interval: Bounds  # of the share of all seeds that would pass: Clopper-Pearson, 95% two-sided
     pass_lower: float  # 95% one-sided
-    n_held: int  # seeds at or above MIN_ACCURACY in each of the last HELD_EPOCHS epochs
+    n_held: int  # seeds at or above MIN_ACCURACY in each of the last HELD_EPOCHS epochs; of a net kept from an earlier one, up to that
     interval: Bounds  # of final_mean, 95%
     interval_by: str  # what was resampled for it: "seeds and writers", "seeds and images", "writers" or "images"
 

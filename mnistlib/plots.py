@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mnistlib import canvas, form, galleries
 from mnistlib.recipe import MAX_EPOCHS, MIN_ACCURACY, Recipe
+from mnistlib.schedules import Moment
 
 # One place to look for every figure, and for what a caller may want of one.
 samples, before_after, mistakes, confusion = galleries.samples, galleries.before_after, galleries.mistakes, galleries.confusion
@@ -154,19 +155,18 @@ def schedule(recipe: Recipe, steps: int = 100) -> Figure:
     """Draw a recipe's learning rate over the epochs of `steps` steps each."""
     made = canvas.figure(270)
     axes = canvas.panel(made, 70, 34, 540, 178)
-    progress = np.arange(recipe.epochs * steps + 1) / (recipe.epochs * steps)
-    rates = np.array([recipe.optimizer.lr * recipe.schedule.factor(share) for share in progress])
-    peak, top = int(rates.argmax()), recipe.optimizer.lr
-    axes.fill_between(progress * recipe.epochs, rates, color=canvas.BLUE, alpha=0.12, linewidth=0)
-    axes.plot(progress * recipe.epochs, rates, color=canvas.BLUE, linewidth=2.4)
+    moments = [Moment(epoch, step, steps, recipe.epochs) for epoch in range(recipe.epochs) for step in range(steps)]
+    epochs = (np.arange(len(moments)) + 0.5) / steps
+    rates = np.array([recipe.optimizer.lr * recipe.schedule.at(moment) for moment in moments])
+    peak, top = epochs[rates.argmax()], recipe.optimizer.lr
+    axes.fill_between(epochs, rates, color=canvas.BLUE, alpha=0.12, linewidth=0)
+    axes.plot(epochs, rates, color=canvas.BLUE, linewidth=2.4)
     axes.set(xlim=(0, max(MAX_EPOCHS, recipe.epochs)), ylim=(0, 1.3 * top), xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 3, 5, 10]))
     axes.set_yticks([0, top / 2, top], [form.number(rate) for rate in (0, top / 2, top)])
     axes.set_title("Learning rate", loc="left", fontsize=canvas.NORMAL, fontweight="bold", pad=10)
-    at = form.number(round(progress[peak] * recipe.epochs, 1))
-    label = axes.annotate(
-        f"peak {form.number(top)} at epoch {at}", (progress[peak] * recipe.epochs, top), (0, 7), textcoords="offset points"
-    )
+    at = form.number(round(peak, 1))
+    label = axes.annotate(f"peak {form.number(top)} at epoch {at}", (peak, top), (0, 7), textcoords="offset points")
     label.set(color=canvas.BLUE, fontsize=canvas.SMALL)
-    words = f"Learning rate over {form.count(recipe.epochs)} epochs: it rises to {form.number(top)} at epoch {at}"
-    return canvas.describe(made, f"{words}, then anneals to zero ({recipe.schedule.anneal}).")
+    words = f"Learning rate over {form.count(recipe.epochs)} epochs: it is highest, {form.number(top)}, at epoch {at}"
+    return canvas.describe(made, f"{words}, and {rates[-1]:.2g} in the last step.")

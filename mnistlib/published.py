@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mnistlib import arms, originals, systems
-from mnistlib.errors import SettingError, nearest
+from mnistlib.errors import AmbiguityError, SettingError, nearest
 
 Row, Claim = systems.Row, systems.Claim
 ROWS, ARMS = originals.ROWS, arms.ARMS
@@ -12,7 +12,7 @@ SEEDS, HEADLINE_SEEDS, N_TEST = systems.SEEDS, systems.HEADLINE_SEEDS, systems.N
 
 
 def get(name: str) -> Row:
-    """Return a row or an arm by its name, or by the name that its author's code gives it; an unknown one raises SettingError."""
+    """Return a row or an arm by its name, or by the name that its author's code gives it; any other name raises SettingError."""
     rows = ROWS | ARMS
     wanted = _spelt(name)
     for row in rows.values():
@@ -22,7 +22,7 @@ def get(name: str) -> Row:
     if len(same) == 1:
         return rows[same[0]]
     if same:
-        raise SettingError(f"There are several rows {name!r}: {', '.join(same)}. Name one of them.")
+        raise AmbiguityError(f"There are several rows {name!r}: {', '.join(same)}. Name one of them.")
     raise SettingError(
         f"There is no row {name!r}.{nearest(wanted, rows)} The rows are {', '.join(ROWS)}; for the studies, {', '.join(ARMS)}."
     )

@@ -15,7 +15,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
-from mnistlib import anatomy, files, findings, form, models, recipe, showing, steps, tables
+from mnistlib import anatomy, files, findings, form, models, recipe, showing, steps, tables, written
 from mnistlib.mistakes import group_name
 from mnistlib.tables import Shown
 
@@ -41,26 +41,28 @@ def differences(now: Any, before: Any, name: str = "") -> Iterator[tuple[str, st
     """Yield name, value before and value now of every field that differs between two recipes, those of their parts with a dot."""
     if now == before:
         return
-    if is_dataclass(now) and (is_dataclass(before) or before is None):
-        base = type(now)() if before is None else before  # of a part that is new, the fields that do anything
-        inner = [row for field in fields(now) for row in differences(*_pair(now, base, field.name), f"{name}.{field.name}".lstrip("."))]
-        if inner:
-            yield from ((path, "none" if before is None else old, new) for path, old, new in inner)
-            return
-    yield name, _text(before), _text(now)
+    if is_dataclass(now) and type(before) is type(now):
+        for field in fields(now):
+            yield from differences(getattr(now, field.name), getattr(before, field.name), f"{name}.{field.name}".lstrip("."))
+    elif is_dataclass(now) and before is None and (kept := _kept(now)):
+        yield from ((f"{name}.{field}", "none", _text(value)) for field, value in kept.items())
+    else:
+        yield name, _text(before), _text(now)
 
 
-def _pair(now: Any, before: Any, name: str) -> tuple[Any, Any]:
-    """Return one field of two values."""
-    return getattr(now, name), getattr(before, name)
+def _kept(part: Any) -> dict[str, Any]:
+    """Return the fields of a part that differ from their defaults: those that do anything."""
+    return {field.name: getattr(part, field.name) for field in fields(part) if getattr(part, field.name) != field.default}
 
 
 def _text(value: Any) -> str:
-    """Return a field's value; a whole part by the fields of it that differ from their defaults."""
+    """Return a field's value; a whole part by its kind, where it has one, and the fields of it that differ from their defaults."""
+    if isinstance(value, tuple):
+        return (", then " if any(map(is_dataclass, value)) else " to ").join(map(_text, value))
     if not is_dataclass(value):
         return form.number(value)
-    kept = {field.name: getattr(value, field.name) for field in fields(value) if getattr(value, field.name) != field.default}
-    return ", ".join(f"{name} {form.number(inner)}" for name, inner in kept.items()) or "defaults"
+    inner = ", ".join(f"{name} {_text(one)}" for name, one in _kept(value).items()) or "defaults"
+    return f"{kind} ({inner})" if (kind := written.kind(value)) else inner
 
 
 def change(step: steps.Step, before: steps.Step | None = None) -> Shown:

@@ -80,9 +80,9 @@ class OneCycle:
     def _between(self, moment: Moment, first: float, peak: float, last: float) -> float:
         """Return the value at a step of what goes along cosines from `first` to `peak` to `last`."""
         total = moment.epochs * moment.n_steps
-        top = self.rise * total - 1
+        top = self.rise * total - 1  # the last step of the rise, or a fraction after it
         if moment.done <= top:
-            return _cosine(first, peak, moment.done / top)
+            return _cosine(first, peak, moment.done / top if top else 1.0)
         return _cosine(peak, last, (moment.done - top) / (total - 1 - top))
 
 

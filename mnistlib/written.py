@@ -54,3 +54,8 @@ def _build(kind: Callable[..., Any], value: dict[str, Any]) -> Any:
             raise SettingError(f"{kind.__name__} has no field {name!r}; its fields are {', '.join(allowed)}.{nearest(name, allowed)}")
     given = {field.name for field in fields(kind) if field.init}
     return kind(**{name: tuple(one) if isinstance(one, list) else one for name, one in value.items() if name in given})
+
+
+def kind(part: Any) -> str:
+    """Return the kind of a schedule or transform that says one: "one cycle"; "" for the other parts of a recipe."""
+    return part.kind if any(field.name == "kind" and not field.init for field in fields(part)) else ""

@@ -14,9 +14,10 @@ import torch
 from nbformat import v4
 from PIL import Image
 
-from mnistlib import __main__, data, models, outcome, provenance, results, schema, state, steps, train, trials
+from mnistlib import __main__, data, models, outcome, provenance, results, schedules, schema, state, steps, train, transforms, trials
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.evidence import Verdict
+from mnistlib.recipe import Steering
 from mnistlib.run import copying, runner, series, summary
 
 
@@ -231,6 +232,25 @@ def test_every_step_can_be_copied(name, tmp_path):
     step = eval(line.removeprefix("step = "), {"steps": steps, "replace": replace})  # noqa: S307
     assert step == steps.Step("09_mine", "Mine", steps.get(name).recipe, name)
     assert story.cells[0].source.startswith("# 09 · Mine\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"augment": (transforms.Rotation(degrees=7), transforms.ResizedCrop())},
+        {"schedule": schedules.OneCycle(rise=0.2)},
+        {"steering": Steering(by="validation")},
+    ],
+)
+def test_a_step_of_ones_own_can_be_copied_whatever_it_changes(change, repository, monkeypatch):
+    mine = steps.Step("06_mine", "Mine", replace(steps.SHORT, **change), "05_short")
+    monkeypatch.setitem(steps.STEPS, mine.name, mine)
+    monkeypatch.setattr(steps, "MINE", mine.recipe, raising=False)
+    write(repository / "notebooks" / "06_mine.ipynb", "seeds = [0]", 'from mnistlib import steps\n\nstep = steps.get("06_mine")')
+    story = nbformat.read(copying.copy("07_next", "06_mine"), 4)
+    scope: dict = {}
+    exec(next(cell.source for cell in story.cells if "steps.Step(" in cell.source), scope)  # noqa: S102
+    assert scope["step"] == steps.Step("07_next", "Next", mine.recipe, "06_mine")
 
 
 def test_a_notebook_without_its_step_cannot_be_copied(repository):

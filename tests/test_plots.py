@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mnistlib import canvas, data, form, mistakes, plots, recipe, state, steps, tables
+from mnistlib import canvas, data, form, mistakes, plots, recipe, schedules, state, steps, tables
 
 TEST, VALIDATION = SimpleNamespace(dataset="mnist", split="test"), SimpleNamespace(dataset="mnist", split="validation")
 
@@ -136,9 +136,13 @@ def test_the_target_line_stands_at_the_target():
 def test_a_schedule_says_its_peak_and_when():
     made = replace(steps.SKELETON, epochs=10, optimizer=recipe.Optimizer(lr=0.25), schedule=recipe.Schedule(0.3, "linear"))
     figure = plots.schedule(made, steps=50)
-    assert plots.alt(figure) == "Learning rate over 10 epochs: it rises to 0.25 at epoch 3, then anneals to zero (linear)."
+    assert plots.alt(figure) == "Learning rate over 10 epochs: it is highest, 0.25, at epoch 3, and 0.00036 in the last step."
+    cycled = replace(made, schedule=schedules.OneCycle(rise=0.2))
+    assert "it is highest, 0.25, at epoch 2, and 1e-06 in the last step." in plots.alt(plots.schedule(cycled))
     drawn = figure.axes[0].lines[0]
-    assert drawn.get_ydata().max() == pytest.approx(0.25) and drawn.get_ydata()[-1] == 0 and drawn.get_xdata()[-1] == 10
+    middles = (np.arange(500) + 0.5) / 50  # of every step, in epochs
+    assert drawn.get_xdata() == pytest.approx(middles)
+    assert drawn.get_ydata() == pytest.approx([0.25 * made.schedule.factor(epoch / 10) for epoch in middles])
 
 
 def test_samples_show_each_group_of_writers_or_the_first_and_the_last():

@@ -16,7 +16,25 @@ import torch
 from nbclient import NotebookClient
 from PIL import Image
 
-from mnistlib import anatomy, data, evidence, files, form, mistakes, models, plots, recipe, report, results, showing, state, steps, tables
+from mnistlib import (
+    anatomy,
+    data,
+    evidence,
+    files,
+    form,
+    mistakes,
+    models,
+    plots,
+    recipe,
+    report,
+    results,
+    schedules,
+    showing,
+    state,
+    steps,
+    tables,
+    transforms,
+)
 from mnistlib.trials import Progress
 
 MNIST = SimpleNamespace(dataset="mnist", split="test", notes=())
@@ -208,6 +226,15 @@ def test_the_difference_of_two_recipes_names_just_what_changed(changed, expected
 def test_the_way_back_is_told_too():
     warped = replace(steps.CAPACITY, augment=recipe.Augment(rotate=7.0))
     assert list(report.differences(steps.CAPACITY, warped)) == [("augment", "rotate 7", "none")]
+    turned = replace(steps.CAPACITY, augment=(transforms.Rotation(degrees=7), transforms.ResizedCrop(scale=(0.8, 1.0))))
+    assert list(report.differences(turned, steps.CAPACITY)) == [
+        ("augment", "none", "rotation (degrees 7), then resized crop (scale 0.8 to 1)")
+    ]
+    cycled = replace(steps.CAPACITY, schedule=schedules.OneCycle(), steering=recipe.Steering(by="judged"))
+    assert list(report.differences(cycled, steps.CAPACITY)) == [
+        ("schedule", "defaults", "one cycle (defaults)"),
+        ("steering.by", "none", "judged"),
+    ]
 
 
 def test_a_change_shows_the_recipe_and_the_layers_side_by_side():

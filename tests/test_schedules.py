@@ -65,6 +65,12 @@ def test_one_cycle_moves_adams_first_beta_as_torch_does():
     assert ours(OneCycle())[1] == pytest.approx(betas, rel=1e-9) and min(betas) == pytest.approx(0.85, rel=1e-3)
 
 
+def test_one_cycle_may_rise_for_one_step_only():
+    """torch divides by zero there; the first step is the peak, and the rest goes down."""
+    shares = [OneCycle(rise=0.1).at(Moment(0, step, 10, 1)) for step in range(10)]
+    assert shares[0] == 1 and shares == sorted(shares, reverse=True) and shares[-1] == pytest.approx(1 / 25 / 1e4)
+
+
 def test_a_plateau_says_which_images_it_goes_by():
     with pytest.raises(SettingError, match="needs a Steering"):
         Recipe("brisk", schedule=Plateau())

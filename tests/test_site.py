@@ -17,7 +17,7 @@ import papermill
 import pytest
 from nbformat import v4
 
-from mnistlib import evidence, files, form, recipe, schema, steps
+from mnistlib import evidence, files, form, recipe, schedules, schema, steps, transforms
 from mnistlib.errors import ResultError
 from mnistlib.site import dots, index, markup, pages, rows
 
@@ -374,6 +374,16 @@ def test_changes_are_read_off_the_recipes():
     assert rows.change(replace(skeleton, label_smoothing=0.05), skeleton) == "label smoothing 0.05 (was 0)"
     assert rows.change(warped, skeleton) == "augment: rotate 7, shift 1" and rows.change(skeleton, warped) == "no augment"
     assert rows.change(replace(warped, augment=recipe.Augment(rotate=9.0, shift=1.0)), warped) == "augment: rotate 9"
+    cycled = replace(skeleton, schedule=schedules.OneCycle(rise=0.2))
+    assert rows.change(cycled, skeleton) == "schedule: one cycle, rise 0.2"
+    assert rows.change(skeleton, cycled) == "schedule: defaults"
+    assert rows.change(replace(cycled, schedule=schedules.OneCycle(rise=0.4)), cycled) == "schedule: rise 0.4"
+    turned = replace(skeleton, augment=(transforms.Rotation(degrees=7), transforms.ResizedCrop()))
+    assert rows.change(turned, skeleton) == "augment: rotation, then resized crop" and rows.change(skeleton, turned) == "no augment"
+    assert rows.change(warped, turned) == "augment: rotate 7, shift 1"
+    steered = replace(skeleton, steering=recipe.Steering(by="validation", stop_at=0.99))
+    assert rows.change(steered, skeleton) == "steering: by validation, stop at 0.99"
+    assert rows.change(skeleton, steered) == "no steering"
     assert rows.badges(None) == ()
     broken = rows.badges(evidence.Verdict("broken", "kept", "missed", 0))
     assert [badge.text for badge in broken] == ["missed", "parameters broken"]

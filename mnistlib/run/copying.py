@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,11 @@ def _step(name: str, step: steps.Step) -> str:
     start = next(f"steps.{constant}" for constant, value in vars(steps).items() if value is step.recipe)
     field, value = _change(step)
     if is_dataclass(value):
-        default = asdict(type(value)())
-        inner, setting = next((item for item in asdict(value).items() if item[1] != default[item[0]]), next(iter(default.items())))
-        change = f"{field}=replace({start}.{field}, {inner}={_quoted(setting)})"
+        settings = {inner.name: (getattr(value, inner.name), inner.default) for inner in fields(value) if inner.init}
+        inner = next((name for name, (setting, default) in settings.items() if setting != default), next(iter(settings)))
+        change = f"{field}=replace({start}.{field}, {inner}={_quoted(settings[inner][0])})"
     else:
-        change = f"{field}={_quoted(value)}"
+        change = f"{field}={start}.{field}" if isinstance(value, tuple) else f"{field}={_quoted(value)}"
     return f'steps.Step("{name}", "{_title(name)}", replace({start}, {change}), before="{step.name}")'
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mnistlib import data, files, outcome, published, settings, standing, steps, trials
-from mnistlib.errors import SettingError, nearest
+from mnistlib.errors import AmbiguityError, SettingError, nearest
 from mnistlib.published import ARMS, ROWS, Row
 from mnistlib.run.runner import STOPS
 from mnistlib.schema import Result
@@ -32,9 +32,10 @@ def find(name: str) -> steps.Step | Row:
         return steps.get(name)
     try:
         return published.get(name)
-    except SettingError as error:
-        if "several" in str(error):
-            raise
+    except AmbiguityError:
+        raise
+    except SettingError:
+        pass
     names = [*steps.STEPS, *ROWS, *ARMS]
     raise SettingError(
         f"There is no step or row {name!r}.{nearest(name, names)} The steps are {', '.join(steps.STEPS)}; "

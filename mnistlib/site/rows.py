@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
 
-from mnistlib import form
+from mnistlib import form, written
 from mnistlib.evidence import Verdict
 from mnistlib.recipe import Recipe
 from mnistlib.schema import Result
@@ -104,10 +105,21 @@ def _changes(recipe: Recipe, before: Recipe) -> Iterator[str]:
         if value == old:
             continue
         if is_dataclass(value):
-            former = asdict(old if old is not None else type(value)())
-            inner = [f"{name.replace('_', ' ')} {form.number(entry)}" for name, entry in asdict(value).items() if entry != former[name]]
-            yield f"{words}: {', '.join(inner)}"
-        elif is_dataclass(old):
+            yield f"{words}: {', '.join(_inner(value, old)) or 'defaults'}"
+        elif isinstance(value, tuple):
+            yield f"{words}: {', then '.join(map(written.kind, value))}"
+        elif value is None:
             yield f"no {words}"
         else:
             yield f"{words} {form.number(value)} (was {form.number(old)})"
+
+
+def _inner(part: Any, old: Any) -> Iterator[str]:
+    """Yield the settings in which a part differs from an old one of its kind; without one, from its kind's own defaults."""
+    same = type(old) is type(part)
+    if kind := "" if same else written.kind(part):
+        yield kind
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if value != (getattr(old, field.name) if same else field.default):
+            yield f"{field.name.replace('_', ' ')} {form.number(value)}"
