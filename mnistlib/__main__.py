@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,9 @@ def train(
 
     given = parameters(pairs, yamls, yaml_files)
     given |= ({"device": device} if device else {}) | ({"seeds": list(seeds)} if seeds else {})
-    tell(*summary.training(training.run(name, given, tell)))
+    with stoppable():
+        trained = training.run(name, given, tell)
+    tell(*summary.training(trained))
 
 
 @commands.command()
@@ -85,7 +88,8 @@ def published(names: tuple[str, ...], no_training: bool) -> None:
     """
     from mnistlib.run import published as all_rows
 
-    all_rows.build(not no_training, names, tell)
+    with stoppable():
+        all_rows.build(not no_training, names, tell)
 
 
 @commands.command()
@@ -93,7 +97,8 @@ def series() -> None:
     """Train what is missing, rebuild reports/."""
     from mnistlib.run import series as all_steps
 
-    all_steps.build()
+    with stoppable():
+        all_steps.build()
 
 
 @commands.command()
@@ -136,8 +141,9 @@ def choose(names: tuple[str, ...]) -> None:
     """
     from mnistlib import choices, steps
 
-    for name in names or steps.STEPS:
-        choices.choose(steps.get(name).name, tell)
+    with stoppable():
+        for name in names or steps.STEPS:
+            choices.choose(steps.get(name).name, tell)
 
 
 @commands.command()
@@ -150,6 +156,13 @@ def step(name: str, source: str) -> None:
     path = summary.short(copying.copy(name, source))
     tell(f"{path} is ready. Change its one `replace`, then judge it on the validation images:")
     tell(f"  {sys.executable} -m mnistlib report {path} -p split validation")
+
+
+def stoppable() -> contextlib.AbstractContextManager[object]:
+    """Return a context in which Ctrl-C and a request to end stop the command with a sentence, its trials kept to the last epoch."""
+    from mnistlib.run.stopping import Stopping
+
+    return Stopping()
 
 
 def parameters(pairs: tuple[tuple[str, str], ...], yamls: tuple[str, ...], yaml_files: tuple[str, ...]) -> dict[str, Any]:

@@ -64,13 +64,13 @@ class Standing:
     def place(self, best: bool = True) -> str:
         """Return "inside", "above" or "below": where the claim lies against one further seed.
 
-        Return "" where nothing was claimed, only a bound was, or the author's settings are not all known.
+        Return "" where nothing was claimed. A claim of at least so much cannot lie below.
         """
         claim, bounds = self.row.claim, self.one_more_best if best else self.one_more_last
         value = None if claim is None else claim.best if best else claim.final
-        if value is None or bounds is None or claim.least or self.row.inferred:
+        if value is None or bounds is None:
             return ""
-        return "above" if value > bounds[1] else "below" if value < bounds[0] else "inside"
+        return "above" if value > bounds[1] else "below" if value < bounds[0] and not claim.least else "inside"
 
 
 def of(row: Row, result: Result) -> Standing:

@@ -45,7 +45,7 @@ def epoch(found: Found) -> Study:
     total = Line("All models", "gain", mean, intervals.clustered(list(gains.values())), f"{form.count(len(gains))} models")
     lines = [Line("As the authors report it, best epoch minus last", "gain", float(np.mean(said)), None, f"{form.count(len(said))} runs")]
     for name, each in gains.items():
-        text = f"{form.points(each.min())} to {form.points(each.max())}"
+        text = form.points_interval((each.min(), each.max()))
         lines.append(Line(published.get(name).title, "gain", float(each.mean()), None, found.seeds(name), f"{name}: seeds {text}"))
     return Study("epoch", [total, *lines])
 

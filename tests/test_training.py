@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mnistlib import data, published, results, trials
+from mnistlib import data, files, published, results, trials
 from mnistlib.errors import SettingError
 from mnistlib.run import published as building
 from mnistlib.run import summary, training
@@ -82,3 +85,24 @@ def test_the_row_that_is_cross_validated_has_its_folds_beside_its_seeds(mnist):
     assert [task.mnist.split for task in tasks] == ["test"] * 5 + [f"fold {fold} of 5" for fold in range(1, 6)]
     assert len({task.key for task in tasks}) == 10
     assert [task.mnist.split for task in building._tasks(published.get("001-gap"), mnist)] == ["test"] * 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "a request to end"])
+def test_a_stopped_training_says_so_and_goes_on_from_its_last_epoch(tmp_path, number, code):
+    mnist = data.load("digits", limit=401 if number == signal.SIGINT else 402)
+    recipe = replace(published.get("003-model-1").recipe, epochs=60)
+    unfinished = files.root() / trials.FOLDER / f"{trials.key(recipe, mnist, 0)}.state"
+    command = [sys.executable, "-m", "mnistlib", "train", "003-model-1", "--device", "cpu", "--seed", "0", "-p", "dataset", "digits"]
+    command += ["-p", "limit", str(len(mnist.train.labels)), "-p", "epochs", "60", "-p", "results_dir", str(tmp_path)]
+    try:
+        for start in ("epoch  1/60", "goes on after epoch"):
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+                assert any(start in line for line in process.stdout), process.communicate()[1]
+                process.send_signal(number)
+                _, said = process.communicate(timeout=60)
+            assert process.returncode == code
+            assert said.strip().splitlines() == ["Stopped; the same command goes on where it stopped."]
+            assert unfinished.is_file() and not (tmp_path / "digits" / "results").exists()
+    finally:
+        unfinished.unlink(missing_ok=True)

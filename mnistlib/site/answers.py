@@ -14,17 +14,18 @@ Lines = Sequence[Mapping[str, Any]]
 
 def findings(standings: Sequence[Standing]) -> list[str]:
     """Return in sentences where measurement and claim differ."""
-    found, judged = [], [each for each in standings if each.place()]
+    found, judged = [], [each for each in standings if _place(each)]
     for place in ("above", "below"):
-        names = [each.row.long_title for each in judged if each.place() == place]
+        names = [each.row.long_title + " (settings partly inferred)" * each.row.inferred for each in judged if _place(each) == place]
         if names:
-            found.append(f"Claimed best epochs {place} the range of one seed more: {_listed(names)}.")
+            found.append(f"Claimed {place} the range of one seed more: {_listed(names)}.")
+    known, inferred = ([each for each in judged if each.row.inferred == guess] for guess in (False, True))
+    for some, whose in ((known, "their authors published all settings"), (inferred, "some settings had to be inferred")):
+        if some:
+            inside = form.of(sum(_place(each) == "inside" for each in some), len(some))
+            found.append(f"Where {whose}, {inside} claims lie within the range of one seed more.")
     if judged:
-        inside, n = sum(each.place() == "inside" for each in judged), len(judged)
-        left = len(standings) - n
-        others = f" {form.count(left)} more are not judged, since a bound was claimed or settings are not all known." if left else ""
-        chance = "By chance alone, one in twenty would lie outside."
-        found.append(f"{form.of(inside, n)} claimed best epochs lie within the range of one seed more. {chance}{others}")
+        found[-1] += " By chance alone, one in twenty would lie outside."
     bold = [each for each in standings if each.row.claim.headline >= MIN_ACCURACY]
     if bold:
         kept = [each for each in bold if each.mean >= MIN_ACCURACY]
@@ -45,6 +46,11 @@ def findings(standings: Sequence[Standing]) -> list[str]:
         said = [f"{row.long_title} ({form.count(row.said)} printed, {form.count(row.n_parameters)} true)" for row in wrong]
         found.append(f"Published with a wrong number of parameters: {_listed(said)}.")
     return found
+
+
+def _place(each: Standing) -> str:
+    """Return where a model's claim lies: its best epoch, or its last one where no best was claimed."""
+    return each.place() or each.place(best=False)
 
 
 def _number(n: int) -> str:
@@ -116,7 +122,8 @@ def leak(lines: Lines) -> str:
     """Say what the leak adds to a report."""
     gains = [line for line in lines if line["what"].endswith("above what is honest")]
     told = [f"{form.points(line['value'])} ({line['what'].partition(':')[0]})" for line in gains]
-    return f"What is reported under the leak lies above what is honest by {', '.join(told)}." if told else ""
+    clear = form.of(sum(bool(line["interval"]) and line["interval"][0] > 0 for line in gains), len(gains))
+    return f"What is reported under the leak lies above what is honest by {_listed(told)}; {clear} told apart from none." if told else ""
 
 
 def differences(lines: Lines) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from mnistlib import form
 from mnistlib.peers import PEERS
@@ -15,11 +15,14 @@ from mnistlib.standing import Standing
 
 HEIGHT, TOP, BOTTOM = 420, 16, 40  # pixels: the drawing, space above it, the axis below it
 LEFT, RIGHT = 9.0, 98.0  # percent of the width between which the axis of parameters lies
+WIDTH, LETTER, LINE = 920, 6.6, 14  # pixels: the width that labels are placed for, and of a label's letters; narrower, there are none
 TICKS = (500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
 
 STYLE = """
 .cloud { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; font-variant-numeric: tabular-nums }
 .cloud text { fill: var(--ink, #1e2126); paint-order: stroke; stroke: var(--paper, #fff); stroke-width: 4px }
+.cloud .label { fill: var(--soft, #5a606b); font-size: 12px }
+@media (max-width: 50rem) { .cloud .label { display: none } }
 .cloud .soft { fill: var(--soft, #5a606b) }
 .cloud .grid { stroke: var(--rule, #e2dfd8) }
 .cloud .limit { stroke: var(--good, #17663a); stroke-width: 1.5; stroke-dasharray: 5 4 }
@@ -77,6 +80,13 @@ def inline(standings: Sequence[Standing], steps: Sequence[Result]) -> str:
         parts.append(_titled(claimed, f"{each.row.title}, {each.row.system}: claimed {form.percent(each.row.claim.headline)}"))
     for step in steps:
         parts += _measured(step.n_parameters, step, step.step, "own", "own-bar", x, y)
+    named = [(peer.n_parameters, peer.best, peer.name.split("/")[-1]) for peer in PEERS]
+    named += [(each.row.n_parameters, each.result.summary.final_mean, each.row.name) for each in standings]
+    named += [(step.n_parameters, step.summary.final_mean, step.step) for step in steps]
+    marks = [(n, accuracy) for n, accuracy, _ in named] + [(each.row.n_parameters, each.row.claim.headline) for each in standings]
+    parts += _labels(
+        [(x(n), y(accuracy), name) for n, accuracy, name in named], [(x(n), y(accuracy)) for n, accuracy in marks], x(MAX_PARAMETERS)
+    )
     return "\n".join([*parts, "</svg>"])
 
 
@@ -89,6 +99,27 @@ def _measured(n: int, result: Result, name: str, kind: str, bar: str, x: Callabl
         f'<line class="{bar}" x1="{x(n)}" x2="{x(n)}" y1="{y(low)}" y2="{y(high)}"/>',
         _titled(_dot(kind, x(n), y(mean)), text),
     ]
+
+
+def _labels(named: Sequence[tuple[str, float, str]], marks: Sequence[tuple[str, float]], limit: str) -> Iterator[str]:
+    """Yield the names of the marks that have room for one on either side, clear of the upright limit; the others tell a pointer."""
+    taken = [(place - 6, place + 6, y - 6, y + 6) for place, y in ((_pixels(x), y) for x, y in marks)]
+    taken += [(_pixels(limit) - 2, _pixels(limit) + 2, 0, HEIGHT)]
+    for x, y, name in named:
+        place, width = _pixels(x), LETTER * len(name)
+        for anchor, start in (("start", place + 8), ("end", place - 8 - width)):
+            box = (start, start + width, y - LINE / 2, y + LINE / 2)
+            inside = box[0] >= WIDTH * LEFT / 100 and box[1] <= WIDTH
+            if inside and not any(box[0] < b and a < box[1] and box[2] < d and c < box[3] for a, b, c, d in taken):
+                taken.append(box)
+                shift = 8 if anchor == "start" else -8
+                yield f'<text class="label" x="{x}" dx="{shift}" y="{y + 4}" text-anchor="{anchor}">{html.escape(name)}</text>'
+                break
+
+
+def _pixels(x: str) -> float:
+    """Return a place along the width, given in percent, in pixels of the width that labels are placed for."""
+    return WIDTH * float(x.removesuffix("%")) / 100
 
 
 def legend() -> str:
