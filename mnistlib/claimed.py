@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mnistlib import evidence, form, standing, tables
+from mnistlib import evidence, form, published, standing, tables
 from mnistlib.evidence import Claim
-from mnistlib.published import N_TEST, Row
+from mnistlib.published import N_TEST, SILENT, Row
 from mnistlib.recipe import MIN_ACCURACY, Augment, Optimizer, Recipe, Schedule
 from mnistlib.schedules import Cyclic, OneCycle, Plateau, Stepped
 from mnistlib.schema import Result
@@ -20,18 +20,19 @@ NEVER = 100  # epochs: a schedule that waits longer is none
 def claim(row: Row) -> Shown:
     """Return what an author reported of a row, and what has to be known of it."""
     if not row.claims:
-        text = f"This is {row.of} with one thing changed, for a study; nobody claims anything of it."
+        text = f"This is {row.of}, changed for a study; nobody claims anything of it."
         return tables.together([tables.sentence(text, "note"), *_notes(row)])
-    rows = [[each.where, *map(_said, (each.best, each.final))] for each in row.claims]
-    said = f"{form.count(row.said)} as published, {form.count(row.n_parameters)} in truth" if row.said else form.count(row.n_parameters)
-    caption = f"{row.title} of {row.system}, as its author reported it: one seed; parameters: {said}"
+    rows = [[each.where, *(said(each, value) for value in (each.best, each.final))] for each in row.claims]
+    wrong = "in an earlier version" if row.corrected else "as published"
+    total = f"{form.count(row.said)} {wrong}, {form.count(row.n_parameters)} in truth" if row.said else form.count(row.n_parameters)
+    caption = f"{row.title} of {row.system}, as its author reported it, of one run each; parameters: {total}"
     shown = tables.table(caption, ["Machine", "Best epoch, chosen on the test set", "Last epoch"], rows)
     return tables.together([shown, *_notes(row)])
 
 
-def _said(value: float | None) -> str:
+def said(claim: published.Claim, value: float | None) -> str:
     """Return an accuracy that an author reported, or that none was."""
-    return "not said" if value is None else form.percent(value)
+    return SILENT if value is None else f"{'at least ' if claim.least else ''}{form.percent(value)}"
 
 
 def _notes(row: Row) -> list[Shown]:
@@ -53,7 +54,11 @@ def _lines(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield "Augmentation", ", then ".join(map(transform, recipe.augment)) if isinstance(recipe.augment, tuple) else _own(recipe.augment)
     yield "Dropout", form.number(recipe.dropout) if recipe.dropout else "none"
     if recipe.steering is not None:
-        by = "the test images, a leak" if recipe.steering.by == "judged" else "the images of writers set aside from the training images"
+        by = (
+            "the images that it is judged on, a leak"
+            if recipe.steering.by == "judged"
+            else "the images of writers set aside from the training images"
+        )
         yield "Steered by", f"{by}; keeps the {recipe.steering.keep} epoch"
 
 
@@ -105,21 +110,20 @@ def _own(augment: Augment | None) -> str:
 
 def against(row: Row, result: Result) -> Shown:
     """Return every claim beside the measurement, like with like; a sentence for an arm, or a run of another kind than the claim's."""
-    if row.claim is None or not result.headline or result.recipe != row.recipe:
+    if row.claim is None or not standing.comparable(row, result):
         return tables.sentence("There is no claim that this run could be held against.", "note")
     beside = standing.of(row, result)
     rows = []
     for claim in row.claims:
-        least = "at least " if claim.least else ""
         pairs = (("Best epoch, chosen on the test set", claim.best, beside.bests), ("Last epoch", claim.final, beside.lasts))
-        rows += [
-            [claim.where, what, f"{least}{form.percent(value)}", *_measured(seeds)] for what, value, seeds in pairs if value is not None
-        ]
+        rows += [[claim.where, what, said(claim, value), *_measured(seeds)] for what, value, seeds in pairs if value is not None]
         if claim.train is not None:
             running = [max(run.train_accuracy) for run in result.runs]
             rows.append([claim.where, "Best epoch of training, running", form.percent(claim.train), *_measured(running)])
-    caption = f"Claims, of one seed each, beside {form.count(len(beside.lasts))} seeds here"
+    caption = f"Claims, of one run each, beside {form.counted(len(beside.lasts), 'seed')} here"
     shown = tables.table(caption, ["Machine", "Measured at", "Claim", "Here, mean ± sd", "Here, lowest to highest seed"], rows)
+    if len(beside.lasts) < 2:
+        return shown
     text = (
         f"The luckiest seed's best epoch is {form.percent(beside.best)}; that seed ends at {form.percent(beside.its_last)}, "
         f"and the mean of all seeds at {form.percent(beside.mean)}. Choosing the epoch adds {form.points(beside.by_epoch)} to a seed on "
@@ -142,14 +146,14 @@ def claims(row: Row, result: Result) -> list[Claim]:
         Claim("Its mean is at or above the target at the last epoch.", summary.final_mean >= target, mean),
         evidence.claim_held(summary),
     ]
-    if row.claim is None or not result.headline or result.recipe != row.recipe:
+    if row.claim is None or not standing.comparable(row, result) or len(result.runs) < 2:
         return found
     headline, lowest, highest = row.claim.headline, *_ends(row, result)
-    figures = f"{form.percent(headline)} beside {form.percent(lowest)} to {form.percent(highest)}"
-    return [
-        *found,
-        Claim("What its author claims lies between the lowest and the highest seed here.", lowest <= headline <= highest, figures),
-    ]
+    figures = f"{said(row.claim, headline)} beside {form.percent(lowest)} to {form.percent(highest)}"
+    if row.claim.least:
+        return [*found, Claim("A seed here reaches what its author claims at least.", headline <= highest, figures)]
+    between = Claim("What its author claims lies between the lowest and the highest seed here.", lowest <= headline <= highest, figures)
+    return [*found, between]
 
 
 def _ends(row: Row, result: Result) -> tuple[float, float]:

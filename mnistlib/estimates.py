@@ -22,6 +22,7 @@ class Line:
     interval: tuple[float, float] | None  # 95%
     n: str  # what it rests on: "5 and 3 seeds"
     note: str = ""
+    role: str = ""  # what the study's answer takes it for, "" where it takes it for nothing
 
 
 @dataclass
@@ -50,8 +51,8 @@ class Found:
 
     def seeds(self, *names: str) -> str:
         """Return how many seeds results have: "5 and 3 seeds"."""
-        counts = [form.count(len(self.results[name].runs)) for name in names]
-        return (counts[0] if len(counts) == 1 else f"{', '.join(counts[:-1])} and {counts[-1]}") + " seeds"
+        counts = [len(self.results[name].runs) for name in names]
+        return form.listed([*map(form.count, counts[:-1]), form.counted(counts[-1], "seed")])
 
     def difference(self, what: str, now: str, before: str, note: str = "") -> list[Line]:
         """Return the line that compares two results, nothing where either is missing."""
@@ -61,7 +62,7 @@ class Found:
         told = evidence.difference(self.wrong[now], self.wrong[before], test.writers, test.groups, before)
         return [Line(what, "difference", told.mean, told.interval, self.seeds(now, before), note)]
 
-    def effect(self, what: str, now: Sequence[str], before: Sequence[str]) -> list[Line]:
+    def effect(self, what: str, now: Sequence[str], before: Sequence[str], role: str = "") -> list[Line]:
         """Return the mean difference between two sets of results, each weighed alike; nothing where one is missing."""
         if not self.has(*now, *before):
             return []
@@ -69,7 +70,7 @@ class Found:
         drawn = intervals.resample([self.wrong[name] for name in (*now, *before)], test.writers, test.groups)
         value = float(np.mean(means[: len(now)]) - np.mean(means[len(now) :]))
         bounds = intervals.middle(drawn[:, : len(now)].mean(1) - drawn[:, len(now) :].mean(1))
-        return [Line(what, "difference", value, bounds, self.seeds(*now, *before))]
+        return [Line(what, "difference", value, bounds, self.seeds(*now, *before), role=role)]
 
     def accuracy(self, what: str, name: str, note: str = "") -> list[Line]:
         """Return the line of a result's mean."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 def percent(fraction: float, digits: int = 2) -> str:
@@ -72,6 +72,16 @@ def identifier(n: int) -> str:
 def of(k: int, n: int) -> str:
     """Return "4 of 5"."""
     return f"{count(k)} of {count(n)}"
+
+
+def counted(n: int, word: str) -> str:
+    """Return a number of things: "1 seed", "3 seeds"."""
+    return f"{count(n)} {word}{'s' * (n != 1)}"
+
+
+def listed(texts: Sequence[str]) -> str:
+    """Return texts as a list in a sentence: "a, b and c"."""
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
 def mean_count(value: float) -> str:

@@ -50,15 +50,6 @@ def welch(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> t
     return mean, (mean - half, mean + half)
 
 
-def student(values: Sequence[float] | np.ndarray) -> Bounds | None:
-    """Return Student's interval of the mean of a few values; None for fewer than two."""
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        return None
-    half = float(special.stdtrit(len(values) - 1, (1 + LEVEL) / 2) * values.std(ddof=1) / math.sqrt(len(values)))
-    return float(values.mean()) - half, float(values.mean()) + half
-
-
 def deviation(sd: float, freedom: int) -> Bounds:
     """Return the interval of a standard deviation estimated with so many degrees of freedom, values taken as normal."""
     low, high = (float(special.chdtri(freedom, tail)) for tail in ((1 - LEVEL) / 2, (1 + LEVEL) / 2))  # the survival function's inverse
@@ -66,11 +57,10 @@ def deviation(sd: float, freedom: int) -> Bounds:
 
 
 def clustered(groups: Sequence[np.ndarray]) -> Bounds:
-    """Return the interval of the mean of several groups' means, groups drawn first and values within them next."""
+    """Return the interval of the mean of several groups' means, groups drawn whole: their means vary by what is in them, too."""
+    means = np.array([np.mean(group) for group in groups])
     generator = np.random.default_rng(_GENERATOR_SEED)
-    means = np.stack([group[generator.integers(0, len(group), (RESAMPLES, len(group)))].mean(1) for group in groups], axis=1)
-    chosen = generator.integers(0, len(groups), (RESAMPLES, len(groups)))
-    return middle(np.take_along_axis(means, chosen, 1).mean(1))
+    return middle(means[generator.integers(0, len(means), (RESAMPLES, len(means)))].mean(1))
 
 
 def apart(values: Sequence[float] | np.ndarray, distance: float) -> float:
@@ -89,7 +79,8 @@ def moderated(variances: Sequence[float], freedoms: Sequence[int]) -> list[tuple
     """Return each of several variances drawn towards what is common to them, and its degrees of freedom.
 
     How far is decided by how much they differ beyond chance (Smyth 2004, Linear models and empirical Bayes methods, as in limma). One
-    that is not known (NaN, no degree of freedom) becomes the common one.
+    that is not known (NaN, no degree of freedom) becomes the common one; one of zero says nothing about what is common, which errs on
+    the wide side. With fewer than two to go by, each stays as it is.
     """
     known = [(v, f) for v, f in zip(variances, freedoms, strict=True) if f > 0 and v > 0]
     if len(known) < 2:

@@ -7,12 +7,14 @@ from mnistlib.errors import AmbiguityError, SettingError, nearest
 
 Row, Claim = systems.Row, systems.Claim
 ROWS, ARMS = originals.ROWS, arms.ARMS
-README, FOLDED, FOLDS = originals.README, arms.FOLDED, arms.FOLDS
-SEEDS, HEADLINE_SEEDS, N_TEST = systems.SEEDS, systems.HEADLINE_SEEDS, systems.N_TEST
+FOLDED, FOLDS, README_FIGURES = arms.FOLDED, arms.FOLDS, originals.README_FIGURES
+SEEDS, HEADLINE_SEEDS, N_TEST, SILENT = systems.SEEDS, systems.HEADLINE_SEEDS, systems.N_TEST, systems.SILENT
 
 
 def get(name: str) -> Row:
     """Return a row or an arm by its name, or by the name that its author's code gives it; any other name raises SettingError."""
+    if not isinstance(name, str):
+        raise SettingError(f"row is {name!r}; it must be a row's name, such as {next(iter(ROWS))!r}.")
     rows = ROWS | ARMS
     wanted = _spelt(name)
     for row in rows.values():

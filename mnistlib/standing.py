@@ -23,8 +23,8 @@ class Standing:
     result: Result
     bests: tuple[float, ...]  # each seed's best epoch, chosen on the test set
     lasts: tuple[float, ...]  # each seed's last epoch
-    one_more_best: Bounds | None = None  # the range that holds 95 of 100 further seeds' best epochs, set by `beside`
-    one_more_last: Bounds | None = None  # and their last epochs
+    one_more_best: Bounds | None = None  # where one further seed's best epoch would lie with a chance of 95%, set by `beside`
+    one_more_last: Bounds | None = None  # and its last epoch
 
     @property
     def luckiest(self) -> int:
@@ -62,20 +62,26 @@ class Standing:
         return self.row.recipe.steering is not None and self.row.recipe.steering.by == "judged"
 
     def place(self, best: bool = True) -> str:
-        """Return "inside", "above" or "below": where the claim lies against one further seed.
+        """Return "inside", "above" or "below": where the claim lies against one further seed; "" where nothing was claimed.
 
-        Return "" where nothing was claimed. A claim of at least so much cannot lie below.
+        A claim of at least so much that any such seed would keep is "kept" instead of "below".
         """
         claim, bounds = self.row.claim, self.one_more_best if best else self.one_more_last
         value = None if claim is None else claim.best if best else claim.final
         if value is None or bounds is None:
             return ""
-        return "above" if value > bounds[1] else "below" if value < bounds[0] and not claim.least else "inside"
+        below = "kept" if claim.least else "below"
+        return "above" if value > bounds[1] else below if value < bounds[0] else "inside"
+
+
+def comparable(row: Row, result: Result) -> bool:
+    """Say whether a result is a full run of a row's present recipe, judged on the test images."""
+    return result.headline and result.recipe == row.recipe
 
 
 def of(row: Row, result: Result) -> Standing:
-    """Return the standing of a row from its result; raise ResultError where that is no full run of the row's present recipe."""
-    if not result.headline or result.recipe != row.recipe:
+    """Return the standing of a row from its result; raise ResultError where the two are not comparable."""
+    if not comparable(row, result):
         raise ResultError(f"The result of {row.name} is no full run of its recipe judged on the test images; `make published` makes one.")
     bests = tuple(max(run.test_accuracy) for run in result.runs)
     return Standing(row, result, bests, tuple(run.final for run in result.runs))
@@ -102,9 +108,9 @@ def beside(standings: Sequence[Standing]) -> list[Standing]:
     return [replace(each, one_more_best=best, one_more_last=last) for each, best, last in zip(standings, *kinds, strict=True)]
 
 
-def _clipped(bounds: Bounds) -> Bounds:
-    """Return bounds that are accuracies."""
-    return max(bounds[0], 0.0), min(bounds[1], 1.0)
+def _clipped(bounds: Bounds) -> Bounds | None:
+    """Return bounds that are accuracies, None for what is not known."""
+    return None if math.isnan(bounds[0]) else (max(bounds[0], 0.0), min(bounds[1], 1.0))
 
 
 def sampling(accuracy: float, n: int) -> float:
@@ -116,7 +122,12 @@ def claim_of(row: Row) -> dict[str, object] | None:
     """Return a row's claims as its result keeps them, None for an arm."""
     if not row.claims:
         return None
-    return {"system": row.system, "title": row.title, "parameters": row.said or row.n_parameters, "claims": [*map(_plain, row.claims)]}
+    return {
+        "system": row.system,
+        "title": row.title,
+        "parameters": row.n_parameters if row.corrected else row.said or row.n_parameters,
+        "claims": [*map(_plain, row.claims)],
+    }
 
 
 def _plain(claim: Claim) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
@@ -11,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from mnistlib import data, form, intervals, mistakes, outcome, published, results, standing, train
+from mnistlib import data, form, intervals, luck, mistakes, outcome, published, results, train
 from mnistlib.estimates import Found, Line, Study
 from mnistlib.published import FOLDED, ROWS
-from mnistlib.recipe import MIN_ACCURACY
 from mnistlib.schema import Result
 
 SCHEMA = 1
-NEAR = 0.99  # of accuracy: rows from here on are near the target
 
 
 def gather(found: Mapping[str, Result], place: Path, mnist: data.Mnist) -> Found:
@@ -29,60 +26,9 @@ def gather(found: Mapping[str, Result], place: Path, mnist: data.Mnist) -> Found
 
 def make(there: Found, folds: Sequence[Result], parts: Sequence[data.Mnist], place: Path) -> dict[str, Any]:
     """Return the record of all studies that the results allow, as plain values; `parts` are the data of the folds."""
-    made = [study(there) for study in (epoch, seed, rebuilt, augmentation, machine, logits, order, leak, future)]
+    made = [study(there) for study in (luck.epoch, luck.seed, luck.rebuilt, augmentation, machine, logits, order, leak, future)]
     made += [folded(there, folds, parts, place), ensemble(there, place)]
     return {"schema": SCHEMA, "studies": [asdict(study) for study in made if study.lines], "kernels": kernels(there, place)}
-
-
-def epoch(found: Found) -> Study:
-    """Say how much of a claim is the choice of the epoch: best epoch minus last, seed by seed."""
-    gains = {name: np.array([max(run.test_accuracy) - run.final for run in found.results[name].runs]) for name in found.rows()}
-    if not gains:
-        return Study("epoch")
-    claims = [claim for name in gains for claim in ROWS[name].claims if claim.best is not None and claim.final is not None]
-    said = [claim.best - claim.final for claim in claims]
-    mean = float(np.mean([each.mean() for each in gains.values()]))
-    total = Line("All models", "gain", mean, intervals.clustered(list(gains.values())), f"{form.count(len(gains))} models")
-    lines = [Line("As the authors report it, best epoch minus last", "gain", float(np.mean(said)), None, f"{form.count(len(said))} runs")]
-    for name, each in gains.items():
-        text = form.points_interval((each.min(), each.max()))
-        lines.append(Line(published.get(name).title, "gain", float(each.mean()), None, found.seeds(name), f"{name}: seeds {text}"))
-    return Study("epoch", [total, *lines])
-
-
-def seed(found: Found) -> Study:
-    """Say how much of a claim is one seed: the standard deviation between seeds at the last epoch, pooled for rows near the target."""
-    last = {name: np.array([run.final for run in found.results[name].runs]) for name in found.rows() if len(found.results[name].runs) > 1}
-    near = {name: values for name, values in last.items() if values.mean() >= NEAR}
-    lines = []
-    if near:
-        freedom = sum(len(values) - 1 for values in near.values())
-        pooled = math.sqrt(sum((len(values) - 1) * values.var(ddof=1) for values in near.values()) / freedom)
-        pairs = [abs(a - b) for values in near.values() for a, b in combinations(values, 2)]
-        what = f"Models that end at {form.percent(NEAR, 0)} or more, pooled"
-        lines.append(Line(what, "spread", pooled, intervals.deviation(pooled, freedom), f"{form.count(len(near))} models"))
-        n = f"{form.count(len(pairs))} pairs"
-        lines.append(Line("Two seeds of one of these differ on average by", "size", float(np.mean(pairs)), None, n))
-        thumb, why = standing.sampling(MIN_ACCURACY, len(found.mnist.test.labels)), "the square root of error over twice the images"
-        lines.append(Line("For comparison: a rule of thumb at the target", "spread", thumb, None, "", why))
-    for name, values in last.items():
-        sd = float(values.std(ddof=1))
-        lines.append(Line(published.get(name).title, "spread", sd, intervals.deviation(sd, len(values) - 1), found.seeds(name), name))
-    return Study("seed", lines)
-
-
-def rebuilt(found: Found) -> Study:
-    """Hold running training accuracy against the published: with six times as many images, it tells best whether a recipe is the same."""
-    lines = []
-    for name in found.rows():
-        claim = next((claim for claim in ROWS[name].claims if claim.train is not None), None)
-        if claim is not None:
-            bests = [max(run.train_accuracy) for run in found.results[name].runs]
-            note = f"{name}: here {form.percent(float(np.mean(bests)))}, published {form.percent(claim.train)}"
-            bounds = intervals.student(bests)
-            around = (bounds[0] - claim.train, bounds[1] - claim.train) if bounds else None
-            lines.append(Line(ROWS[name].title, "gain", float(np.mean(bests)) - claim.train, around, found.seeds(name), note))
-    return Study("rebuilt", lines)
 
 
 def augmentation(found: Found) -> Study:
@@ -95,12 +41,19 @@ def augmentation(found: Found) -> Study:
     return Study(
         "augmentation",
         [
-            Line("As claimed, best epochs", "gain", ROWS[third].claim.headline - ROWS[second].claim.headline, None, "one seed each"),
+            Line(
+                "As claimed, best epochs",
+                "gain",
+                ROWS[third].claim.headline - ROWS[second].claim.headline,
+                None,
+                "one run each",
+                role="claimed",
+            ),
             Line("The same here, best epochs", "gain", gain, bounds, found.seeds(third, second)),
             *found.difference("All that changed, last epochs: Model 3 against Model 2", third, second),
             *found.difference("Augmentation alone, with Model 2's settings", more, second),
             *found.difference("Augmentation alone, with Model 3's settings", third, less),
-            *found.effect("Augmentation alone, both together", [more, third], [second, less]),
+            *found.effect("Augmentation alone, both together", [more, third], [second, less], role="alone"),
             *found.difference("Learning rate, decay and schedule alone", less, second),
         ],
     )
@@ -112,22 +65,24 @@ def machine(found: Found) -> Study:
     if not found.has(name) or len(found.results[name].runs) < 2:
         return Study("machine")
     bests = np.array([max(run.test_accuracy) for run in found.results[name].runs])
-    first, other = published.README
+    first, other = published.README_FIGURES
     colab, _, apple = (claim.headline for claim in ROWS[name].claims)
     pairs = list(combinations(range(len(bests)), 2))
     apart = [abs(bests[a] - bests[b]) for a, b in pairs]
     odd = [int((found.wrong[name][a] != found.wrong[name][b]).sum()) for a, b in pairs]
-    n = form.of(sum(each >= first - other - 1e-9 for each in apart), len(pairs))
-    n_seeds = found.seeds(name)
+    n = f"{form.of(sum(each >= first - other - 1e-9 for each in apart), len(pairs))} pairs here do"
+    chance = intervals.apart(bests, first - other)
     return Study(
         "machine",
         [
-            Line("What the README says: its final figure above Colab's", "size", first - other, None, "one run each"),
+            Line("What the README says: its final figure above Colab's", "size", first - other, None, "one run each", role="size"),
             Line(
                 "What the logs say: Colab above the Apple GPU", "gain", colab - apple, None, "one run each", "with half the dropout there"
             ),
-            Line("Two seeds on one machine, best epochs, on average", "size", float(np.mean(apart)), None, f"{n} pairs differ more"),
-            Line("Chance that two seeds differ as those figures do", "share", intervals.apart(bests, first - other), None, n_seeds),
+            Line(
+                "Two seeds on one machine, best epochs, on average", "size", float(np.mean(apart)), None, form.counted(len(pairs), "pair")
+            ),
+            Line("Chance that two seeds differ as those figures do, or more", "share", chance, None, n, found.seeds(name), role="chance"),
             Line("Images that one of two seeds misreads and the other does not", "count", float(np.mean(odd)), None, "mean over the pairs"),
             *found.difference("Half the dropout, against the notebooks' dropout", half, name),
         ],
@@ -169,10 +124,15 @@ def leak(found: Found) -> Study:
             continue
         title, honest = published.get(name).title, found.results[twin].runs
         inflated, bounds = intervals.welch([max(run.test_accuracy) for run in found.results[name].runs], [run.final for run in honest])
-        lines.append(Line(f"{title}: reported under the leak, above what is honest", "gain", inflated, bounds, found.seeds(name, twin)))
+        what = f"{title}: reported under the leak, against what is honest"
+        lines.append(Line(what, "gain", inflated, bounds, found.seeds(name, twin), role=title))
         chosen = [max(run.test_accuracy) - run.final for run in honest]
-        note = "within the honest runs: best epoch by the test images, above the one kept by validation"
-        lines.append(Line("of that, the choice of the epoch", "gain", float(np.mean(chosen)), None, found.seeds(twin), note))
+        note = "best epoch by the test images, above the one kept by validation"
+        lines.append(
+            Line(
+                "For comparison: the choice of the epoch, in the honest runs", "gain", float(np.mean(chosen)), None, found.seeds(twin), note
+            )
+        )
         lines += found.difference("Last epoch, steered by the test images and on all, against honest", name, twin)
     return Study("leak", lines)
 

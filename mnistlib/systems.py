@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mnistlib import steps
+from mnistlib import checks, steps
 from mnistlib.recipe import Optimizer, Recipe
 
 SYSTEMS = {
@@ -30,12 +30,18 @@ class Claim:
     train: float | None = None  # best running accuracy on the training images, augmentation and dropout on
     least: bool = False  # whether it is only said to be at least so much
 
+    def __post_init__(self) -> None:
+        for name in ("best", "final", "train"):
+            if getattr(self, name) is not None:
+                checks.number(self, name, 0, 1)
+        checks.check(self, "best", self.best is not None or self.final is not None, "a fraction where final is None")
+        ordered = self.best is None or self.final is None or self.best >= self.final
+        checks.check(self, "best", ordered, "at least the last epoch's accuracy")
+
     @property
     def headline(self) -> float:
         """Return the figure that the author puts first: the best epoch, else the last."""
-        figure = self.final if self.best is None else self.best
-        assert figure is not None  # a claim names one of the two
-        return figure
+        return self.best if self.best is not None else float(self.final or 0)
 
 
 @dataclass(frozen=True)
@@ -48,10 +54,11 @@ class Row:
     n_parameters: int
     claims: tuple[Claim, ...] = ()
     said: int | None = None  # parameters as published, where that is wrong
+    corrected: bool = False  # whether the author put that right later
     n_seeds: int = SEEDS
     notes: tuple[str, ...] = ()  # sentences that its page must show
     originals: tuple[str, ...] = ()  # names that the author's code gives it
-    inferred: bool = False  # whether its author left settings out, so that some are taken from elsewhere
+    inferred: bool = False  # whether its author left settings or layers in doubt, so that some are taken from elsewhere
     of: str = ""  # the row that it changes, for a study; "" for a published one
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -33,17 +33,18 @@ def from_dict(value: dict[str, Any]) -> Recipe:
         ("steering", Steering, {}),
     ):
         if isinstance(value.get(name), dict):
-            value[name] = _build(kinds.get(value[name].get("kind"), kind), value[name])
+            value[name] = _build(_kind(name, value[name], kinds) if kinds and "kind" in value[name] else kind, value[name])
     if isinstance(value.get("augment"), list | tuple):
-        value["augment"] = tuple(_build(_transform(one.get("kind")), one) for one in value["augment"])
+        value["augment"] = tuple(_build(_kind("transform", one, transforms.KINDS), one) for one in value["augment"])
     return _build(Recipe, value)
 
 
-def _transform(kind: object) -> type[Any]:
-    """Return the transform of a kind, or raise SettingError for one that there is not."""
-    if kind not in transforms.KINDS:
-        raise SettingError(f"There is no transform {kind!r}; the kinds are {', '.join(transforms.KINDS)}.{nearest(kind, transforms.KINDS)}")
-    return transforms.KINDS[kind]
+def _kind(what: str, value: Any, kinds: Mapping[str, type[Any]]) -> type[Any]:
+    """Return the type of what names its kind, or raise SettingError for a kind that there is not."""
+    if not isinstance(value, dict) or value.get("kind") not in kinds:
+        named = value.get("kind") if isinstance(value, dict) else value
+        raise SettingError(f"There is no {what} {named!r}; the kinds are {', '.join(kinds)}.{nearest(named, kinds)}")
+    return kinds[value["kind"]]
 
 
 def _build(kind: Callable[..., Any], value: dict[str, Any]) -> Any:

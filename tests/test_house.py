@@ -22,7 +22,7 @@ ROWS = [
     "trials predict",
     "intervals mistakes evidence",
     "checkpoints schema results looks candidates choices standing",
-    "outcome tables claimed estimates studies galleries plots showing findings report",
+    "outcome tables claimed estimates luck studies galleries plots showing findings report",
     "site run",
     "__main__",
 ]
@@ -48,6 +48,7 @@ THIRD = {  # which packages each module may use beyond numpy's and torch's tenso
     "claimed": set(),
     "standing": {"numpy"},
     "estimates": {"numpy"},
+    "luck": {"numpy"},
     "studies": {"numpy"},
     "descent": {"torch"},
     "steering": {"numpy"},

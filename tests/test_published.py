@@ -119,16 +119,16 @@ ASKED = {
     "002-model-1-by-validation": {"steering"},
     "002-model-2-by-validation": {"steering"},
     "002-model-3-by-validation": {"steering"},
-    "002-model-3-augmented": {"steering", "augment"},
-    "002-model-3-slow-adam": {"steering", "optimizer"},
-    "002-model-3-sgd": {"steering", "optimizer"},
+    "002-model-3-augmented": {"augment"},
+    "002-model-3-slow-adam": {"optimizer"},
+    "002-model-3-sgd": {"optimizer"},
 }
 
 
 def test_an_arm_changes_what_its_study_asks_for_and_nothing_else():
     changed = {}
     for name, arm in ARMS.items():
-        before = ROWS[arm.of].recipe
+        before = published.get(arm.of).recipe
         changed[name] = {field.name for field in fields(before) if getattr(arm.recipe, field.name) != getattr(before, field.name)}
         assert arm.n_parameters == anatomy.of(models.build(arm.recipe.model, arm.recipe.dropout)).n_parameters
         assert arm.step.before == arm.of and arm.claim is None
@@ -163,3 +163,22 @@ def test_a_name_of_several_rows_or_of_none_is_told_with_the_list():
         published.get("Model 1")
     with pytest.raises(SettingError, match="no row '003-modl-1'. Did you mean '003-model-1'.*The rows are 000-model-1, .*004-part-3; for"):
         published.get("003-modl-1")
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"best": None}, "Claim.best is None; it must be a fraction where final is None"),
+        ({"best": 99.4}, "Claim.best is 99.4; it must be a number from 0 to 1"),
+        ({"best": 0.99, "final": 0.995}, "at least the last epoch's accuracy"),
+    ],
+)
+def test_a_claim_that_cannot_be_is_refused(fields, match):
+    with pytest.raises(SettingError, match=match):
+        published.Claim("here", **fields)
+
+
+def test_a_row_that_is_no_text_is_refused():
+    for name in (4, None):
+        with pytest.raises(SettingError, match=f"row is {name}; it must be a row's name, such as '000-model-1'"):
+            published.get(name)

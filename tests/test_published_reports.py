@@ -14,9 +14,8 @@ from mnistlib.site import published as site
 
 PLACE = files.root() / building.PLACE
 BOTH = published.ROWS | published.ARMS
-THERE = [name for name in BOTH if (PLACE / "results" / f"{name}.json").is_file()]
-ROWS = [name for name in THERE if name in published.ROWS]
-FOLDS = sorted(path.stem for path in (PLACE / "results").glob("*-fold-*.json"))
+ROWS = list(published.ROWS)
+FOLDS = [f"{published.FOLDED}-fold-{fold}" for fold in range(1, published.FOLDS + 1)]
 
 
 def committed(name: str) -> results.Result:
@@ -27,7 +26,15 @@ def record() -> dict:
     return json.loads((PLACE / "studies.json").read_text())
 
 
-@pytest.mark.parametrize("name", THERE)
+def test_every_model_and_every_study_has_a_committed_result():
+    assert {path.stem for path in (PLACE / "results").glob("*.json")} == {*BOTH, *FOLDS}
+    assert {path.stem for path in PLACE.glob("*.html")} == {"index", *ROWS}
+    assert len({study["name"] for study in record()["studies"]}) == 11 and all(study["lines"] for study in record()["studies"])
+    told = {line["what"] for study in record()["studies"] for line in study["lines"]}
+    assert {"Augmentation alone, both together", "Normalization before ReLU, against after it"} <= told
+
+
+@pytest.mark.parametrize("name", BOTH)
 def test_a_result_is_that_of_the_present_recipe(name, mnist: data.Mnist):
     result, row = committed(name), published.get(name)
     assert result.headline and result.recipe == row.recipe and result.seeds == row.seeds and result.n_parameters == row.n_parameters
@@ -50,14 +57,13 @@ def test_a_page_is_that_of_its_result_and_light(name):
 def test_trained_arithmetic_still_repeats(mnist: data.Mnist):
     """One row of each kind of optimizer, schedule and transform: another loss after a short run means stale trials."""
     for name in ("000-model-4", "001-gap", "002-model-3-by-validation", "003-model-3", "004-part-3"):
-        if name in THERE:
-            repeated, stored = outcome.reference(committed(name).recipe, mnist), committed(name).keys["reference"]
-            assert repeated == pytest.approx(stored, rel=1e-3), f"the trials of {name} are stale"
+        repeated, stored = outcome.reference(committed(name).recipe, mnist), committed(name).keys["reference"]
+        assert repeated == pytest.approx(stored, rel=1e-3), f"the trials of {name} are stale"
 
 
 @pytest.mark.slow
 def test_the_studies_and_every_stated_accuracy_follow_from_the_checkpoints(mnist: data.Mnist):
-    found = {name: committed(name) for name in THERE}
+    found = {name: committed(name) for name in BOTH}
     there, told = studies.gather(found, PLACE, mnist), record()
     for name, wrong in there.wrong.items():  # another machine may round one image away
         assert [run.final for run in found[name].runs] == pytest.approx(list(1 - wrong.mean(1)), abs=1.5e-4), name
@@ -82,7 +88,7 @@ def test_a_folds_accuracy_is_that_of_its_checkpoint(name, mnist: data.Mnist):
 
 def test_index_and_readme_tell_the_committed_results(tmp_path):
     standings = standing.beside([standing.of(published.get(name), committed(name)) for name in ROWS])
-    arms = [committed(name) for name in published.ARMS if name in THERE]
+    arms = [committed(name) for name in published.ARMS]
     there = {path.stem for path in PLACE.glob("*.html")}
     assert (PLACE / "index.html").read_text() == site.page(standings, record(), index.load(files.root() / "reports"), arms, there)
     readme = tmp_path / "README.md"
@@ -90,3 +96,16 @@ def test_index_and_readme_tell_the_committed_results(tmp_path):
     site.build_readme(standings, readme, tmp_path / "images")
     assert readme.read_text() == (files.root() / "README.md").read_text()
     assert (tmp_path / "images" / site.IMAGE).read_text() == (files.root() / "images" / site.IMAGE).read_text()
+
+
+def test_a_damaged_fold_is_left_out_and_said_to_be(mnist: data.Mnist, tmp_path):
+    for path in [*PLACE.glob("results/*-fold-*.json"), *PLACE.glob("checkpoints/*-fold-*")]:
+        copied = tmp_path / path.relative_to(PLACE)
+        copied.parent.mkdir(exist_ok=True)
+        copied.write_bytes(path.read_bytes())
+    (tmp_path / "results" / f"{FOLDS[1]}.json").write_text("{")
+    lines: list[str] = []
+    judged, parts = building._folds(mnist, tmp_path, lines.append)
+    assert [result.step for result in judged] == [name for name in FOLDS if name != FOLDS[1]]
+    assert [result.split for result in judged] == [part.split for part in parts]
+    assert len(lines) == 1 and lines[0].startswith(f"{FOLDS[1]} is left out.")

@@ -75,3 +75,16 @@ def test_the_learning_rate_rises_to_its_peak_and_anneals_to_zero(anneal):
     assert factors[:26] == sorted(factors[:26])
     assert factors[25:] == sorted(factors[25:], reverse=True)
     assert Schedule(warmup=0, anneal=anneal).factor(0) == 1
+
+
+@pytest.mark.parametrize(
+    ("part", "match"),
+    [
+        ({"schedule": {"kind": "one cylce"}}, "no schedule 'one cylce'; the kinds are .* Did you mean 'one cycle'"),
+        ({"augment": [{"kind": "rotaton"}]}, "no transform 'rotaton'; .* Did you mean 'rotation'"),
+        ({"augment": [7]}, "no transform 7"),
+    ],
+)
+def test_an_unknown_kind_of_part_names_the_nearest(part, match):
+    with pytest.raises(SettingError, match=match):
+        written.from_dict(written.as_dict(steps.SKELETON) | part)

@@ -34,6 +34,7 @@ from mnistlib.errors import ResultError
 from mnistlib.published import ARMS, FOLDED, FOLDS, ROWS, Row
 from mnistlib.run import runner
 from mnistlib.run.training import NOTEBOOK
+from mnistlib.schema import Result
 from mnistlib.site import published as site
 
 PLACE = "reports/published"
@@ -123,7 +124,7 @@ def fold_name(row: Row, fold: int) -> str:
 def fit(tasks: Sequence[Task], show: Show) -> None:
     """Train what is missing, one thread a run, all cores busy; say after each what is left. An interrupted run goes on next time."""
     missing = [task for task in tasks if not task.stored]
-    show(f"{form.of(len(tasks) - len(missing), len(tasks))} runs are stored already; {form.count(len(missing))} are left")
+    show(f"{form.of(len(tasks) - len(missing), len(tasks))} runs are stored already; left: {form.count(len(missing))}")
     clock, total, done = time.perf_counter(), sum(task.cost for task in missing), [0.0, 0]
 
     def run(task: Task) -> None:
@@ -181,6 +182,25 @@ def _tell_fold(row: Row, mnist: data.Mnist, fold: int) -> None:
     outcome.make(step, row.recipe, mnist, runs, given, NOTEBOOK)
 
 
+def _folds(mnist: data.Mnist, place: Path, show: Show) -> tuple[list[Result], list[data.Mnist]]:
+    """Return the results of the folds with their data, in their order; one that cannot be used is left out, and said to be."""
+    judged, parts = [], []
+    for fold in range(1, FOLDS + 1):
+        name = f"{FOLDED}-fold-{fold}"
+        try:
+            result = results.read(place / "results" / f"{name}.json")
+            results.stored(result, place)
+            part = folds.folded(mnist, fold, FOLDS)
+            if (result.recipe, result.split) != (ARMS[FOLDED].recipe, part.split):
+                raise ResultError(f"The result of {name} is of another recipe; `make published` makes one.")
+        except ResultError as error:
+            show(f"{name} is left out. {error}")
+            continue
+        judged.append(result)
+        parts.append(part)
+    return judged, parts
+
+
 def index(mnist: data.Mnist, show: Show) -> Path:
     """Write studies.json and index.html from all results that are there; one that cannot be used is left out, and said to be."""
     place, found, standings = files.root() / PLACE, {}, []
@@ -196,9 +216,7 @@ def index(mnist: data.Mnist, show: Show) -> Path:
             continue
         found[row.name] = result
         standings += [beside] if row.claims else []
-    folded = sorted((place / "results").glob(f"{FOLDED}-fold-*.json")) if mnist.by_writer and FOLDED in found else []
-    judged = [results.read(path) for path in folded]
-    parts = [folds.folded(mnist, fold, FOLDS) for fold in range(1, len(judged) + 1)]
+    judged, parts = _folds(mnist, place, show) if mnist.by_writer and FOLDED in found else ([], [])
     record = studies.make(studies.gather(found, place, mnist), judged, parts, place)
     files.write_json(place / "studies.json", record)
     standings, arms = standing.beside(standings), [found[name] for name in ARMS if name in found]

@@ -38,10 +38,11 @@ def figures(result: Result) -> str:
     """Return the accuracy of a result in one sentence."""
     summary = result.summary
     judged = "test" if result.split == "test" else "validation"
-    seeds = "1 seed" if summary.n_seeds == 1 else f"{form.count(summary.n_seeds)} seeds"
+    seeds = form.counted(summary.n_seeds, "seed")
+    end = "the epoch that the recipe keeps," if any(run.kept for run in result.runs) else "the last"
     accuracy = form.mean_sd(summary.final_mean, summary.final_sd)
     return (
-        f"{result.step}: {accuracy} of {form.count(result.n_test)} {judged} images right at the last of {form.count(result.epochs)} epochs,"
+        f"{result.step}: {accuracy} of {form.count(result.n_test)} {judged} images right at {end} of {form.count(result.epochs)} epochs,"
         f" {seeds} (95% interval {form.interval(summary.interval)})."
     )
 

@@ -6,7 +6,7 @@ import html
 import math
 from collections.abc import Callable, Iterator, Sequence
 
-from mnistlib import form
+from mnistlib import claimed, form
 from mnistlib.peers import PEERS
 from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.schema import Result
@@ -35,7 +35,7 @@ STYLE = """
 """
 LEGEND = (
     ("row", "published model, mean of seeds here, and its interval"),
-    ("claim", "the same, as claimed: best epoch"),
+    ("claim", "the same, as claimed: mostly its best epoch"),
     ("own", "step of this series, mean of seeds and its interval"),
     ("peer", "another repository, as claimed: best epoch"),
 )
@@ -76,8 +76,8 @@ def inline(standings: Sequence[Standing], steps: Sequence[Result]) -> str:
         parts.append(_titled(_cross(x(peer.n_parameters), y(peer.best)), f"{peer.name}: claimed {form.percent(peer.best)}"))
     for each in standings:
         parts += _measured(each.row.n_parameters, each.result, f"{each.row.title}, {each.row.system}", "row", "bar", x, y)
-        claimed = f'<circle class="claim" cx="{x(each.row.n_parameters)}" cy="{y(each.row.claim.headline)}" r="4.5"/>'
-        parts.append(_titled(claimed, f"{each.row.title}, {each.row.system}: claimed {form.percent(each.row.claim.headline)}"))
+        ring = f'<circle class="claim" cx="{x(each.row.n_parameters)}" cy="{y(each.row.claim.headline)}" r="4.5"/>'
+        parts.append(_titled(ring, f"{each.row.title}, {each.row.system}: claimed {claimed.said(each.row.claim, each.row.claim.headline)}"))
     for step in steps:
         parts += _measured(step.n_parameters, step, step.step, "own", "own-bar", x, y)
     named = [(peer.n_parameters, peer.best, peer.name.split("/")[-1]) for peer in PEERS]
