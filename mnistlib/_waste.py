@@ -85,8 +85,8 @@ def _on_logits(leaf: Leaf, after: list[Leaf]) -> Iterator[Waste]:
 
 
 def _named(leaf: Leaf) -> str:
-    """Return a leaf as a reader finds it in the net's table: "layer 10 (average pool 12x12)"."""
-    return f"layer {leaf.name} ({_leaves.describe(leaf.module)})"
+    """Return a leaf as a reader finds it in the net's table: "the average pool 12x12"."""
+    return f"the {_leaves.describe(leaf.module)}"
 
 
 def _by(shape: tuple[int, ...]) -> str:

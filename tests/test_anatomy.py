@@ -154,7 +154,7 @@ class TestWaste:
         ]  # fmt: skip
         (dead,) = [waste for waste in found.wasted if waste.kind == "dead taps"]
         assert (dead.name, dead.n_parameters) == ("20", 1280)
-        assert dead.sentence == "1,280 of 1,440 weights of layer 20 (conv 16→10 3x3 with bias) only ever meet padding: its map is 1x1."
+        assert dead.sentence == "1,280 of 1,440 weights of the conv 16→10 3x3 with bias only ever meet padding: its map is 1x1."
         assert [waste.name for waste in found.wasted if waste.kind == "unread pixels"] == ["13", "18"]  # 7 to 3, 3 to 1
         assert [(waste.name, waste.n_parameters) for waste in found.wasted if waste.kind == "on the logits"] == [("21", 20), ("22", 0)]
         assert [waste.name for waste in found.wasted if waste.kind == "idle pool"] == ["23"]
@@ -165,16 +165,17 @@ class TestWaste:
         found = anatomy.of(nn.Sequential(nn.Conv2d(1, 4, 4, stride=2, bias=False), nn.AvgPool2d(12), nn.Flatten()))
         assert found.receptive_field == 4
         (unread,) = found.wasted
-        assert unread.sentence == "Of its 13x13 map, layer 1 (average pool 12x12) never reads 1 of the rows and 1 of the columns."
+        assert unread.sentence == "Of its 13x13 map, the average pool 12x12 never reads 1 of the rows and 1 of the columns."
 
     def test_a_relu_on_the_logits_keeps_them_above_zero_only_where_nothing_moves_them_after(self) -> None:
         """A normalization after it shifts what it flattened."""
         alone = anatomy.of(nn.Sequential(nn.Conv2d(1, 10, 28), nn.ReLU(), nn.Flatten()))
         shifted = anatomy.of(nn.Sequential(nn.Conv2d(1, 10, 28), nn.ReLU(), nn.BatchNorm2d(10), nn.Flatten()))
-        assert [waste.sentence.split(") ")[1] for waste in alone.wasted] == ["lets no logit fall below zero."]
-        assert [waste.sentence.split(") ")[1] for waste in shifted.wasted] == [
-            "flattens the logits below zero.", "normalizes the logits over the batch.",
-        ]  # fmt: skip
+        assert [waste.sentence for waste in alone.wasted] == ["Past the last weights, the ReLU lets no logit fall below zero."]
+        assert [waste.sentence for waste in shifted.wasted] == [
+            "Past the last weights, the ReLU flattens the logits below zero.",
+            "Past the last weights, the norm normalizes the logits over the batch.",
+        ]
 
     def test_bias_is_redundant_only_where_the_norm_undoes_it(self) -> None:
         """Pooling lets a bias through to the norm; a ReLU in between makes use of it."""
