@@ -11,8 +11,8 @@ from mnistlib import form
 CELL, GAP, TOP = 34, 22, 30  # pixels: a tap, between kernels, above them
 
 STYLE = """
-.kernels { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; max-width: 100% }
-.series svg.kernels { width: 38rem; max-width: 100% }
+.kernels { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif }
+.scroll > svg.kernels { width: 38rem; max-width: none }
 .kernels text { fill: var(--ink, #1e2126) }
 .kernels rect { stroke: var(--rule, #e2dfd8) }
 .kernels .up { fill: var(--mark, #c2410c) }
