@@ -114,6 +114,7 @@ def page(standings: Sequence[Standing], record: Mapping[str, Any], steps: Sequen
         cloud=cloud.inline(standings, steps) if standings else "",
         peers=[peer(each) for each in PEERS],
         lines=[line(each) for each in standings],
+        machines=form.listed(sorted({machine(each.result) for each in standings})) if standings else "",
         pages=there,
         findings=answers.findings(standings),
         kernels=kernels.inline(record["kernels"]) if record["kernels"] else "",
@@ -123,6 +124,12 @@ def page(standings: Sequence[Standing], record: Mapping[str, Any], steps: Sequen
         facts=["From the files in results/ and studies.json", pages.LICENCE],
     )
     return text.rstrip() + "\n"
+
+
+def machine(result: Result) -> str:
+    """Return the machine that a result was trained on: its processor and cores, or its GPU."""
+    about = result.provenance
+    return about["gpu"] or f"{about['cpu'] or 'an unnamed processor'} ({form.counted(about['cores'], 'core')})"
 
 
 def line(each: Standing) -> Line:
