@@ -101,7 +101,7 @@ def page(standings: Sequence[Standing], record: Mapping[str, Any], steps: Sequen
         style=pages.style() + ladder.STYLE + cloud.STYLE + kernels.STYLE + STYLE,
         sha256=files.sha256(files.canonical(record)),
         n_rows=form.count(len(ROWS)),
-        n_measured=form.of(len(standings), len(ROWS)),
+        n_measured=form.count(len(ROWS)) if len(standings) == len(ROWS) else form.of(len(standings), len(ROWS)),
         whole=len(standings) == len(ROWS),
         n_runs=form.count(sum(len(each.lasts) for each in standings)),
         target=form.percent(MIN_ACCURACY),
