@@ -73,11 +73,11 @@ def test_rows_train_what_is_missing_and_say_what_is_left(scratch):
     assert tasks[0].cost > tasks[2].cost > 0  # Model_1 multiplies more than Model_3
     building.fit(tasks[:1], lines.append)
     building.fit(tasks, lines.append)
-    assert lines[0] == "0 of 1 runs are stored already; 1 are left" and lines[2] == "1 of 4 runs are stored already; 3 are left"
+    assert lines[0] == "0 of 1 runs are stored already; left: 1" and lines[2] == "1 of 4 runs are stored already; left: 3"
     assert len(lines) == 6 and lines[-1].endswith("left 0.00 s") and "3 of 3" in lines[-1]
     assert all(task.stored for task in tasks)
     building.fit(tasks, lines.append)
-    assert lines[6:] == ["4 of 4 runs are stored already; 0 are left"]
+    assert lines[6:] == ["4 of 4 runs are stored already; left: 0"]
 
 
 def test_the_row_that_is_cross_validated_has_its_folds_beside_its_seeds(mnist):

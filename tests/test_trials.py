@@ -98,7 +98,8 @@ def test_an_absent_device_is_named_with_those_there_are():
 
 
 SCRIPT = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background hands down that Ctrl-C is ignored
 from mnistlib import data, trials
 from test_trials import LONG
 if __name__ == "__main__":
