@@ -9,6 +9,7 @@ import pytest
 
 from mnistlib import data, files, folds, looks, outcome, published, results, standing, studies, trials
 from mnistlib.run import published as building
+from mnistlib.run import summary
 from mnistlib.site import index
 from mnistlib.site import published as site
 
@@ -96,6 +97,13 @@ def test_index_and_readme_tell_the_committed_results(tmp_path):
     site.build_readme(standings, readme, tmp_path / "images")
     assert readme.read_text() == (files.root() / "README.md").read_text()
     assert (tmp_path / "images" / site.IMAGE).read_text() == (files.root() / "images" / site.IMAGE).read_text()
+
+
+def test_a_run_of_a_row_is_held_against_the_committed_one():
+    for name in ("002-model-3", "002-model-3-sgd", "03_augment"):
+        place = PLACE if name in BOTH else PLACE.parent
+        sentence = summary.against(results.read(place / "results" / f"{name}.json"), PLACE.parent)
+        assert sentence.startswith("Committed: ") and "differs by 0.00 points" in sentence
 
 
 def test_a_damaged_fold_is_left_out_and_said_to_be(mnist: data.Mnist, tmp_path):

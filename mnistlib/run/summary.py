@@ -28,9 +28,7 @@ def report(done: Done, reports: Path | None = None) -> list[str]:
 
 def training(done: Trained, reports: Path | None = None) -> list[str]:
     """Return the verdict of a run without a page, how it compares with the committed result, and where result and log are."""
-    reports = reports or files.root() / "reports"
-    place = reports / "published" if (reports / "published" / "results" / f"{done.result.step}.json").exists() else reports
-    lines = ["", figures(done.result), *verdict(done.result), against(done.result, place)]
+    lines = ["", figures(done.result), *verdict(done.result), against(done.result, reports or files.root() / "reports")]
     return [*lines, f"Result: {short(done.path)}", f"Log: {short(done.log)}"]
 
 
@@ -67,9 +65,10 @@ def verdict(result: Result) -> list[str]:
 
 
 def against(result: Result, reports: Path) -> str:
-    """Return one sentence on how a result compares with the committed one of the same step."""
-    path = results.base(reports, result.dataset) / "results" / f"{result.step}.json"
-    if not path.exists():
+    """Return one sentence on how a result compares with the committed one of the same step or published row."""
+    places = (results.base(reports, result.dataset), results.base(reports / "published", result.dataset))
+    path = next((path for place in places if (path := place / "results" / f"{result.step}.json").exists()), None)
+    if path is None:
         return f"There is no committed result of {result.step} to compare with."
     try:
         committed = results.read(path)
