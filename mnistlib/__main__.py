@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mnistlib.errors import MnistlibError, SettingError, nearest
+from mnistlib.commands.arguments import Commands, parameterised, stoppable, tell
+from mnistlib.commands.sweep import sweep, unit
+from mnistlib.errors import MnistlibError
 
 # Every command imports what it needs itself, so that `help` and a mistyped command answer at once.
-
-
-class Commands(click.Group):
-    """A group that names the nearest command where one is unknown."""
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments begin with, or raise SettingError."""
-        names = self.list_commands(ctx)
-        if args[0] not in names and not args[0].startswith("-"):
-            raise SettingError(f"There is no command {args[0]!r}.{nearest(args[0], names)} The commands are {', '.join(names)}.")
-        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -33,16 +22,13 @@ def commands() -> None:
 
 @commands.command()
 @click.argument("name")
-@click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter: -p epochs 2.")
-@click.option("-y", "yamls", multiple=True, metavar="YAML", help="Set parameters: -y 'seeds: [0, 1]'.")
-@click.option("-f", "yaml_files", multiple=True, type=click.Path(exists=True, dir_okay=False), help="Set parameters from a YAML file.")
+@parameterised
 @click.option("--out", default=None, metavar="FOLDER", help="Where notebook, page and results go; build/ unless given.")
-def report(name: str, pairs: tuple[tuple[str, str], ...], yamls: tuple[str, ...], yaml_files: tuple[str, ...], out: str | None) -> None:
+def report(name: str, given: dict[str, Any], out: str | None) -> None:
     """Run a notebook, a step or a path, to its page."""
     from mnistlib import files
     from mnistlib.run import runner
 
-    given = parameters(pairs, yamls, yaml_files)
     notebook = runner.find(name)
     folder = Path(out).expanduser().resolve() if out else files.root() / "build"
     if out and "results_dir" in runner.parameters_of(notebook):
@@ -57,21 +43,11 @@ def report(name: str, pairs: tuple[tuple[str, str], ...], yamls: tuple[str, ...]
 @click.argument("name", metavar="ROW_OR_STEP")
 @click.option("--device", default=None, metavar="DEVICE", help="cuda, mps or cpu; chosen by the machine unless given.")
 @click.option("--seed", "seeds", type=int, multiple=True, help="A seed to train; may be given several times.")
-@click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter: -p epochs 2.")
-@click.option("-y", "yamls", multiple=True, metavar="YAML", help="Set parameters: -y 'seeds: [0, 1]'.")
-@click.option("-f", "yaml_files", multiple=True, type=click.Path(exists=True, dir_okay=False), help="Set parameters from a YAML file.")
-def train(
-    name: str,
-    device: str | None,
-    seeds: tuple[int, ...],
-    pairs: tuple[tuple[str, str], ...],
-    yamls: tuple[str, ...],
-    yaml_files: tuple[str, ...],
-) -> None:
+@parameterised
+def train(name: str, device: str | None, seeds: tuple[int, ...], given: dict[str, Any]) -> None:
     """Train a step or a published row: result and log, no page."""
     from mnistlib.run import summary, training
 
-    given = parameters(pairs, yamls, yaml_files)
     given |= ({"device": device} if device else {}) | ({"seeds": list(seeds)} if seeds else {})
     with stoppable():
         trained = training.run(name, given, tell)
@@ -158,42 +134,8 @@ def step(name: str, source: str) -> None:
     tell(f"  {sys.executable} -m mnistlib report {path} -p split validation")
 
 
-def stoppable() -> contextlib.AbstractContextManager[object]:
-    """Return a context in which Ctrl-C and a request to end stop the command with a sentence, its trials kept to the last epoch."""
-    from mnistlib.run.stopping import Stopping
-
-    return Stopping()
-
-
-def parameters(pairs: tuple[tuple[str, str], ...], yamls: tuple[str, ...], yaml_files: tuple[str, ...]) -> dict[str, Any]:
-    """Return the parameters given on the command line; -p goes before -y, and -y before -f."""
-    import yaml
-
-    given: dict[str, Any] = {}
-    for text in (*(Path(path).read_text(encoding="utf-8") for path in yaml_files), *yamls):
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            value = text
-        if not isinstance(value, dict):
-            raise SettingError(f"{text.strip()!r} does not set parameters; write NAME: VALUE, such as 'seeds: [0, 1]'.")
-        given |= value
-    return given | {name: literal(text) for name, text in pairs}
-
-
-def literal(text: str) -> Any:
-    """Return the Python value that a text spells, or the text."""
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-
-
-def tell(*lines: str) -> None:
-    """Print lines at once, also into a pipe."""
-    for line in lines:
-        click.echo(line)
-        sys.stdout.flush()
+for command in (unit, sweep):
+    commands.add_command(command)
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mnistlib import form, plots, tables
+from mnistlib import form, hired, plots, tables
 from mnistlib.evidence import Claim
 from mnistlib.galleries import DIGITS, MANY
 from mnistlib.mistakes import Change, Mistake
@@ -168,15 +168,20 @@ def claims(claims: Sequence[Claim], about: About) -> Shown:
 
 
 def provenance(result: Result) -> Shown:
-    """Return where a result comes from."""
-    rows = [[name.replace("_", " ").capitalize(), _value(name, value)] for name, value in result.provenance.items() if value is not None]
+    """Return where a result comes from, and the last lines of the run's log where one is kept."""
+    about = {name: value for name, value in result.provenance.items() if value is not None or name == "cost"}
+    rows = [[name.replace("_", " ").capitalize(), _value(name, value)] for name, value in about.items()]
     hashes = {name: result.keys.get(name) for name in ("data", "recipe")}
     rows += [[f"{name.capitalize()} sha256", tables.element("code", value)] for name, value in hashes.items() if value]
-    return tables.table(f"Where the result of {result.step} comes from", ["Fact", "Value"], rows, dataset=result.dataset)
+    shown = tables.table(f"Where the result of {result.step} comes from", ["Fact", "Value"], rows, dataset=result.dataset)
+    log = "\n".join(hired.tail())
+    return tables.together([shown, tables.folded("The end of the log", tables.element("pre", log))]) if log else shown
 
 
 def _value(name: str, value: Any) -> Cell:
     """Return one entry of a provenance as text."""
-    if name == "seconds":
+    if name == "cost":
+        return form.dollars(value)
+    if name.endswith("seconds"):
         return form.seconds(value)
-    return tables.element("code", value) if name == "commit" else form.number(value)
+    return tables.element("code", value) if name in ("commit", "id") else form.number(value)

@@ -148,3 +148,8 @@ def seconds_interval(bounds: tuple[float, float] | list[float]) -> str:
     """Return an interval of differences of durations, in seconds: "−31 to −24 s"."""
     low, high = (f"{bound:+.0f}".replace("-", "−") for bound in bounds)
     return f"{low} to {high} s"
+
+
+def dollars(value: float | None) -> str:
+    """Return a cost in US dollars, small ones to a tenth of a cent: "$0.012", "$1.25"; "cost not known" without one."""
+    return "cost not known" if value is None else f"${value:.3f}" if value < 1 else f"${value:,.2f}"

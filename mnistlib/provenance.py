@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -52,7 +53,13 @@ def version(package: str) -> str | None:
 
 
 def revision(folder: Path) -> tuple[str | None, bool | None]:
-    """Return the git commit of a repository and whether its tracked files differ from it; two Nones outside git."""
+    """Return the git commit of a repository and whether its tracked files differ from it; two Nones outside git.
+
+    A project that was sent somewhere without its repository says so in a file.
+    """
+    if (folder / files.SENT).is_file():
+        commit, changed = json.loads((folder / files.SENT).read_text())
+        return commit, changed
     top = _output("git", "-C", str(folder), "rev-parse", "--show-toplevel")
     commit = _output("git", "-C", str(folder), "rev-parse", "--verify", "--quiet", "HEAD")
     if not top or not commit or Path(top).resolve() != folder.resolve():  # a repository around this one would name its own commit

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from mnistlib import canvas, plots, tables
 from mnistlib.plots import About
+from mnistlib.progress import Progress
 from mnistlib.state import MEASURED, History
-from mnistlib.trials import Progress
 
 _REST = 20  # a live curve is drawn again after this many times as long as drawing it took: training comes first
 

@@ -95,6 +95,7 @@ QMNIST = Collection(
     ),
     _qmnist_mirrors,
 )
+OFFLINE = "MNISTLIB_OFFLINE"  # set in the environment, it keeps a run from asking any mirror
 LAYOUTS = ("", "MNIST/raw", "QMNIST/raw", "qmnist", "../qmnist")  # torchvision's folders, and one beside another
 
 
@@ -114,7 +115,7 @@ def gather(
     for file in collection.files:
         tried: list[str] = []
         data, origin, bad = _look(file, places, tried, show)
-        if data is None:
+        if data is None and not os.environ.get(OFFLINE):
             data, origin = _download(file, mirrors(), silent, tried, show), "downloaded"
             bad = bad or [_own() / file.name]
         if data is None:
@@ -152,7 +153,7 @@ def _look(file: File, places: Sequence[Place], tried: list[str], show: Callable[
     for place in places:
         bad, alone = [], 0
         folders = (Path(os.path.normpath(place.folder / layout)) for layout in LAYOUTS)
-        for path in (folder / name for folder in folders for name in (file.name, f"{file.name}.gz")):
+        for path in (folder / name for folder in folders for name in (file.name, f"{file.name}.gz", file.sha256)):
             if not path.is_file():
                 continue
             try:

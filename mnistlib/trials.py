@@ -11,18 +11,18 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from mnistlib import anatomy, data, files, form, machine, models, stacked, state, steering, train, written
+from mnistlib import anatomy, data, files, machine, models, progress, stacked, state, steering, train, written
 from mnistlib.errors import TrainingError
+from mnistlib.progress import Progress
 from mnistlib.recipe import Recipe
 from mnistlib.state import State, Trial
 
 ENGINE = 2  # changes only when the arithmetic of a training run does
-FOLDER = "build/trials"
+FOLDER, STORE = "build/trials", "MNISTLIB_TRIALS"  # where trials are, and what names another folder in the environment
 
 
 def key(recipe: Recipe, mnist: data.Mnist, seed: int) -> str:
@@ -32,40 +32,14 @@ def key(recipe: Recipe, mnist: data.Mnist, seed: int) -> str:
     return files.sha256(files.canonical(about))[:24]
 
 
+def kept() -> Path:
+    """Return the folder of trials, finished and begun."""
+    return files.resolve(os.environ.get(STORE) or FOLDER)
+
+
 def path(key: str) -> Path:
     """Return where a finished trial is kept."""
-    return files.root() / FOLDER / f"{key}.trial"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One epoch of one seed, just finished."""
-
-    seed: int
-    epoch: int  # from 1
-    epochs: int
-    train_loss: float
-    train_accuracy: float
-    test_loss: float
-    test_accuracy: float
-    learning_rate: float
-    seconds: float
-    left: float | None = None  # seconds until all seeds are done, as it looks now; None for a stored trial
-
-    def __str__(self) -> str:
-        """Return the line a log shows."""
-        return (
-            f"seed {self.seed}  epoch {self.epoch:2d}/{self.epochs}"
-            f"  loss {form.loss(self.train_loss)} train {form.loss(self.test_loss)} test"
-            f"  accuracy {form.percent(self.train_accuracy)} train {form.percent(self.test_accuracy)} test"
-            f"  lr {form.rate(self.learning_rate)}  {form.seconds(self.seconds)}"
-            + ("" if self.left is None else f"  left {form.seconds(self.left)}")
-        )
-
-    @classmethod
-    def of(cls, seed: int, epochs: int, history: dict[str, list[float]], epoch: int, left: float | None = None) -> Progress:
-        """Return the progress that a history shows at an epoch, counted from 1."""
-        return cls(seed, epoch, epochs, **{name: history[name][epoch - 1] for name in state.MEASURED}, left=left)
+    return kept() / f"{key}.trial"
 
 
 def fit(
@@ -84,7 +58,7 @@ def fit(
     that was interrupted goes on where it stopped: finished seeds are kept, a seed in training resumes after its last epoch.
     On CPU the seeds train in `workers` processes of one thread each (None: one per core), on a GPU stacked.
     """
-    folder = files.root() / FOLDER
+    folder = kept()
     keys = {seed: key(recipe, mnist, seed) for seed in seeds}
     unfinished = folder / f"unfinished-{files.sha256(files.canonical(list(keys.values())))[:24]}"
     if not unfinished.exists():
@@ -106,8 +80,7 @@ def fit(
             _side_by_side(recipe, mnist, to_do, min(workers or machine.cores(), len(missing)), report, folder)
         else:
             _in_stacks(recipe, mnist, to_do, where, folder, report)
-        for seed in missing:
-            found[seed] = state.load_trial(folder / f"{keys[seed]}.trial", keys[seed])
+        found |= {seed: state.load_trial(folder / f"{keys[seed]}.trial", keys[seed]) for seed in missing}
     unfinished.unlink(missing_ok=True)
     return [found[seed] for seed in seeds]
 
@@ -127,21 +100,11 @@ class _Reporter:
             self.show(f"seed {seed}  goes on after epoch {epoch}/{self.recipe.epochs}")
             return
         recent = [line.seconds for line in self.so_far[-20:]] + [history["seconds"][-1]]
-        left = sum(recent) / len(recent) * longest(list(self.left.values()), self.workers)
+        left = sum(recent) / len(recent) * progress.longest(list(self.left.values()), self.workers)
         self.so_far.append(Progress.of(seed, self.recipe.epochs, history, epoch, left))
+        progress.journal(self.so_far[-1])
         self.show(str(self.so_far[-1]))
         self.on_epoch(self.so_far)
-
-
-def longest(epochs: list[int], workers: int) -> int:
-    """Return the epochs that the busiest worker has before it, where each takes the next run as soon as it is free.
-
-    `epochs` are those left of each run; runs under way, which have fewer left, come first.
-    """
-    loads = [0] * workers
-    for left in sorted(epochs):
-        loads[loads.index(min(loads))] += left
-    return max(loads)
 
 
 def _one(

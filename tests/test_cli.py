@@ -15,6 +15,7 @@ from nbformat import v4
 from PIL import Image
 
 from mnistlib import __main__, data, models, outcome, provenance, results, schedules, schema, state, steps, train, transforms, trials
+from mnistlib.commands import arguments
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.evidence import Verdict
 from mnistlib.recipe import Steering
@@ -138,7 +139,7 @@ def test_a_report_goes_to_build_or_where_asked_with_the_parameters_given(ask, re
     ],
 )
 def test_values_on_the_command_line_are_pythons_or_text(text, value):
-    assert __main__.literal(text) == value and type(__main__.literal(text)) is type(value)
+    assert arguments.literal(text) == value and type(arguments.literal(text)) is type(value)
 
 
 def test_evaluate_repeats_the_stated_accuracy(ask, saved):

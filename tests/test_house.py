@@ -13,17 +13,18 @@ from mnistlib import files
 ROOT = files.root()
 # A module imports only from rows above its own.
 ROWS = [
-    "errors checks files form provenance digits machine",
+    "errors checks files form hired provenance digits machine",
     "models.dropout models.parts models.series models.considered models.published models sources data folds augment schedules transforms",
     "recipe written canvas _leaves _waste anatomy",
-    "steps settings state",
+    "steps settings state progress",
     "systems originals arms published peers",
     "descent steering train stacked",
     "trials predict",
     "intervals mistakes evidence",
-    "checkpoints schema results looks candidates choices standing",
+    "checkpoints schema results looks candidates choices standing work",
     "outcome tables claimed estimates luck studies galleries plots showing findings report",
     "site run",
+    "commands",
     "__main__",
 ]
 THIRD = {  # which packages each module may use beyond numpy's and torch's tensors

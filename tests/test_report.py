@@ -35,7 +35,7 @@ from mnistlib import (
     tables,
     transforms,
 )
-from mnistlib.trials import Progress
+from mnistlib.progress import Progress
 
 MNIST = SimpleNamespace(dataset="mnist", split="test", notes=())
 DIGITS = SimpleNamespace(dataset="digits", split="test", notes=("An offline sample.",))
@@ -412,7 +412,7 @@ def test_saved_names_a_path_that_says_nothing_of_the_machine(tmp_path):
 LIVE = """
 from types import SimpleNamespace
 from mnistlib import report
-from mnistlib.trials import Progress
+from mnistlib.progress import Progress
 live = report.live(SimpleNamespace(dataset="mnist", split="test"))
 live.__init__.__globals__["_REST"] = 0
 so_far = []

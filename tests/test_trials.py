@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_train import same
 
-from mnistlib import data, files, machine, state, train, trials
+from mnistlib import data, files, machine, progress, state, train, trials
 from mnistlib.errors import SettingError, TrainingError
 from mnistlib.recipe import Augment, Optimizer, Recipe
 
@@ -56,10 +56,10 @@ def test_reuse_trains_only_what_is_missing_and_without_it_all_are_trained(few, s
 
 
 def test_the_time_left_is_that_of_the_busiest_worker():
-    assert trials.longest([15] * 5, 2) == 45
-    assert trials.longest([14], 2) == 14  # a last seed alone leaves the other worker idle
-    assert trials.longest([3, 4, 15], 2) == 18
-    assert trials.longest([0, 0], 1) == 0
+    assert progress.longest([15] * 5, 2) == 45
+    assert progress.longest([14], 2) == 14  # a last seed alone leaves the other worker idle
+    assert progress.longest([3, 4, 15], 2) == 18
+    assert progress.longest([0, 0], 1) == 0
 
 
 @pytest.mark.slow

@@ -1,0 +1,70 @@
+"""A notebook as a unit of work, and many of them at once."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mnistlib.commands import arguments
+
+
+@click.command()
+@click.argument("notebook")
+@arguments.parameterised
+@click.option("--out", required=True, metavar="PLACE", help="A folder or an s3:// address of its own, for all that the run leaves.")
+@click.option("--tethered", is_flag=True, help="End when standard input does.")
+def unit(notebook: str, given: dict[str, Any], out: str, tethered: bool) -> None:
+    """Run a notebook as clusters and clouds do.
+
+    NOTEBOOK is a step, a path or an s3:// address. One that has run to its end there is not run again.
+    """
+    from mnistlib.run import afar
+    from mnistlib.run import unit as one
+
+    if tethered:
+        one.tether()
+    arguments.tell(afar.run(notebook, given, out))
+
+
+@click.command()
+@click.argument("name", metavar="NOTEBOOK")
+@click.option("--grid", "grids", multiple=True, metavar="NAME=VALUES", help="Sweep a parameter: --grid epochs='[5, 10]'.")
+@click.option("--grid-file", type=click.Path(exists=True, dir_okay=False), help="A YAML file of such lists.")
+@arguments.parameterised
+@click.option("--address", default=None, help="Of a Ray cluster; $RAY_ADDRESS, or this machine, unless given.")
+@click.option("--cpus", default=1.0, show_default=True, help="CPUs for each run.")
+@click.option("--gpus", default=0.0, show_default=True, help="GPUs for each run.")
+@click.option("--out", default=None, metavar="FOLDER", help="Where the runs' folders and the summary go; build/sweeps/ unless given.")
+def sweep(
+    name: str,
+    grids: tuple[str, ...],
+    grid_file: str | None,
+    given: dict[str, Any],
+    address: str | None,
+    cpus: float,
+    gpus: float,
+    out: str | None,
+) -> None:
+    """Run a notebook many times on Ray.
+
+    Once for each combination of the grid's values; what has succeeded is not run again.
+    """
+    from mnistlib import files
+    from mnistlib.run import runner
+    from mnistlib.run import sweep as many
+    from mnistlib.site import sweep as site
+
+    notebook = runner.find(name)
+    grid = (arguments.parameters((), (), (grid_file,)) if grid_file else {}) | dict(map(many.axis, grids))
+    units = many.combinations(notebook, grid, given)
+    folder = Path(out).expanduser().resolve() if out else files.root() / "build" / "sweeps" / notebook.stem
+    with arguments.stoppable():
+        swept = many.run(units, folder, many.Options(address, cpus, gpus), arguments.tell)
+    arguments.tell(f"Summary: {site.build(swept)}")
+    for one, record in swept.failed:
+        click.echo(f"Failed: {one.name}, {many.told(one)}: {record.reason}", err=True)
+    if swept.failed:
+        sys.exit(1)

@@ -1,0 +1,53 @@
+"""A unit of work by its addresses: notebook and folder may be here or in S3. This is what runs on every machine but one's own."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mnistlib import files, work
+from mnistlib.errors import SettingError
+from mnistlib.run import aws, bucket, runner, unit
+
+SCHEME = "s3://"
+
+
+def run(notebook: str, parameters: Mapping[str, Any], out: str, show: Callable[[str], Any] = lambda line: print(line, flush=True)) -> str:
+    """Run a notebook in a folder, both here or in S3, and return a sentence; one that has run to its end there is not run again.
+
+    A folder in S3 follows what the run leaves while it runs, its unfinished training included, and one that was cut short goes on from
+    that.
+    """
+    with _folder(out) as folder, _notebook(notebook, folder) as path:
+        one = unit.of(path, parameters)
+        if work.finished(one, folder):
+            return f"This very run has succeeded already; it is in {out}."
+        unit.run(one, folder, show)
+        return f"Done; it is in {out}."
+
+
+@contextlib.contextmanager
+def _folder(out: str) -> Iterator[Path]:
+    """Give a folder here that is, or becomes, the one at an address."""
+    if not out.startswith(SCHEME):
+        yield Path(out).expanduser().resolve()
+        return
+    with aws.refusals(), tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch, bucket.Mirror(Path(scratch), bucket.Address.of(out)):
+        yield Path(scratch)
+
+
+@contextlib.contextmanager
+def _notebook(name: str, folder: Path) -> Iterator[Path]:
+    """Give the path of a notebook, brought from S3 where its address is there."""
+    if not name.startswith(SCHEME):
+        yield runner.find(name)
+        return
+    with aws.refusals(), tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
+        at = bucket.Address.of(name)
+        story = bucket.get(at)
+        if story is None or not at.key.endswith(".ipynb"):
+            raise SettingError(f"There is no notebook at {name!r}.")
+        yield files.write(Path(scratch) / at.key.rpartition("/")[2], story)

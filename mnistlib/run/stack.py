@@ -1,0 +1,32 @@
+"""What the CloudFormation stack of this project made in an account: bucket, roles, profile and security group."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mnistlib.errors import SettingError
+from mnistlib.run import aws
+
+NAME = "mnistlib"  # of the stack, unless another is given
+TEMPLATE = Path(__file__).parent / "cloud" / "stack.yaml"
+OUTPUTS = ("Bucket", "InstanceProfile", "SecurityGroup", "TrainingRole", "NotebookRole")
+
+
+def outputs(name: str = NAME, region: str | None = None) -> dict[str, str]:
+    """Return the stack's outputs by their names; raise SettingError, saying how to make it, where there is no such stack."""
+    cloud = aws.client("cloudformation", region)
+    try:
+        stacks = cloud.describe_stacks(StackName=name)["Stacks"]
+    except cloud.exceptions.ClientError as error:
+        if aws.code(error) != "ValidationError":
+            raise
+        stacks = []
+    made = {output["OutputKey"]: output["OutputValue"] for stack in stacks for output in stack.get("Outputs", ())}
+    missing = [wanted for wanted in OUTPUTS if wanted not in made]
+    if missing:
+        where = cloud.meta.region_name
+        raise SettingError(
+            f"There is no finished stack {name!r} in {where}; make it with `aws cloudformation deploy --region {where} --stack-name {name} "
+            f"--template-file {TEMPLATE} --capabilities CAPABILITY_IAM`, or name another with --stack."
+        )
+    return made

@@ -1,0 +1,179 @@
+"""Many units of work at once on Ray: this machine, or a cluster; what has succeeded is not run again."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import itertools
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mnistlib import files, form, work
+from mnistlib.errors import SettingError
+from mnistlib.run import shipping, unit
+from mnistlib.work import Record, Swept, Unit
+
+RETRIES = 5  # times that a run is begun again where its machine, or its process, is lost
+MAX_UNITS = 10_000
+ADDRESS = re.compile(r"(ray://)?(?P<host>[^:/]+):(?P<port>[0-9]+)")
+INSTALL = "Sweeps need Ray, which is not installed here: `python -m pip install 'mnistlib[sweep]'`, in a clone `-e '.[sweep]'` instead."
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run may take of a machine, and where."""
+
+    address: str | None = None  # of a running cluster; None: $RAY_ADDRESS, or this machine
+    cpus: float = 1.0  # of a machine, for each run
+    gpus: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("cpus", "gpus"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1024:
+                raise SettingError(f"{name} is {value!r}; it must be a number from 0 to 1,024.")
+
+
+def axis(text: str) -> tuple[str, list[Any]]:
+    """Return the name and the values that `NAME=[...]` on the command line gives."""
+    name, equals, values = text.partition("=")
+    try:
+        read = yaml.safe_load(values)
+    except yaml.YAMLError:
+        read = None
+    if not equals or not isinstance(read, list) or not read:
+        raise SettingError(f"{text!r} is no row of the grid; write NAME=[VALUE, VALUE], such as epochs='[5, 10]'.")
+    return name.strip(), read
+
+
+def combinations(notebook: Path, grid: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[Unit]:
+    """Return a unit for each combination of the grid's values, the last parameter's going round first; equal ones come once.
+
+    Raises SettingError for a parameter that the notebook does not have, one both swept and fixed, or an empty list of values.
+    """
+    for name, values in grid.items():
+        if name in fixed:
+            raise SettingError(f"The parameter {name!r} is given both to sweep and as one value; give it once.")
+        if not isinstance(values, list | tuple) or not values:
+            raise SettingError(f"The grid's {name!r} is {values!r}; it must be a list of one or more values, such as [5, 10].")
+    combined = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    if len(combined) > MAX_UNITS:
+        raise SettingError(f"The grid has {form.count(len(combined))} combinations; at most {form.count(MAX_UNITS)} are run at once.")
+    made = [unit.of(notebook, {**fixed, **one}) for one in combined]
+    return list({one.key: one for one in made}.values())
+
+
+def run(
+    wanted: Sequence[Unit],
+    folder: Path,
+    options: Options = Options(),  # noqa: B008
+    show: Callable[[str], Any] = lambda line: print(line, flush=True),
+) -> Swept:
+    """Run what is missing of a sweep's units, each in its own folder below `folder`, and return what became of all.
+
+    A unit whose machine or process is lost is begun again elsewhere; one that fails stops no other. Raises SettingError where Ray is
+    not installed or its cluster cannot be reached.
+    """
+    folder = files.writable(folder.resolve())
+    missing = [one for one in wanted if not work.finished(one, folder / one.name)]
+    show(f"{form.of(len(wanted) - len(missing), len(wanted))} runs have succeeded already, left: {form.count(len(missing))}")
+    if missing:
+        with _cluster(options, show) as ray:
+            _work(ray, missing, folder, options, show)
+    return Swept(folder, tuple(wanted), tuple(_record(one, folder) for one in wanted))
+
+
+def _record(one: Unit, folder: Path) -> Record | None:
+    """Return how a unit ended, None where it has not, or another stands in its folder."""
+    if not (folder / one.name / work.RECORD).is_file():
+        return None
+    record = work.read(folder / one.name)
+    return record if record.key == one.key else None
+
+
+@contextlib.contextmanager
+def _cluster(options: Options, show: Callable[[str], Any]) -> Iterator[Any]:
+    """Connect to Ray: to the cluster at an address, or to one that lives on this machine meanwhile."""
+    if importlib.util.find_spec("ray") is None:
+        raise SettingError(INSTALL)
+    address = options.address or os.environ.get("RAY_ADDRESS")
+    if address and (found := ADDRESS.fullmatch(address)):  # Ray itself would try for minutes
+        try:
+            socket.create_connection((found["host"], int(found["port"])), timeout=10).close()
+        except OSError as error:
+            raise _unreachable(address, error.strerror or str(error)) from None
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    import ray
+
+    shared = {"py_modules": [str(Path(unit.__file__).resolve().parents[1])], "excludes": ["__pycache__"]}
+    answered = signal.getsignal(signal.SIGTERM)
+    try:
+        local = {} if address else {"include_dashboard": False}
+        ray.init(address=address, runtime_env=shared, log_to_driver=False, logging_level="error", **local)
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        raise _unreachable(address, str(error).splitlines()[0]) from None
+    try:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, answered)  # Ray has put its own in place
+        show(f"Ray has {_resources(ray)}")
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _unreachable(address: str | None, why: str) -> SettingError:
+    """Return the error of a cluster that does not answer."""
+    where = f"at {address!r}" if address else "on this machine"
+    return SettingError(
+        f"Ray's cluster {where} cannot be reached ({why}); `ray start --head` starts one, --address and $RAY_ADDRESS name it."
+    )
+
+
+def _work(ray: Any, missing: Sequence[Unit], folder: Path, options: Options, show: Callable[[str], Any]) -> None:
+    """Run units on a cluster, and bring each one's folder home as it ends."""
+    data = {f"data/{name}": body for name, body in shipping.data(missing).items()}
+    clock, shipped = time.perf_counter(), ray.put(shipping.project(missing) | data)
+    task = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, max_retries=RETRIES)(shipping.elsewhere)
+    workers = max(1, int(options.cpus))
+    waiting = {task.remote(one.notebook.name, shipping.parameters(one), workers, shipped): one for one in missing}
+    n_failed, total = 0, len(waiting)
+    while waiting:
+        ended, _ = ray.wait(list(waiting), timeout=60)
+        for reference in ended:
+            one = waiting.pop(reference)
+            try:
+                contents = ray.get(reference)
+            except ray.exceptions.RayError as error:
+                contents = shipping.lost(one, f"Ray lost it for good ({type(error).__name__}).")
+            record = shipping.keep(one, contents, folder / one.name)
+            n_failed += record.status == "failed"
+            done = total - len(waiting)
+            left = (time.perf_counter() - clock) / done * len(waiting)
+            show(
+                f"{one.name}  {told(one)}  {record.status} after {form.seconds(record.seconds)}  "
+                f"{form.of(done, total)}, {form.count(n_failed)} failed  left {form.seconds(left)}"
+            )
+        if not ended:
+            show(f"{form.of(total - len(waiting), total)} runs have ended")
+
+
+def told(one: Unit) -> str:
+    """Return what a unit is given, as text: "epochs 5, seeds [0]"."""
+    return ", ".join(f"{name} {value}" for name, value in one.parameters.items()) or "as it stands"
+
+
+def _resources(ray: Any) -> str:
+    """Return what a cluster has, in words."""
+    alive, has = sum(node["Alive"] for node in ray.nodes()), ray.cluster_resources()
+    parts = ((alive, "machine"), (has.get("CPU", 0), "CPU"), (has.get("GPU", 0), "GPU"))
+    return ", ".join(f"{form.number(n)} {word}{'s' * (n != 1)}" for n, word in parts)

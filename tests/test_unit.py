@@ -1,0 +1,144 @@
+"""One unit of work: what makes it the same, what it leaves, how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from mnistlib import progress, work
+from mnistlib.errors import ResultError, SettingError
+from mnistlib.run import runner, unit
+from mnistlib.run.sweep import axis, combinations
+
+STORY = """from pathlib import Path
+
+print("working", n)
+assert n >= 0, "n is below zero"
+Path(results_dir, "n").write_text(str(n))"""
+
+
+def write(path: Path, *cells: str, parameters: str = "n = 1\nresults_dir = 'build'\nworkers = None\ndata_dir = None") -> Path:
+    tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
+    story = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A story"), tagged, *map(nbformat.v4.new_code_cell, cells)])
+    story.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(story, path)
+    return path
+
+
+def test_a_units_key_says_what_runs_and_not_where(tmp_path):
+    story = write(tmp_path / "a" / "story.ipynb", STORY)
+    one = unit.of(story, {"n": 2})
+    assert one.name == f"story-{one.key[:10]}"
+    same = [unit.of(write(tmp_path / "b" / "story.ipynb", STORY), {"n": 2}), unit.of(story, {"n": 2, "workers": 3, "data_dir": "x"})]
+    same.append(
+        unit.of(write(tmp_path / "c" / "story.ipynb", STORY, parameters="n = 2\nresults_dir = ''\nworkers = 1\ndata_dir = None"), {})
+    )
+    assert {other.key for other in same} == {one.key}, "the same run would be made twice"
+    others = [unit.of(story, {}), unit.of(write(tmp_path / "d" / "story.ipynb", STORY + "\nn"), {"n": 2})]
+    others.append(unit.of(write(tmp_path / "tale.ipynb", STORY), {"n": 2}))
+    assert len({one.key, *(other.key for other in others)}) == 4
+
+
+def test_a_units_key_changes_with_the_library(tmp_path, monkeypatch):
+    story = write(tmp_path / "story.ipynb", STORY)
+    before = unit.of(story, {}).key
+    monkeypatch.setattr(unit, "library", lambda: "another")
+    assert unit.of(story, {}).key != before
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"m": 1}, "There is no parameter 'm'"),
+        ({"results_dir": "x"}, "every run has a folder of its own"),
+        ({"n": {1, 2}}, "cannot be written as JSON"),
+        ({"n": float("nan")}, "cannot be written as JSON"),
+    ],
+)
+def test_a_unit_that_cannot_be_is_refused_before_it_starts(tmp_path, given, match):
+    with pytest.raises(SettingError, match=match):
+        unit.of(write(tmp_path / "story.ipynb", STORY), given)
+
+
+def test_a_unit_leaves_all_there_is_to_know_and_its_record_last(tmp_path):
+    one, folder = unit.of(write(tmp_path / "story.ipynb", STORY), {"n": 2}), tmp_path / "out"
+    assert not work.finished(one, folder)
+    unit.run(one, folder)
+    assert {path.name for path in folder.iterdir()} == {"story.ipynb", "story.html", "n", work.LOG, work.RECORD}
+    record = work.read(folder)
+    assert (record.status, record.key, record.parameters, record.reason) == ("succeeded", one.key, {"n": 2}, "") and record.seconds > 0
+    assert work.finished(one, folder) and not work.finished(unit.of(one.notebook, {"n": 3}), folder)
+    log = (folder / work.LOG).read_text()
+    assert "── A story" in log and "working 2" in log
+
+
+def test_a_failed_unit_says_why_and_counts_as_not_run(tmp_path):
+    one, folder = unit.of(write(tmp_path / "story.ipynb", STORY), {"n": -1}), tmp_path / "out"
+    with pytest.raises(runner.RunError, match="n is below zero"):
+        unit.run(one, folder)
+    record = work.read(folder)
+    assert record.status == "failed" and "n is below zero" in record.reason and not work.finished(one, folder)
+    assert record.reason in (folder / work.LOG).read_text() and (folder / "story.failed.ipynb").is_file()
+
+
+def test_a_broken_record_is_named(tmp_path):
+    with pytest.raises(ResultError, match="nothing ran to its end"):
+        work.read(tmp_path)
+    for text in ("", "[]", '{"schema": 99}', '{"schema": 1, "key": "x"}'):
+        (tmp_path / work.RECORD).write_text(text)
+        with pytest.raises(ResultError, match="cannot be read"):
+            work.read(tmp_path)
+
+
+def test_every_epoch_leaves_a_line_of_json(tmp_path, monkeypatch):
+    monkeypatch.setenv(progress.JOURNAL, str(tmp_path / "epochs.jsonl"))
+    for loss in (0.5, float("nan")):
+        progress.journal(progress.Progress(3, 1, 2, loss, 0.9, 0.4, 0.95, 0.1, 2.0, left=7.0))
+    first, second = map(json.loads, (tmp_path / "epochs.jsonl").read_text().splitlines())
+    assert first["train_loss"] == 0.5 and second["train_loss"] is None and first["seed"] == 3 and "left" not in first
+
+
+@pytest.mark.slow
+def test_a_tethered_unit_ends_with_whoever_started_it(tmp_path):
+    story = write(tmp_path / "story.ipynb", "import time\nprint('waiting', flush=True)\ntime.sleep(300)")
+    command = [sys.executable, "-m", "mnistlib", "unit", str(story), "--out", str(tmp_path / "out"), "--tethered"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert any("waiting" in line for line in process.stdout)
+        process.stdin.close()
+        assert process.wait(timeout=60) == 143
+    assert not (tmp_path / "out" / work.RECORD).exists()
+
+
+def test_a_grid_is_every_combination_once_the_last_going_round_first(tmp_path):
+    story = write(tmp_path / "story.ipynb", STORY, parameters="n = 1\nm = 1\nk = 0")
+    made = combinations(story, {"n": [1, 2], "m": [3, 4, 3]}, {"k": 5})
+    assert [dict(one.parameters) for one in made] == [{"k": 5, "n": n, "m": m} for n in (1, 2) for m in (3, 4)]
+    assert [dict(one.parameters) for one in combinations(story, {}, {})] == [{}]
+
+
+@pytest.mark.parametrize(
+    ("grid", "fixed", "match"),
+    [
+        ({"n": []}, {}, "one or more values"),
+        ({"n": 3}, {}, "one or more values"),
+        ({"n": [1]}, {"n": 2}, "given both"),
+        ({"nn": [1]}, {}, "Did you mean 'n'"),
+        ({"n": list(range(200)), "m": list(range(200))}, {}, "at most 10,000"),
+    ],
+)
+def test_a_grid_that_makes_no_sense_is_refused(tmp_path, grid, fixed, match):
+    with pytest.raises(SettingError, match=match):
+        combinations(write(tmp_path / "story.ipynb", STORY, parameters="n = 1\nm = 1"), grid, fixed)
+
+
+def test_a_row_of_the_grid_is_a_name_and_a_list():
+    assert axis("seeds=[[0], [1]]") == ("seeds", [[0], [1]]) and axis("split=[test]") == ("split", ["test"])
+    for text in ("seeds", "seeds=1", "seeds=[", "seeds=[]"):
+        with pytest.raises(SettingError, match="no row of the grid"):
+            axis(text)
