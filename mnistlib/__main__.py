@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from mnistlib.commands.arguments import Commands, parameterised, stoppable, tell
+from mnistlib.commands.ec2 import ec2
+from mnistlib.commands.sagemaker import sagemaker
 from mnistlib.commands.sweep import sweep, unit
 from mnistlib.errors import MnistlibError
 
@@ -134,7 +136,7 @@ def step(name: str, source: str) -> None:
     tell(f"  {sys.executable} -m mnistlib report {path} -p split validation")
 
 
-for command in (unit, sweep):
+for command in (unit, sweep, ec2, sagemaker):
     commands.add_command(command)
 
 

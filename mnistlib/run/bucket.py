@@ -72,10 +72,7 @@ def bring(at: Address, folder: Path, region: str | None = None, wanted: Callable
 
 
 class Mirror:
-    """A folder and its like in S3: brought here at the start, sent there as it changes, and whole at the end.
-
-    What is removed here is removed there at the end.
-    """
+    """A folder and its like in S3: brought here at the start, and changed there as it changes here, the last time at the end."""
 
     def __init__(self, folder: Path, at: Address, every: float = EVERY) -> None:
         self.folder, self.at, self.every = folder, at, every
@@ -91,20 +88,21 @@ class Mirror:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Send what is left, and remove there what is gone here."""
+        """Send what is left."""
         self.over.set()
         self.following.join()
         self.send()
-        s3 = aws.client("s3")
-        for name in set(listed(self.at)) - set(self._now()):
-            s3.delete_object(Bucket=self.at.bucket, Key=(self.at / name).key)
 
     def send(self) -> None:
-        """Send every file that is new or has changed since it was sent."""
-        for name, mark in self._now().items():
+        """Send every file that is new or has changed since it was sent, and remove there what is gone here."""
+        now = self._now()
+        for name, mark in now.items():
             if self.sent.get(name) != mark and (path := self.folder / name).is_file():
                 put(self.at / name, path.read_bytes())
                 self.sent[name] = mark
+        for name in set(self.sent) - set(now):
+            aws.client("s3").delete_object(Bucket=self.at.bucket, Key=(self.at / name).key)
+            del self.sent[name]
 
     def _now(self) -> dict[str, tuple[int, int]]:
         """Return what tells each file from another state of it; those being written are left out."""

@@ -1,0 +1,95 @@
+"""A notebook on a machine of Amazon EC2: python -m mnistlib ec2 …"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mnistlib.commands import clouds
+from mnistlib.commands.arguments import Commands, tell
+from mnistlib.errors import SettingError
+
+if TYPE_CHECKING:
+    from mnistlib.run.jobs import Wish
+
+US = "python -m mnistlib ec2"
+
+
+@click.group(cls=Commands)
+def ec2() -> None:
+    """Run a notebook on a machine of Amazon EC2."""
+
+
+@ec2.command()
+@clouds.wished("c7i.xlarge")
+@click.option("--key-name", default=None, metavar="NAME", help="A key pair of your own, if you must log in by SSH.")
+def run(notebook: str, wish: Wish, given: dict[str, Any], wait: bool, dry_run: bool, key_name: str | None) -> None:
+    """Start a machine for one run.
+
+    It ends with the run, whatever becomes of it, and leaves everything in the bucket.
+    """
+    from mnistlib.run import ec2 as machines
+    from mnistlib.run import runner, unit
+
+    plan = machines.plan(unit.of(runner.find(notebook), given), wish, key_name, tell)
+    tell(str(plan))
+    if dry_run:
+        tell("Nothing was started.")
+        return
+    instance = machines.launch(plan, tell)
+    name, where = plan.unit.name, f"--bucket {wish.bucket} --region {plan.region}"
+    follow, stop = f"{US} status {name} {where} --wait", f"{US} terminate {name} --region {plan.region}"
+    tell(f"Started {instance} for {name}.", f"Follow it:  {follow}", f"Stop it:    {stop}", f"Bring home: {US} fetch {name} {where}")
+    if wait:
+        clouds.wait(plan.at, lambda: machines.state(plan.at, plan.region), follow, stop)
+
+
+@ec2.command()
+@click.argument("name", metavar="RUN")
+@clouds.BUCKET
+@clouds.REGION
+@click.option("--wait", is_flag=True, help="Show what the run prints until it has ended.")
+@clouds.asked
+def status(name: str, bucket: str, region: str | None, wait: bool) -> None:
+    """Say how far a run is: 0 if it succeeded or goes on, else 1."""
+    from mnistlib.run import ec2 as machines
+
+    clouds.status(name, bucket, region, wait, machines.state, US, f"{US} terminate {name}")
+
+
+@ec2.command()
+@click.argument("name", metavar="RUN")
+@clouds.BUCKET
+@clouds.REGION
+@click.option("--into", default=None, metavar="FOLDER", help="build/cloud/RUN unless given; reports, to make it the evidence.")
+@clouds.asked
+def fetch(name: str, bucket: str, region: str | None, into: str | None) -> None:
+    """Bring home what a run left."""
+    clouds.bring(name, bucket, into)
+
+
+@ec2.command()
+@click.argument("name", metavar="[RUN]", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every machine of this project.")
+@clouds.REGION
+@clouds.asked
+def terminate(name: str | None, everything: bool, region: str | None) -> None:
+    """End the machine of a run; what it has saved stays."""
+    from mnistlib.run import ec2 as machines
+
+    if (name is None) == (not everything):
+        raise SettingError("Name the run whose machine is to end, or give --all.")
+    ended = machines.terminate(region, name)
+    tell(*(f"Ending {one}." for one in ended) if ended else ["There is no such machine; nothing is running."])
+
+
+@ec2.command(name="list")
+@clouds.REGION
+@click.option("--everywhere", is_flag=True, help="In every region of the account.")
+@clouds.asked
+def list_all(region: str | None, everywhere: bool) -> None:
+    """List everything of this project that runs, and so costs: machines, training jobs, notebook instances."""
+    from mnistlib.run import listing
+
+    tell(*list(listing.running(region, everywhere)) or ["Nothing of this project is running."])

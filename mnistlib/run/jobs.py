@@ -1,0 +1,198 @@
+"""A unit of work in a cloud, whichever machine runs it: what is sent to S3, what is there to see of it, and how it comes home."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnistlib import files, form, results, work
+from mnistlib.errors import ResultError, SettingError
+from mnistlib.run import aws, bucket, shipping
+from mnistlib.run.bucket import Address
+from mnistlib.work import Record, Unit
+
+ROOT = "mnistlib"  # all that this project keeps in a bucket is below it
+SCRIPTS = Path(__file__).parent / "cloud"
+NAME = re.compile(r"[A-Za-z0-9_-]+-[0-9a-f]{10}")
+MINUTES = (5, 24 * 60)  # that a run may be given
+EVERY = 10.0  # seconds between two looks at a run that is waited for
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a run is to have of a cloud."""
+
+    bucket: str
+    instance_type: str
+    region: str | None = None  # None: the one that AWS's settings name
+    stack: str = "mnistlib"
+    spot: bool = False
+    minutes: int = 120  # after which it is stopped
+    image: str | None = None  # None: the service's default
+    price: float | None = None  # US dollars an hour; None: asked of AWS
+
+    def __post_init__(self) -> None:
+        low, high = MINUTES
+        if not low <= self.minutes <= high:
+            raise SettingError(f"minutes is {self.minutes}; it must be a whole number from {low} to {form.count(high)}.")
+        if self.price is not None and not 0 <= self.price < 1000:
+            raise SettingError(f"price is {self.price}; it must be US dollars an hour, from 0 to below 1,000.")
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run has come."""
+
+    word: str  # "starting", "installing", "running", "succeeded", "failed", "stopped", "timed out", "lost", "unknown"
+    ended: bool
+    why: str = ""  # a sentence, where there is more to say
+    machine: str = ""  # the id of the instance or job
+
+    @property
+    def code(self) -> int:
+        """Return the exit code of a command that waited for it."""
+        return 0 if self.word == "succeeded" else 1
+
+
+def place(bucket_name: str, name: str) -> Address:
+    """Return where a run is kept in a bucket, or raise SettingError for what is no run's name."""
+    if not NAME.fullmatch(name):
+        raise SettingError(f"{name!r} is no run's name; one is such as 03_augment-0123456789, as `run` and `list` print it.")
+    return Address(bucket_name, f"{ROOT}/runs/{name}")
+
+
+def check(wish: Wish) -> str:
+    """Return the region of a wish after a look at its bucket; raise SettingError where the bucket is not there or is elsewhere."""
+    s3 = aws.client("s3", wish.region)
+    region = s3.meta.region_name
+    try:
+        Address.of(f"s3://{wish.bucket}/")
+        there = s3.head_bucket(Bucket=wish.bucket)["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
+    except s3.exceptions.ClientError as error:
+        there = error.response["ResponseMetadata"].get("HTTPHeaders", {}).get("x-amz-bucket-region")
+        if aws.code(error) in ("404", "NoSuchBucket"):
+            raise SettingError(f"There is no bucket {wish.bucket!r}; the stack {wish.stack!r} makes one and names it.") from None
+        if not there or there == region:
+            raise
+    if there != region:
+        raise SettingError(f"The bucket {wish.bucket!r} is in {there}, not in {region}; give --region {there}, or another bucket.")
+    return region
+
+
+def finished(at: Address) -> bool:
+    """Say whether a run has succeeded already."""
+    record = recorded(at)
+    return record is not None and record.status == "succeeded"
+
+
+def recorded(at: Address) -> Record | None:
+    """Return the record that a run left in S3, None where it has not ended."""
+    with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
+        body = bucket.get(at / "out" / work.RECORD)
+        if body is None:
+            return None
+        files.write(Path(scratch) / work.RECORD, body)
+        return work.read(Path(scratch))
+
+
+def send(one: Unit, at: Address, scripts: tuple[str, ...], show: Callable[[str], Any]) -> None:
+    """Send all that a run needs: data by its hash, once for all runs, then library, project, parameters and scripts."""
+    store = Address(at.bucket, f"{ROOT}/data")
+    held, there = shipping.data([one]), bucket.listed(store)
+    for name, body in held.items():
+        if there.get(name) != len(body):
+            show(f"Sending data, {form.millions(len(body))}B: {store / name[:10]}…")
+            bucket.put(store / name, body)
+    with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
+        wheel = shipping.wheel(Path(scratch))
+        sent = {wheel.name: wheel.read_bytes(), "project.tar.gz": _packed(shipping.project([one]))}
+    sent[shipping.PARAMETERS] = shipping.parameters(one)
+    sent |= {name: (SCRIPTS / name).read_bytes() for name in scripts}
+    for name, body in sent.items():
+        bucket.put(at / "input" / name, body)
+    for stale in set(bucket.listed(at / "input")) - set(sent):
+        aws.client("s3").delete_object(Bucket=at.bucket, Key=(at / "input" / stale).key)
+    show(f"Sent library, notebook and parameters to {at / 'input'}")
+
+
+def _packed(held: dict[str, bytes]) -> bytes:
+    """Return files as a compressed archive."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, body in held.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(body)
+            archive.addfile(entry, io.BytesIO(body))
+    return buffer.getvalue()
+
+
+def log(at: Address) -> list[str]:
+    """Return what a run has printed so far; what its machine said, where the run has not begun."""
+    body = bucket.get(at / "out" / work.LOG) or bucket.get(at / "machine.log") or b""
+    return body.decode(errors="replace").splitlines()
+
+
+def follow(at: Address, look: Callable[[], State], show: Callable[[str], Any], every: float = EVERY) -> State:
+    """Show what a run prints until it has ended, and return how."""
+    seen, word = 0, ""
+    while True:
+        state, lines = look(), log(at)
+        if state.word != word:
+            show(f"{at.key.rpartition('/')[2]}: {state.word}")
+            word = state.word
+        seen = 0 if len(lines) < seen else seen  # the run's own log takes the machine's place
+        for line in lines[seen:]:
+            show(line)
+        seen = len(lines)
+        if state.ended:
+            return state
+        time.sleep(every)
+
+
+def fetch(at: Address, into: Path, show: Callable[[str], Any], reports: bool = False) -> list[Path]:
+    """Bring what a run left home and return where it is; nothing is replaced before all of it is here and its results prove sound.
+
+    With `reports`, only what reports/ holds is taken: pages, results and checkpoints, of a run that succeeded.
+    """
+    record = recorded(at)
+    if not bucket.listed(at / "out") and record is None:
+        raise SettingError(f"There is nothing of {at.key.rpartition('/')[2]!r} in {at.bucket!r} to bring home yet.")
+    if reports and (record is None or record.status != "succeeded"):
+        raise ResultError("Only a run that has succeeded goes into reports/; leave --into out to look at what there is of this one.")
+    with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
+        fresh = Path(scratch)
+        names = bucket.bring(at / "out", fresh, wanted=_evidence if reports else lambda name: not name.startswith(f"{work.TRIALS}/"))
+        for path in sorted(fresh.rglob("results/*.json")):
+            results.read(path)
+        for name in names:
+            files.write(into / name, (fresh / name).read_bytes())
+    show(f"{form.counted(len(names), 'file')} in {into}")
+    return [into / name for name in names]
+
+
+def _evidence(name: str) -> bool:
+    """Say whether a file of a run is one that reports/ holds."""
+    return name.endswith(".html") or bool({"results", "checkpoints"} & set(name.split("/")[:-1]))
+
+
+def runs(bucket_name: str) -> Iterator[str]:
+    """Yield the names of all runs that a bucket holds."""
+    names = {name.partition("/")[0] for name in bucket.listed(Address(bucket_name, f"{ROOT}/runs"))}
+    yield from sorted(name for name in names if NAME.fullmatch(name))
+
+
+def machine(at: Address) -> dict[str, Any]:
+    """Return what a run's machine last said of itself, nothing where it has not spoken."""
+    body = bucket.get(at / "machine.json")
+    try:
+        return json.loads(body) if body else {}
+    except ValueError:
+        return {}
