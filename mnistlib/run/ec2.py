@@ -10,7 +10,7 @@ from typing import Any
 
 from mnistlib import form
 from mnistlib.errors import SettingError
-from mnistlib.run import aws, jobs, price, stack
+from mnistlib.run import aws, bucket, jobs, price, stack
 from mnistlib.run.bucket import Address
 from mnistlib.run.jobs import SCRIPTS, State, Wish
 from mnistlib.work import Unit
@@ -199,14 +199,22 @@ def state(at: Address, region: str | None) -> State:
     phase = said.get("phase") if not alive or said.get("instance") == here else "starting"  # what an earlier machine said is past
     machine = here or said.get("instance", "")
     if phase in ("succeeded", "failed", "stopped", "timed out"):
-        record = jobs.recorded(at)
-        return State(phase, True, record.reason if record else "", machine)
+        return State(phase, True, "" if phase == "succeeded" else _why(phase, at), machine)
     if alive:
         up = alive[0]["State"]["Name"] in ("pending", "running")
         return State(phase or "starting" if up else "stopping", False, "", machine)
-    if not said:
+    if not said and not bucket.listed(at / "input"):
         raise SettingError(f"There is no run {name!r}, neither on a machine nor in {at.bucket!r}; `ec2 list` names those that run.")
-    return State("lost", True, "Its machine is gone without a last word; the same `ec2 run` goes on from what it had saved.", machine)
+    return State("lost", True, "Its machine is gone without a last word; the same `ec2 run` goes on from what was saved.", machine)
+
+
+def _why(phase: str, at: Address) -> str:
+    """Return the sentence for a run that ended without success."""
+    if phase == "stopped":
+        return "Its machine was told to end, by hand, by AWS or by its watchdog; the same `ec2 run` goes on from what it had saved."
+    if phase == "timed out":
+        return "It took longer than --minutes allows; the same `ec2 run` with more of them goes on from what it had saved."
+    return jobs.reason(at)
 
 
 def terminate(region: str | None, name: str | None) -> list[str]:

@@ -140,6 +140,14 @@ def log(at: Address) -> list[str]:
     return body.decode(errors="replace").splitlines()
 
 
+def reason(at: Address) -> str:
+    """Return why a run failed: its record's sentence, else the last line of what was printed."""
+    record = recorded(at)
+    if record is not None and record.reason:
+        return record.reason
+    return next((line.strip() for line in reversed(log(at)) if line.strip() and not line.startswith("Ended:")), "")
+
+
 def follow(at: Address, look: Callable[[], State], show: Callable[[str], Any], every: float = EVERY) -> State:
     """Show what a run prints until it has ended, and return how."""
     seen, word = 0, ""

@@ -71,9 +71,10 @@ def run(unit: Unit, folder: Path, show: Callable[[str], Any] = print) -> runner.
     with open(folder / LOG, "a", encoding="utf-8") as log, _copied(log), _named(kept):
         try:
             done = runner.run(unit.notebook, folder, given, show=show)
-        except MnistlibError as error:
-            print(f"Failed: {error}", file=log)
-            record("failed", str(error))
+        except Exception as error:
+            reason = str(error) if isinstance(error, MnistlibError) else f"{type(error).__name__}: {error}"
+            print(f"Failed: {reason}", file=log)
+            record("failed", reason)
             raise
     shutil.rmtree(folder / TRIALS, ignore_errors=True)
     record("succeeded")
