@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from ray.cluster_utils import Cluster
 from test_unit import write
 
 from mnistlib import __main__, work
 from mnistlib.errors import SettingError
-from mnistlib.run import sweep, unit
+from mnistlib.run import errand, sweep, unit
+from mnistlib.site import markup
 from mnistlib.site import sweep as site
 
 # What a run tells a file outside its folder: that it began, on which node, and that it came to its end.
@@ -27,18 +29,21 @@ def tell(word):
         file.write(f"{word} {n} {os.environ['RAY_RAYLET_PID']}\\n")
 
 tell("begin")
-assert n != bad, "n is bad"
+assert n < 3 or Path(diary).with_name("large").exists(), "n is too large"
 time.sleep(wait)
 tell("end")
 Path(results_dir, "n").write_text(str(n))
 """
-PARAMETERS = "n = 1\nbad = -1\nwait = 0.0\ndiary = ''\nresults_dir = 'build'"
+PARAMETERS = "n = 1\nwait = 0.0\ndiary = ''\nresults_dir = 'build'"
+# A lost node is known as such after a second or two, where a cluster at work gives it some twenty.
+WATCHED = {f"health_check_{name}": value for name, value in {"initial_delay_ms": 0, "period_ms": 500, "failure_threshold": 3}.items()}
 
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
     """Start a cluster of two nodes on this machine, one CPU each."""
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    spare = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "_system_config": WATCHED, **spare})
     made.second = made.add_node(num_cpus=1)
     made.wait_for_nodes()
     yield made
@@ -55,56 +60,70 @@ def diary(path: Path, word: str) -> list[tuple[int, str]]:
 
 
 @pytest.mark.slow
-def test_runs_spread_over_a_cluster_and_only_what_is_missing_runs_again(cluster, tmp_path, capsys):
-    written = tmp_path / "diary"
-    units = sweep.combinations(story(tmp_path), {"n": [1, 2, 3, 4]}, {"diary": str(written), "bad": 3, "wait": 1.0})
-    lines: list[str] = []
-    swept = sweep.run(units, tmp_path / "out", sweep.Options(cluster.address), lines.append)
-    assert swept.succeeded == 3 and [dict(one.parameters)["n"] for one, _ in swept.failed] == [3]
-    assert "n is bad" in swept.failed[0][1].reason
+def test_a_sweep_spreads_over_a_cluster_survives_a_lost_node_and_runs_only_what_is_missing(cluster, tmp_path):
+    path, written, out, lines = story(tmp_path), tmp_path / "diary", tmp_path / "out", []
+    second, options = cluster.second.all_processes["raylet"][0].process.pid, sweep.Options(cluster.address)
+
+    units = sweep.combinations([path], {"n": [1, 2, 3]}, {"diary": str(written), "wait": 2.0})
+    swept = sweep.run(units, out, options, lines.append)
+    assert swept.succeeded == 2 and [one.parameters["n"] for one, _ in swept.failed] == [3]
     assert len({node for _, node in diary(written, "begin")}) == 2, "one of the nodes had nothing to do"
-    assert {(tmp_path / "out" / one.name / "n").read_text() for one in units if dict(one.parameters)["n"] != 3} == {"1", "2", "4"}
-    assert any("2 machines, 2 CPUs" in line for line in lines) and any("4 of 4, 1 failed" in line for line in lines)
-    page = site.build(swept).read_text()
-    assert "Failed: 1." in page and "n is bad" in page and f'href="{units[0].name}/story.html"' in page
+    assert [(out / one.name / "n").read_text() for one in units[:2]] == ["1", "2"]
+    assert any("2 machines, 2 CPUs" in line for line in lines) and any("3 of 3, 1 failed" in line for line in lines)
+    failed = out / swept.failed[0][0].name
+    assert "n is too large" in swept.failed[0][1].reason
+    assert "n is too large" in (failed / work.LOG).read_text() and (failed / "story.failed.ipynb").is_file()
 
-    again = sweep.run(units, tmp_path / "out", sweep.Options(cluster.address), lines.append)
-    assert again.succeeded == 3 and [n for n, _ in diary(written, "begin")].count(3) == 2
-    assert sorted(n for n, _ in diary(written, "end")) == [1, 2, 4], "what had succeeded was run again"
-
-
-@pytest.mark.slow
-def test_a_lost_nodes_runs_are_begun_again_elsewhere(cluster, tmp_path):
-    written = tmp_path / "diary"
-    units = sweep.combinations(story(tmp_path), {"n": [1, 2, 3, 4]}, {"diary": str(written), "wait": 4.0})
+    (tmp_path / "large").touch()
+    before = len(diary(written, "begin"))
 
     def lose() -> None:
-        while len({node for _, node in diary(written, "begin")}) < 2:
-            time.sleep(0.1)
-        cluster.remove_node(cluster.second, allow_graceful=False)
+        """End all that the second node does as soon as it does anything, as if its machine were gone."""
+        while str(second) not in {node for _, node in diary(written, "begin")[before:]}:
+            time.sleep(0.05)
+        raylet = psutil.Process(second)
+        for process in [raylet, *raylet.children(recursive=True)]:
+            process.kill()
 
     threading.Thread(target=lose, daemon=True).start()
-    swept = sweep.run(units, tmp_path / "out", sweep.Options(cluster.address), lambda line: None)
-    assert swept.succeeded == 4 and not swept.failed
-    begun, ended = ([n for n, _ in diary(written, word)] for word in ("begin", "end"))
-    assert sorted(ended) == [1, 2, 3, 4], "a run was lost, or came to its end twice"
-    assert len(begun) > 4, "no run was lost with the node, so nothing was tested"
+    units = sweep.combinations([path], {"n": [1, 2, 3, 4, 5]}, {"diary": str(written), "wait": 2.0})
+    swept = sweep.run(units, out, options, lines.append)
+    assert swept.succeeded == 5 and not swept.failed and any("2 of 5 runs have succeeded already, left: 3" in line for line in lines)
+    assert sorted(n for n, _ in diary(written, "end")) == [1, 2, 3, 4, 5], "a run was lost, or came to its end twice"
+    again = diary(written, "begin")[before:]
+    assert len(again) == 4 and {n for n, _ in again} == {3, 4, 5}, "no run was lost with the node, so nothing was tested"
 
 
 @pytest.mark.slow
-def test_the_command_lists_failures_and_ends_with_one(tmp_path, monkeypatch, capsys):
+def test_the_command_runs_a_step_lists_failures_and_sums_it_all_up(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    command = ["sweep", str(story(tmp_path)), "--grid", "n=[1, 2]", "-p", "bad", "2", "-p", "diary", str(tmp_path / "diary")]
-    monkeypatch.setattr("sys.argv", ["mnistlib", *command, "--out", str(tmp_path / "out"), "--cpus", "0.5"])
+    (tmp_path / "grid.yaml").write_text("epochs: [1, 101]")
+    command = ["sweep", "05_short", "--grid-file", str(tmp_path / "grid.yaml"), "-p", "dataset", "digits", "-y", "seeds: [0]"]
+    monkeypatch.setattr("sys.argv", ["mnistlib", *command, "-p", "limit", "100", "--out", str(tmp_path / "out"), "--cpus", "0.5"])
     with pytest.raises(SystemExit) as ended:
         __main__.main()
     said = capsys.readouterr()
     assert ended.value.code == 1
-    assert "Failed: story-" in said.err and "n 2" in said.err and "n is bad" in said.err
+    assert "Failed: 05_short-" in said.err and "epochs 101" in said.err and "epochs is 101; it must be" in said.err
     assert f"Summary: {tmp_path / 'out' / 'index.html'}" in said.out and "1 machine, " in said.out
-    assert sum(path.is_dir() for path in (tmp_path / "out").iterdir()) == 2
-    log = next((tmp_path / "out").glob(f"*/{work.LOG}")).read_text()
-    assert "── A story" in log
+    folders = sorted((path for path in (tmp_path / "out").iterdir() if path.is_dir()), key=lambda path: work.read(path).status)
+    assert [work.read(path).status for path in folders] == ["failed", "succeeded"]
+    assert {"05_short.html", work.EPOCHS, work.LOG} <= {path.name for path in folders[1].iterdir()}
+    told = site.result(folders[1])
+    page = (tmp_path / "out" / site.NAME).read_text()
+    assert told.epochs == 1 and f'href="{folders[1].name}/05_short.html"' in page and "Failed: 1." in page
+    assert f"{100 * told.summary.final_mean:.2f}" in page and "<svg" in page and "epochs is 101; it must be" in page
+    assert not markup.addresses(page) and "<script" not in page
+
+
+def test_a_run_whose_process_dies_is_a_failed_one_with_a_log(tmp_path):
+    path = write(tmp_path / "story.ipynb", "1")
+    one = unit.of(path, {})
+    shipped = {"notebooks/story.ipynb": path.read_bytes()}
+    contents, reason = errand.run("story.ipynb", b"{nowhere: 1}", shipped)
+    record = errand.keep(one, contents, reason, tmp_path / "out")
+    assert record.status == "failed" and "ended with code 2: Error: There is no parameter 'nowhere'" in record.reason
+    assert record.key == one.key and "no parameter 'nowhere'" in (tmp_path / "out" / work.LOG).read_text()
 
 
 def test_without_ray_the_command_says_what_to_install(tmp_path, monkeypatch):
@@ -119,5 +138,7 @@ def test_a_cluster_that_is_not_there_is_named(tmp_path):
 
 
 def test_what_a_run_may_take_has_bounds():
-    with pytest.raises(SettingError, match="cpus is -1"):
-        sweep.Options(cpus=-1)
+    for name, value in (("cpus", -1), ("cpus", 0), ("cpus", float("nan")), ("gpus", -1), ("gpus", 1.5)):
+        with pytest.raises(SettingError, match=f"{name} is {value}"):
+            sweep.Options(**{name: value})
+    assert sweep.Options(gpus=0.5).gpus == 0.5

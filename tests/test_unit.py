@@ -117,9 +117,9 @@ def test_a_tethered_unit_ends_with_whoever_started_it(tmp_path):
 
 def test_a_grid_is_every_combination_once_the_last_going_round_first(tmp_path):
     story = write(tmp_path / "story.ipynb", STORY, parameters="n = 1\nm = 1\nk = 0")
-    made = combinations(story, {"n": [1, 2], "m": [3, 4, 3]}, {"k": 5})
+    made = combinations([story], {"n": [1, 2], "m": [3, 4, 3]}, {"k": 5})
     assert [dict(one.parameters) for one in made] == [{"k": 5, "n": n, "m": m} for n in (1, 2) for m in (3, 4)]
-    assert [dict(one.parameters) for one in combinations(story, {}, {})] == [{}]
+    assert [dict(one.parameters) for one in combinations([story], {}, {})] == [{}]
 
 
 @pytest.mark.parametrize(
@@ -130,11 +130,22 @@ def test_a_grid_is_every_combination_once_the_last_going_round_first(tmp_path):
         ({"n": [1]}, {"n": 2}, "given both"),
         ({"nn": [1]}, {}, "Did you mean 'n'"),
         ({"n": list(range(200)), "m": list(range(200))}, {}, "at most 10,000"),
+        ({name: list(range(1000)) for name in "abcdefgh"}, {}, "at most 10,000"),
     ],
 )
 def test_a_grid_that_makes_no_sense_is_refused(tmp_path, grid, fixed, match):
     with pytest.raises(SettingError, match=match):
-        combinations(write(tmp_path / "story.ipynb", STORY, parameters="n = 1\nm = 1"), grid, fixed)
+        combinations([write(tmp_path / "story.ipynb", STORY, parameters="n = 1\nm = 1")], grid, fixed)
+
+
+def test_several_notebooks_are_swept_over_what_they_all_have(tmp_path):
+    first, second = (write(tmp_path / f"{name}.ipynb", STORY, parameters=f"n = 1\n{name} = 0") for name in ("first", "second"))
+    made = combinations([first, second, first], {"n": [1, 2]}, {})
+    assert [(one.notebook.stem, one.parameters["n"]) for one in made] == [("first", 1), ("first", 2), ("second", 1), ("second", 2)]
+    with pytest.raises(SettingError, match=r"second.ipynb: There is no parameter 'first'"):
+        combinations([first, second], {"first": [1]}, {})
+    with pytest.raises(SettingError, match="have the same name"):
+        combinations([first, write(tmp_path / "other" / "first.ipynb", STORY)], {}, {})
 
 
 def test_a_row_of_the_grid_is_a_name_and_a_list():

@@ -30,16 +30,16 @@ def unit(notebook: str, given: dict[str, Any], out: str, tethered: bool) -> None
 
 
 @click.command()
-@click.argument("name", metavar="NOTEBOOK")
+@click.argument("names", nargs=-1, required=True, metavar="NOTEBOOK...")
 @click.option("--grid", "grids", multiple=True, metavar="NAME=VALUES", help="Sweep a parameter: --grid epochs='[5, 10]'.")
-@click.option("--grid-file", type=click.Path(exists=True, dir_okay=False), help="A YAML file of such lists.")
+@click.option("--grid-file", type=click.Path(exists=True, dir_okay=False), help="A YAML file of such lists, by name.")
 @arguments.parameterised
 @click.option("--address", default=None, help="Of a Ray cluster; $RAY_ADDRESS, or this machine, unless given.")
 @click.option("--cpus", default=1.0, show_default=True, help="CPUs for each run.")
 @click.option("--gpus", default=0.0, show_default=True, help="GPUs for each run.")
 @click.option("--out", default=None, metavar="FOLDER", help="Where the runs' folders and the summary go; build/sweeps/ unless given.")
 def sweep(
-    name: str,
+    names: tuple[str, ...],
     grids: tuple[str, ...],
     grid_file: str | None,
     given: dict[str, Any],
@@ -48,19 +48,19 @@ def sweep(
     gpus: float,
     out: str | None,
 ) -> None:
-    """Run a notebook many times on Ray.
+    """Run notebooks many times on Ray.
 
-    Once for each combination of the grid's values; what has succeeded is not run again.
+    Each once for every combination of the grid's values; what has succeeded is not run again.
     """
     from mnistlib import files
     from mnistlib.run import runner
     from mnistlib.run import sweep as many
     from mnistlib.site import sweep as site
 
-    notebook = runner.find(name)
+    notebooks = list(dict.fromkeys(map(runner.find, names)))
     grid = (arguments.parameters((), (), (grid_file,)) if grid_file else {}) | dict(map(many.axis, grids))
-    units = many.combinations(notebook, grid, given)
-    folder = Path(out).expanduser().resolve() if out else files.root() / "build" / "sweeps" / notebook.stem
+    units = many.combinations(notebooks, grid, given)
+    folder = Path(out).expanduser().resolve() if out else files.root() / "build" / "sweeps" / "+".join(path.stem for path in notebooks)
     with arguments.stoppable():
         swept = many.run(units, folder, many.Options(address, cpus, gpus), arguments.tell)
     arguments.tell(f"Summary: {site.build(swept)}")

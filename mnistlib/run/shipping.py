@@ -1,4 +1,4 @@
-"""A unit of work sent to another machine: what it needs there, and its folder brought home."""
+"""A unit of work sent to another machine: what it needs there."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mnistlib import files, provenance, sources, work
+from mnistlib import files, provenance, sources
 from mnistlib.errors import SettingError
-from mnistlib.run import runner, unit
-from mnistlib.work import Record, Unit
+from mnistlib.run import runner
+from mnistlib.work import Unit
 
 PARAMETERS = "parameters.yaml"
 SOURCES = ("mnistlib", "pyproject.toml", "README.md", "LICENSE", "NOTICE")  # what a wheel is built of
@@ -85,54 +85,3 @@ def wheel(folder: Path) -> Path:
             f"The library's wheel could not be built ({reason}); `python -m pip install -e '.[cloud]'` brings what it takes."
         )
     return next(folder.glob("mnistlib-*.whl"))
-
-
-def elsewhere(notebook: str, given: bytes, workers: int, shipped: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Run a unit in a process of its own with nothing but the library and what was shipped; return its folder's files.
-
-    `given` is what `parameters` returned. The process ends where this one does, however that happens.
-    """
-    with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
-        place, out = Path(scratch), Path(scratch) / "out"
-        for name, body in shipped.items():
-            files.write(place / name, body)
-        path = place / "notebooks" / notebook
-        values = yaml.safe_load(given)
-        if "workers" in runner.parameters_of(path):
-            values = {"workers": workers} | values
-        files.write(place / PARAMETERS, yaml.safe_dump(values))
-        command = [sys.executable, "-m", "mnistlib", "unit", str(path), "--out", str(out), "-f", str(place / PARAMETERS), "--tethered"]
-        library = str(Path(__file__).resolve().parents[2])
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (library, os.environ.get("PYTHONPATH"))))}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        with subprocess.Popen(command, cwd=place, env=environment, text=True, **pipes) as process:
-            try:
-                said = process.stdout.read()
-            except BaseException:
-                process.terminate()
-                raise
-        code = process.returncode
-        if not (out / work.RECORD).is_file():
-            last = (said.strip().splitlines() or ["it said nothing"])[-1]
-            contents = lost(unit.of(path, values), f"Its process ended with code {code}: {last}")
-            contents[work.LOG] = said.encode()
-            return contents
-        return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
-
-
-def lost(one: Unit, reason: str) -> dict[str, bytes]:
-    """Return the files of a unit that left nothing: a record of its failure."""
-    return {work.RECORD: work.recorded(one, "failed", reason, 0.0)}
-
-
-def keep(one: Unit, contents: Mapping[str, bytes], folder: Path) -> Record:
-    """Write a unit's files in place of what its folder held, the record last, and return that."""
-    files.writable(folder.parent)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-        fresh = Path(scratch) / "fresh"
-        for name, body in contents.items():
-            files.write(fresh / name, body)
-        if folder.exists():
-            folder.rename(Path(scratch) / "old")
-        fresh.rename(folder)
-    return work.read(folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import itertools
+import math
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ import yaml
 
 from mnistlib import files, form, work
 from mnistlib.errors import SettingError
-from mnistlib.run import shipping, unit
+from mnistlib.run import errand, runner, shipping, unit
 from mnistlib.work import Record, Swept, Unit
 
 RETRIES = 5  # times that a run is begun again where its machine, or its process, is lost
 MAX_UNITS = 10_000
+MAX_TAKEN = 1_024  # CPUs or GPUs
 ADDRESS = re.compile(r"(ray://)?(?P<host>[^:/]+):(?P<port>[0-9]+)")
 INSTALL = "Sweeps need Ray, which is not installed here: `python -m pip install 'mnistlib[sweep]'`, in a clone `-e '.[sweep]'` instead."
 
@@ -38,10 +40,10 @@ class Options:
     gpus: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("cpus", "gpus"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1024:
-                raise SettingError(f"{name} is {value!r}; it must be a number from 0 to 1,024.")
+        if not 0 < self.cpus <= MAX_TAKEN:  # a run that takes nothing would let all of them start at once
+            raise SettingError(f"cpus is {self.cpus!r}; it must be a number above 0, up to {form.count(MAX_TAKEN)}.")
+        if not 0 <= self.gpus <= MAX_TAKEN or (self.gpus > 1 and self.gpus % 1):
+            raise SettingError(f"gpus is {self.gpus!r}; it must be a part of one, or a whole number up to {form.count(MAX_TAKEN)}.")
 
 
 def axis(text: str) -> tuple[str, list[Any]]:
@@ -56,21 +58,33 @@ def axis(text: str) -> tuple[str, list[Any]]:
     return name.strip(), read
 
 
-def combinations(notebook: Path, grid: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[Unit]:
-    """Return a unit for each combination of the grid's values, the last parameter's going round first; equal ones come once.
+def combinations(notebooks: Sequence[Path], grid: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[Unit]:
+    """Return a unit for each notebook and combination of the grid's values, the last parameter's going round first; equal ones come once.
 
-    Raises SettingError for a parameter that the notebook does not have, one both swept and fixed, or an empty list of values.
+    Raises SettingError for a parameter that one of the notebooks does not have, one both swept and fixed, or an empty list of values.
     """
     for name, values in grid.items():
         if name in fixed:
             raise SettingError(f"The parameter {name!r} is given both to sweep and as one value; give it once.")
         if not isinstance(values, list | tuple) or not values:
             raise SettingError(f"The grid's {name!r} is {values!r}; it must be a list of one or more values, such as [5, 10].")
+    n_units = len(notebooks) * math.prod(map(len, grid.values()))
+    if n_units > MAX_UNITS:
+        raise SettingError(f"The grid has {form.count(n_units)} combinations; at most {form.count(MAX_UNITS)} are run at once.")
+    for path, other in itertools.combinations(dict.fromkeys(notebooks), 2):
+        if path.name == other.name:
+            raise SettingError(f"{str(path)!r} and {str(other)!r} have the same name; rename one, or sweep them one after the other.")
     combined = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    if len(combined) > MAX_UNITS:
-        raise SettingError(f"The grid has {form.count(len(combined))} combinations; at most {form.count(MAX_UNITS)} are run at once.")
-    made = [unit.of(notebook, {**fixed, **one}) for one in combined]
+    made = [_unit(path, {**fixed, **one}) for path in notebooks for one in combined]
     return list({one.key: one for one in made}.values())
+
+
+def _unit(notebook: Path, given: Mapping[str, Any]) -> Unit:
+    """Return the unit that runs a notebook with parameters; raise SettingError, naming the notebook, for those it may not be given."""
+    try:
+        return unit.of(notebook, given)
+    except SettingError as error:
+        raise SettingError(f"{notebook.name}: {error}") from None
 
 
 def run(
@@ -118,14 +132,19 @@ def _cluster(options: Options, show: Callable[[str], Any]) -> Iterator[Any]:
     shared = {"py_modules": [str(Path(unit.__file__).resolve().parents[1])], "excludes": ["__pycache__"]}
     answered = signal.getsignal(signal.SIGTERM)
     try:
-        local = {} if address else {"include_dashboard": False}
-        ray.init(address=address, runtime_env=shared, log_to_driver=False, logging_level="error", **local)
+        local = {} if address else {"include_dashboard": False}  # "local": never a cluster that happens to run on this machine
+        ray.init(address=address or "local", runtime_env=shared, log_to_driver=False, logging_level="error", **local)
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         raise _unreachable(address, str(error).splitlines()[0]) from None
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, answered)  # Ray has put its own in place
         show(f"Ray has {_resources(ray)}")
+        if not any(node["Alive"] and _fits(node["Resources"], options) for node in ray.nodes()):
+            wanted = f"{form.number(options.cpus)} CPUs and {form.number(options.gpus)} GPUs for a run"
+            if not address:
+                raise SettingError(f"This machine does not have {wanted}; lower --cpus or --gpus, or name a cluster by --address.")
+            show(f"No machine of the cluster has {wanted}; the runs wait until one comes")
         yield ray
     finally:
         ray.shutdown()
@@ -143,19 +162,19 @@ def _work(ray: Any, missing: Sequence[Unit], folder: Path, options: Options, sho
     """Run units on a cluster, and bring each one's folder home as it ends."""
     data = {f"data/{name}": body for name, body in shipping.data(missing).items()}
     clock, shipped = time.perf_counter(), ray.put(shipping.project(missing) | data)
-    task = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, max_retries=RETRIES)(shipping.elsewhere)
-    workers = max(1, int(options.cpus))
-    waiting = {task.remote(one.notebook.name, shipping.parameters(one), workers, shipped): one for one in missing}
+    taken = {"num_cpus": options.cpus, "num_gpus": options.gpus, "scheduling_strategy": "SPREAD"}
+    task = ray.remote(max_retries=RETRIES, **taken)(errand.run)
+    waiting = {task.remote(one.notebook.name, _given(one, options), shipped): one for one in missing}
     n_failed, total = 0, len(waiting)
     while waiting:
         ended, _ = ray.wait(list(waiting), timeout=60)
         for reference in ended:
             one = waiting.pop(reference)
             try:
-                contents = ray.get(reference)
+                contents, reason = ray.get(reference)
             except ray.exceptions.RayError as error:
-                contents = shipping.lost(one, f"Ray lost it for good ({type(error).__name__}).")
-            record = shipping.keep(one, contents, folder / one.name)
+                contents, reason = {}, _why(ray, error)
+            record = errand.keep(one, contents, reason, folder / one.name)
             n_failed += record.status == "failed"
             done = total - len(waiting)
             left = (time.perf_counter() - clock) / done * len(waiting)
@@ -165,6 +184,26 @@ def _work(ray: Any, missing: Sequence[Unit], folder: Path, options: Options, sho
             )
         if not ended:
             show(f"{form.of(total - len(waiting), total)} runs have ended")
+
+
+def _given(one: Unit, options: Options) -> bytes:
+    """Return a unit's parameters as they are sent, with as many workers as it takes CPUs where nothing else is asked for."""
+    if "workers" in runner.parameters_of(one.notebook):
+        one = replace(one, parameters={"workers": max(1, int(options.cpus)), **one.parameters})
+    return shipping.parameters(one)
+
+
+def _why(ray: Any, error: Exception) -> str:
+    """Return why Ray has given a run up, in a sentence."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if isinstance(error, ray.exceptions.RayTaskError):  # a traceback, which says last what it is
+        return f"It could not be run there: {lines[-1]}"
+    return f"Ray has given it up ({type(error).__name__}): {lines[0]}"
+
+
+def _fits(has: Mapping[str, float], options: Options) -> bool:
+    """Say whether a run fits on a machine that has these resources."""
+    return has.get("CPU", 0) >= options.cpus and has.get("GPU", 0) >= options.gpus
 
 
 def told(one: Unit) -> str:

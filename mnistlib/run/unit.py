@@ -123,7 +123,7 @@ def tether() -> None:
     """End this process, as a request to end would, as soon as its standard input does: when whoever started it is gone."""
 
     def wait() -> None:
-        while sys.stdin.buffer.read(1024):
+        while os.read(0, 1024):  # not sys.stdin, whose lock, held here, would make Python's own end a crash
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
