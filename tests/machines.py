@@ -1,4 +1,7 @@
-"""A machine in the cloud, as far as it can be had here: scratch folders, a Python that has torch, its own metadata, and a `shutdown`."""
+"""A machine in the cloud, as far as it can be had here: scratch folders, a Python that has torch, its own metadata, and a `shutdown`.
+
+A test module has it with `pytest_plugins = ["machines"]`. (PYTEST_DONT_REWRITE: it imports from here before pytest does.)
+"""
 
 from __future__ import annotations
 

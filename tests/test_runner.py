@@ -81,6 +81,13 @@ def test_a_failing_cell_is_named_and_the_previous_page_stays(tmp_path, code, whe
     assert nbformat.read(tmp_path / "story.failed.ipynb", 4).cells
 
 
+def test_a_kernel_that_is_killed_in_the_last_cell_is_no_success(tmp_path):
+    code = "import os, signal, time\nprint('at work', flush=True)\ntime.sleep(1)\nos.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(runner.RunError, match="failed in cell In .* under 'Training': the kernel died"):
+        runner.run(write(tmp_path / "story.ipynb", "# Training", code), tmp_path / "out")
+    assert not (tmp_path / "out" / "story.html").exists()
+
+
 def test_the_failed_notebook_goes_when_the_run_succeeds(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "story.failed.ipynb").write_text("{}")

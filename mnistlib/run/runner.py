@@ -148,6 +148,8 @@ def _execute(notebook: Path, parameters: dict[str, Any], show: Callable[[str], A
         story = nbformat.read(draft, as_version=4)
     story.metadata.papermill.update(input_path=notebook.name, output_path=notebook.name)
     place = _unfinished(story)
+    if place is None and reason:  # the kernel died in the last cell, which counts as run once it has printed
+        place = max(place for place, cell in enumerate(story.cells) if cell.cell_type == "code")
     if place is not None:
         reason = reason or "it ended the notebook early."
         raise _Failed(f"{notebook.name} failed in {_where(story, place)}: {reason if reason.endswith(STOPS) else reason + '.'}", story)
