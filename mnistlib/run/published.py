@@ -111,7 +111,8 @@ def restore(row: Row, mnist: data.Mnist, show: Show) -> None:
         parts += [(fold_name(row, fold), folds.folded(mnist, fold, FOLDS)) for fold in range(1, FOLDS + 1)]
     for name, part in parts:
         try:
-            outcome.restore(name, part, place)
+            if n := outcome.restore(name, part, place):
+                show(f"{name}  {form.count(n)} trials rebuilt from their committed checkpoints")
         except ResultError as error:
             show(f"{name} is trained anew. {error}")
 
@@ -186,7 +187,7 @@ def _folds(mnist: data.Mnist, place: Path, show: Show) -> tuple[list[Result], li
     """Return the results of the folds with their data, in their order; one that cannot be used is left out, and said to be."""
     judged, parts = [], []
     for fold in range(1, FOLDS + 1):
-        name = f"{FOLDED}-fold-{fold}"
+        name = fold_name(ARMS[FOLDED], fold)
         try:
             result = results.read(place / "results" / f"{name}.json")
             results.stored(result, place)
