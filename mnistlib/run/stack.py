@@ -27,6 +27,7 @@ def outputs(name: str = NAME, region: str | None = None) -> dict[str, str]:
         where = cloud.meta.region_name
         raise SettingError(
             f"There is no finished stack {name!r} in {where}; make it with `aws cloudformation deploy --region {where} --stack-name {name} "
-            f"--template-file {TEMPLATE} --capabilities CAPABILITY_IAM`, or name another with --stack."
+            f"--template-file {TEMPLATE} --capabilities CAPABILITY_IAM --parameter-overrides VpcId=vpc-…`, as README says, or name another "
+            "with --stack."
         )
     return made
