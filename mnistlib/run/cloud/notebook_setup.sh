@@ -1,0 +1,109 @@
+#!/bin/bash
+# The long part of a notebook instance's start: the project, an environment for it where it persists, and a kernel. It runs as root, since
+# a Python may have to be installed; what it does below ~/SageMaker it does as the user. The last line of its log says ready or failed.
+set -u
+
+home=$1 repository=$2 revision=$3
+project=$home/SageMaker/mnistlib
+kept=$home/SageMaker/.mnistlib # the one folder that survives a stop is ~/SageMaker
+log=$home/SageMaker/mnistlib-setup.log
+fits='import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' # as in pyproject.toml
+export PATH="$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+
+as_user() {
+    if [ -z "${MNISTLIB_ROOT:-}" ] && [ "$(id -u)" = 0 ]; then
+        sudo -u ec2-user env HOME="$home" TMPDIR="$kept/tmp" GIT_TERMINAL_PROMPT=0 "$@"
+    else
+        env HOME="$home" TMPDIR="$kept/tmp" GIT_TERMINAL_PROMPT=0 "$@"
+    fi
+}
+
+say() {
+    echo "$(date +%H:%M:%S) $*"
+}
+
+fail() {
+    say "failed: $*; stop the instance and start it to try again."
+    exit 1
+}
+
+clone() {
+    if [ -e "$project" ]; then
+        say "The project is there already, and left as it is: $project"
+        return
+    fi
+    say "Cloning $repository"
+    as_user rm -rf "$project.part"
+    as_user git clone --quiet -- "$repository" "$project.part" || fail "git could not clone $repository"
+    if [ -n "$revision" ]; then
+        as_user git -C "$project.part" checkout --quiet "$revision" -- || fail "$repository has no $revision"
+    fi
+    as_user mv "$project.part" "$project" || fail "$project could not be written"
+}
+
+find_python() {
+    for python in python3.12 python3.13 python3.11 python3; do
+        if as_user "$python" -c "$fits" >/dev/null 2>&1; then
+            return
+        fi
+    done
+    return 1
+}
+
+# It may link to a Python on the volume that does not persist, which is then put there again.
+works() {
+    as_user "$environment/bin/python" -c "import pip; $fits" >/dev/null 2>&1
+}
+
+make_environment() {
+    environment=$kept/venv
+    index=https://download.pytorch.org/whl/cpu
+    if nvidia-smi >/dev/null 2>&1; then
+        environment=$kept/venv-cuda index='' # an instance may be given another type between two starts
+    fi
+    if ! works; then
+        find_python || {
+            say "Installing a Python"
+            dnf install -y -q python3.12
+        }
+        if ! works; then
+            find_python || fail "there is no Python 3.11, 3.12 or 3.13 here, and dnf installed none"
+            say "Making an environment in $environment"
+            as_user "$python" -m venv --clear "$environment" || fail "$python made no environment"
+        fi
+    fi
+    cd "$project" || fail "$project is no folder"
+    [ -f requirements.txt ] || fail "$project has no requirements.txt, so it is not this project"
+    stamp=$(cat requirements.txt pyproject.toml | sha256sum)
+    if [ "$stamp" = "$(cat "$environment/.installed" 2>/dev/null)" ]; then
+        say "The requirements are installed already"
+        return
+    fi
+    say "Installing the requirements; this takes minutes"
+    if [ -n "$index" ]; then # without a GPU, the builds that spare some gigabytes of CUDA
+        mapfile -t pair < <(grep -oE '^torch(vision)?==[0-9.]+' requirements.txt)
+        install "${pair[@]}" --index-url "$index" || fail "pip could not install torch, and says why above"
+    fi
+    install -r requirements.txt || fail "pip could not install the requirements, and says why above"
+    echo "$stamp" | as_user tee "$environment/.installed" >/dev/null
+}
+
+install() {
+    as_user "$environment/bin/python" -m pip install --disable-pip-version-check --no-cache-dir --progress-bar off "$@"
+}
+
+set_up() {
+    say "Setting up the project; the first time this takes some minutes"
+    clone
+    make_environment
+    as_user "$environment/bin/python" -c 'import mnistlib' || fail "the environment has no mnistlib"
+    as_user "$environment/bin/python" -m ipykernel install --user --name mnistlib --display-name mnistlib || fail "no kernel was registered"
+    as_user rm -rf "$kept/tmp"
+    say "ready: open SageMaker/mnistlib/notebooks/03_augment.ipynb and choose the kernel called mnistlib."
+}
+
+mkdir -p "$home"
+as_user mkdir -p "$kept/tmp"
+# The user's own process writes the log: root follows no link that the user may have put there.
+set_up 2>&1 | as_user tee "$log"
+exit "${PIPESTATUS[0]}"
