@@ -35,8 +35,8 @@ def _folder(out: str) -> Iterator[Path]:
     if not out.startswith(SCHEME):
         yield Path(out).expanduser().resolve()
         return
-    with aws.refusals(), tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch, bucket.Mirror(Path(scratch), bucket.Address.of(out)):
-        yield Path(scratch)
+    with aws.refusals(), bucket.Mirror(bucket.Address.of(out)) as folder:
+        yield folder
 
 
 @contextlib.contextmanager

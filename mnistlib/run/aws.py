@@ -14,9 +14,30 @@ QUOTAS = "https://console.aws.amazon.com/servicequotas/home"
 GONE = "`aws sso login` or `aws configure` renews them, $AWS_PROFILE names others."
 
 # What AWS answers, by what a user can do about it.
-EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure")
-DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403")
-BUSY = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException", "SlowDown")
+EXPIRED = (
+    "400",  # all that a HEAD request, whose answer has no words, is told of a token that has expired
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "InvalidToken",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "UnrecognizedClientException",
+)
+DENIED = ("403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+BUSY = (
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "SlowDown",
+    "Throttling",
+    "ThrottledException",
+    "ThrottlingException",
+    "TooManyRequestsException",
+)
 QUOTA = (
     "ResourceLimitExceeded",
     "VcpuLimitExceeded",
@@ -94,9 +115,9 @@ def sentence(code: str, message: str, operation: str) -> str:
 
 def _unasked(error: Any) -> str:
     """Return the sentence for a request that never was answered."""
-    name = type(error).__name__
-    if name in ("NoCredentialsError", "PartialCredentialsError"):
+    name, words = type(error).__name__, str(error).rstrip(".")
+    if name == "NoCredentialsError":
         return f"There are no AWS credentials here; {GONE}"
-    if name in ("SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError", "CredentialRetrievalError", "SSOError"):
-        return f"The AWS credentials cannot be had ({error}); {GONE}"
-    return f"AWS cannot be reached or asked ({str(error).rstrip('.')})."
+    if any(word in name for word in ("Credential", "SSO", "Token", "Login")):  # there are a dozen of them, and new ones come
+        return f"The AWS credentials cannot be had ({words}); {GONE}"
+    return f"AWS cannot be reached or asked ({words})."

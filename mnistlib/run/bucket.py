@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
+import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnistlib import files
+from mnistlib import files, work
 from mnistlib.errors import SettingError
 from mnistlib.run import aws
 
 ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<key>.*))?")
 EVERY = 15.0  # seconds between two looks at what has changed in a folder
+AGAIN = (5.0, 15.0, 45.0, 90.0)  # seconds until what could not be sent at the end is tried again
 
 
 @dataclass(frozen=True)
@@ -62,46 +66,68 @@ def listed(at: Address, region: str | None = None) -> dict[str, int]:
 
 def bring(at: Address, folder: Path, region: str | None = None, wanted: Callable[[str], bool] = lambda name: True) -> list[str]:
     """Write the wanted files below an address into a folder, each whole or not at all, and return their names."""
-    names = [name for name in sorted(listed(at, region)) if wanted(name)]
-    for name in names:
-        place = (folder / name).resolve()
+    places = {name: (folder / name).resolve() for name in sorted(listed(at, region)) if wanted(name)}
+    for name, place in places.items():
         if not place.is_relative_to(folder.resolve()):
-            raise SettingError(f"{str(at / name)!r} would be written outside {str(folder)!r}; nothing of it is taken.")
-        files.write(place, get(at / name, region) or b"")
-    return names
+            raise SettingError(f"{str(at / name)!r} would be written outside {str(folder)!r}; nothing is taken.")
+    brought = []
+    for name, place in places.items():
+        body = get(at / name, region)
+        if body is not None:  # else it is gone since it was listed: the run goes on
+            files.write(place, body)
+            brought.append(name)
+    return brought
 
 
 class Mirror:
-    """A folder and its like in S3: brought here at the start, and changed there as it changes here, the last time at the end."""
+    """A folder's like here: brought from S3 at the start, sent there as it changes, and gone from here once all of it is there.
 
-    def __init__(self, folder: Path, at: Address, every: float = EVERY) -> None:
-        self.folder, self.at, self.every = folder, at, every
+    As a context, it is the path of the folder here.
+    """
+
+    def __init__(self, at: Address, every: float = EVERY) -> None:
+        self.at, self.every = at, every
         self.sent: dict[str, tuple[int, int]] = {}
+        self.s3 = aws.client("s3")  # one for both threads: using a client is safe in several, making one is not
         self.over = threading.Event()
         self.following = threading.Thread(target=self._follow, daemon=True)
 
-    def __enter__(self) -> Mirror:
+    def __enter__(self) -> Path:
         """Bring what is there, and follow what changes from then on."""
-        bring(self.at, self.folder)
+        self.folder = Path(tempfile.mkdtemp(prefix="mnistlib-"))
+        try:
+            bring(self.at, self.folder)
+        except BaseException:
+            shutil.rmtree(self.folder)
+            raise
         self.sent = self._now()
         self.following.start()
-        return self
+        return self.folder
 
     def __exit__(self, *_: object) -> None:
-        """Send what is left."""
+        """Send what is left; where S3 does not take it for some minutes, keep it here and raise CloudError, which says where."""
         self.over.set()
         self.following.join()
-        self.send()
+        for wait in (*AGAIN, None):
+            try:
+                self.send()
+                break
+            except Exception as error:
+                if wait is None:
+                    raise aws.CloudError(f"What is in {self.folder} could not be sent to {self.at} ({error}); it is kept there.") from None
+                print(f"Not sent to {self.at} yet: {error}", flush=True)
+                time.sleep(wait)
+        shutil.rmtree(self.folder)
 
     def send(self) -> None:
         """Send every file that is new or has changed since it was sent, and remove there what is gone here."""
         now = self._now()
-        for name, mark in now.items():
-            if self.sent.get(name) != mark and (path := self.folder / name).is_file():
-                put(self.at / name, path.read_bytes())
-                self.sent[name] = mark
+        for name in sorted(now, key=lambda name: name.endswith(work.RECORD)):  # it says that all is there, so it comes last
+            if self.sent.get(name) != now[name] and (path := self.folder / name).is_file():
+                self.s3.put_object(Bucket=self.at.bucket, Key=(self.at / name).key, Body=path.read_bytes())
+                self.sent[name] = now[name]
         for name in set(self.sent) - set(now):
-            aws.client("s3").delete_object(Bucket=self.at.bucket, Key=(self.at / name).key)
+            self.s3.delete_object(Bucket=self.at.bucket, Key=(self.at / name).key)
             del self.sent[name]
 
     def _now(self) -> dict[str, tuple[int, int]]:
