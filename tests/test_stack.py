@@ -55,6 +55,25 @@ def test_the_template_is_one_that_cloudformation_takes():
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.slow
+def test_the_command_in_readme_makes_the_stack(cloud: Cloud):
+    (vpc,) = cloud.client("ec2").describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
+    command = [
+        Path(sys.executable).with_name("aws"),
+        "cloudformation",
+        "deploy",
+        "--stack-name",
+        "mnistlib",
+        "--template-file",
+        stack.TEMPLATE,
+    ]
+    options = ["--capabilities", "CAPABILITY_IAM", "--parameter-overrides", f"VpcId={vpc['VpcId']}"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "Successfully created/updated stack - mnistlib" in done.stdout, done.stderr
+    (made,) = cloud.client("cloudformation").describe_stacks(StackName="mnistlib")["Stacks"]  # of which moto then tells no outputs
+    assert made["StackStatus"] == "CREATE_COMPLETE"
+
+
 def test_the_outputs_name_what_was_made(cloud: Cloud):
     made = cloud.deploy()
     assert set(made) == set(stack.OUTPUTS)
