@@ -126,7 +126,7 @@ def test_an_instance_is_stopped_started_and_deleted_with_its_script(cloud):
     )
     assert cloud.asked("DeleteNotebookInstance") == []
     done = call("delete", "--name", "mnistlib-two", "--yes")
-    assert done.exit_code == 0 and done.output.endswith("nothing bills any more.\n")
+    assert done.exit_code == 0 and done.output.endswith("it bills no more.\n")
     assert cloud.asked("StopNotebookInstance", "DeleteNotebookInstance") == [name, name, name]
     assert cloud.asked("DeleteNotebookInstanceLifecycleConfig") == [{"NotebookInstanceLifecycleConfigName": "mnistlib-two"}]
     sagemaker = cloud.client("sagemaker")

@@ -107,7 +107,7 @@ def delete(name: str, region: str | None, yes: bool) -> None:
         raise SettingError(f"What is in ~/SageMaker on {name} is deleted with it, and cannot be had back; give --yes if that is meant.")
     with _left(f"What was asked for goes on. Go on with `{US} delete{_where(name, region)} --yes`."):
         instances.delete(name, tell, region)
-    tell("Nothing of it is left, and nothing bills any more.")
+    tell("Nothing of it is left, and it bills no more.")
 
 
 def _where(name: str, region: str | None) -> str:
