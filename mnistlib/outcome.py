@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from mnistlib import anatomy, data, evidence, files, hired, mistakes, models, results, state, steps, train, trials
+from mnistlib import anatomy, data, evidence, files, form, hired, mistakes, models, results, state, steps, train, trials, written
 from mnistlib.evidence import Claim
 from mnistlib.recipe import Recipe
 from mnistlib.schema import Result
@@ -31,7 +31,7 @@ class Outcome:
     predictions: np.ndarray  # uint8 [n_seeds, n_images]
     before: Result | None
     predictions_before: np.ndarray | None
-    sentence: str  # why there is no comparison, "" where there is one
+    sentence: str  # why there is no comparison, and what the run tried; "" where there is nothing to say
 
     @property
     def wrong(self) -> np.ndarray:
@@ -106,7 +106,17 @@ def make(
     )
     path = results.save(result, runs, given.results_dir)
     table = np.stack([run.predictions for run in runs])
-    return Outcome(result, path, mnist, runs, table, found.result, before_predictions, found.sentence)
+    return Outcome(result, path, mnist, runs, table, found.result, before_predictions, f"{_tried(step, recipe)} {found.sentence}".strip())
+
+
+def _tried(step: steps.Step, recipe: Recipe) -> str:
+    """Return a sentence where a run tried other fields of a step's recipe than its epochs, "" where it did not."""
+    if replace(step.recipe, epochs=recipe.epochs) == recipe:
+        return ""
+    own, now = (dict(written.flat(one)) for one in (replace(step.recipe, epochs=recipe.epochs), recipe))
+    names = [name for name in (own | now) if own.get(name) != now.get(name)]
+    told = [f"{name} {form.number(now.get(name))} (was {form.number(own.get(name))})" for name in names]
+    return f"This run tried another recipe than the step's: {', '.join(told)}."
 
 
 def first(runs: Sequence[state.Trial]) -> dict[str, Any]:

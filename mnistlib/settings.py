@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from mnistlib import files
+from mnistlib import files, written
 from mnistlib.errors import SettingError, nearest
+from mnistlib.recipe import Recipe
 
 MAX_EPOCHS_RUN = 100  # what may be run; the exercise's own limit is in `recipe`
 MAX_LIMIT = 60_000  # images in MNIST's training file
@@ -26,6 +27,7 @@ class Settings:
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # one training run each
     epochs: int | None = None  # passes over the training images; None: the recipe's
+    fields: dict[str, Any] | None = None  # of the recipe, with other values to try; None: the recipe as it is
     limit: int | None = None  # training images; None: all
     split: str = "test"  # what the net is judged on: "test" or "validation"
     dataset: str = "auto"  # "mnist", "digits" (the offline sample), or MNIST where it can be had
@@ -34,6 +36,11 @@ class Settings:
     device: str = "auto"  # "cpu", "cuda", "mps", or one of them chosen by the machine
     workers: int | None = None  # processes training side by side; None: as many as are of use
     reuse: bool = False  # show stored trials instead of training again
+
+    def recipe(self, own: Recipe) -> Recipe:
+        """Return the recipe to run: a step's own, with the fields and epochs that were set; raise SettingError for a bad field."""
+        tried = written.changed(own, self.fields or {})
+        return replace(tried, epochs=self.epochs or tried.epochs)
 
 
 def read(namespace: dict[str, Any]) -> Settings:
@@ -46,6 +53,8 @@ def read(namespace: dict[str, Any]) -> Settings:
     given = {field.name: namespace.get(field.name, field.default) for field in fields(Settings)}
     _check_seeds(given["seeds"])
     _check_whole("epochs", given["epochs"], 1, MAX_EPOCHS_RUN, "None (the recipe's)")
+    named = isinstance(given["fields"], dict) and all(isinstance(name, str) for name in given["fields"])
+    _require("fields", given["fields"], given["fields"] is None or named, 'None or fields of the recipe, such as {"optimizer.lr": 0.05}')
     _check_whole("limit", given["limit"], 1, MAX_LIMIT, "None (all training images)")
     _check_choice("split", given["split"], SPLITS)
     _check_choice("dataset", given["dataset"], DATASETS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -37,6 +37,30 @@ def from_dict(value: dict[str, Any]) -> Recipe:
     if isinstance(value.get("augment"), list | tuple):
         value["augment"] = tuple(_build(_kind("transform", one, transforms.KINDS), one) for one in value["augment"])
     return _build(Recipe, value)
+
+
+def changed(recipe: Recipe, fields: Mapping[str, Any]) -> Recipe:
+    """Return a recipe with other values of some fields, those of its parts with a dot: `{"lr": …}` is none, `{"optimizer.lr": …}` one.
+
+    Raises SettingError for a field that there is not, or a value that it may not have.
+    """
+    value = as_dict(recipe)
+    for name, new in fields.items():
+        *parts, last = name.split(".")
+        inner = value
+        for part in parts:
+            inner[part] = inner.get(part) or {}  # a part that the recipe does without begins with its defaults
+            inner = inner[part]
+            if not isinstance(inner, dict):
+                raise SettingError(f"The recipe has no field {name!r}: {part} has no fields of its own here.")
+        inner[last] = new
+    return from_dict(value) if fields else recipe
+
+
+def flat(recipe: Recipe) -> Iterator[tuple[str, Any]]:
+    """Yield every field of a recipe and its value, those of its parts with a dot."""
+    for name, value in as_dict(recipe).items():
+        yield from ((f"{name}.{inner}", one) for inner, one in value.items()) if isinstance(value, dict) else [(name, value)]
 
 
 def _kind(what: str, value: Any, kinds: Mapping[str, type[Any]]) -> type[Any]:

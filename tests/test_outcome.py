@@ -44,6 +44,16 @@ def test_a_step_is_compared_with_the_one_before_and_its_claims_are_kept(few, scr
     assert second.result.keys["notebook"] and len(second.result.keys["reference"]) == 2
 
 
+def test_a_run_that_tried_another_recipe_says_so(few, scratch):
+    step = steps.get("00_skeleton")
+    tried = settings.Settings(fields={"optimizer.lr": 0.05}, epochs=1, results_dir=scratch, dataset="digits", limit=300)
+    recipe = tried.recipe(step.recipe)
+    runs = trials.fit(recipe, few, [0], device="cpu", workers=1, show=lambda line: None)
+    made = outcome.make(step, recipe, few, runs, tried)
+    assert made.sentence.startswith("This run tried another recipe than the step's: optimizer.lr 0.05 (was 0.1). ")
+    assert results.read(made.path).recipe.optimizer.lr == 0.05
+
+
 def test_the_reference_run_repeats_and_tells_another_recipe(few):
     recipe = steps.get("01_capacity").recipe
     assert outcome.reference(recipe, few) == outcome.reference(recipe, few)

@@ -6,14 +6,16 @@ import ast
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
 import pytest
 from nbformat import v4
 
-from mnistlib import files, settings
+from mnistlib import files, settings, steps
 from mnistlib.errors import SettingError
+from mnistlib.recipe import Augment
 
 TAGGED = """seeds: list[int] = [0, 1, 2, 3, 4]  # one training run each
 epochs: int | None = None  # None: the recipe's
@@ -47,9 +49,34 @@ def test_epochs_beyond_the_exercise_may_be_run(namespace, epochs):
     assert settings.read(namespace | {"epochs": epochs}).epochs == epochs
 
 
+def test_fields_of_the_recipe_are_replaced_one_by_one(namespace):
+    own = steps.get("03_augment").recipe
+    assert settings.read(namespace).recipe(own) == own
+    tried = settings.read(namespace | {"fields": {"optimizer.lr": 0.05, "augment.rotate": 5, "dropout": 0.1}}).recipe(own)
+    assert tried == replace(own, optimizer=replace(own.optimizer, lr=0.05), augment=replace(own.augment, rotate=5), dropout=0.1)
+    plain = settings.read(namespace | {"epochs": 3, "fields": {"augment.shift": 1.0, "epochs": 9}}).recipe(steps.get("00_skeleton").recipe)
+    assert plain.augment == Augment(shift=1.0) and plain.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"optimizer.lrr": 1}, "Optimizer has no field 'lrr'.* Did you mean 'lr'"),
+        ({"optimizer.lr": -1}, "Optimizer.lr is -1; it must be"),
+        ({"lr": 1}, "Recipe has no field 'lr'"),
+        ({"epochs.many": 1}, "epochs has no fields of its own"),
+        ({"augment": 3}, "augment"),
+    ],
+)
+def test_a_field_that_the_recipe_does_not_have_is_named(namespace, fields, match):
+    with pytest.raises(SettingError, match=match):
+        settings.read(namespace | {"fields": fields}).recipe(steps.get("03_augment").recipe)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "allowed"),
-    [("epochs", value, "a whole number from 1 to 100") for value in (0, -1, 101, 1.5, 1.0, "x", "3", True, [1])]
+    [("fields", value, "None or fields of the recipe") for value in ("lr", ["lr"], {1: 2}, 3)]
+    + [("epochs", value, "a whole number from 1 to 100") for value in (0, -1, 101, 1.5, 1.0, "x", "3", True, [1])]
     + [
         ("seeds", value, "a list of one or more different whole numbers")
         for value in ([], [0, 0], [-1], [0.0], [True], ["a"], 3, "0", None, {0})

@@ -8,6 +8,7 @@ import click
 
 from mnistlib.commands import clouds
 from mnistlib.commands.arguments import Commands, tell
+from mnistlib.commands.notebook import notebook as instances
 
 if TYPE_CHECKING:
     from mnistlib.run.jobs import Wish
@@ -17,7 +18,10 @@ US = "python -m mnistlib sagemaker"
 
 @click.group(cls=Commands)
 def sagemaker() -> None:
-    """Run a notebook on Amazon SageMaker."""
+    """Run a notebook on Amazon SageMaker, or work in Jupyter there."""
+
+
+sagemaker.add_command(instances)
 
 
 @sagemaker.command()
@@ -40,7 +44,7 @@ def run(notebook: str, wish: Wish, given: dict[str, Any], wait: bool, dry_run: b
     follow, stopping = f"{US} status {name} {where} --wait", f"{US} stop {name} --region {plan.region}"
     tell(f"Started {job}.", f"Follow it:  {follow}", f"Stop it:    {stopping}", f"Bring home: {US} fetch {name} {where}")
     if wait:
-        clouds.wait(plan.at, lambda: training.state(plan.at, plan.region), follow, stopping)
+        clouds.wait(plan.at, lambda: training.state(plan.at, plan.region, job), follow, stopping)
 
 
 @sagemaker.command()
@@ -53,7 +57,8 @@ def status(name: str, bucket: str, region: str | None, wait: bool) -> None:
     """Say how far a run is: 0 if it succeeded or goes on, else 1."""
     from mnistlib.run import sagemaker as training
 
-    clouds.status(name, bucket, region, wait, training.state, US, f"{US} stop {name}")
+    stopping = f"{US} stop {name}" + (f" --region {region}" if region else "")
+    clouds.status(name, bucket, region, wait, training.state, US, stopping)
 
 
 @sagemaker.command()

@@ -80,10 +80,11 @@ def against(result: Result, reports: Path) -> str:
     accuracy = form.mean_sd(committed.summary.final_mean, committed.summary.final_sd)
     difference = result.summary.final_mean - committed.summary.final_mean
     theirs = {run.seed: run.final for run in committed.runs}
+    of = "" if committed.recipe == result.recipe else ", of another recipe"
     same = sum(theirs.get(run.seed) == run.final for run in result.runs)
     return (
-        f"Committed: {accuracy} over {form.of(len(result.runs), len(committed.runs))} seeds; this run differs by {form.points(difference)},"
-        f" and {form.of(same, len(result.runs))} of its seeds end at the very same accuracy."
+        f"Committed{of}: {accuracy} over {form.of(len(result.runs), len(committed.runs))} seeds;"
+        f" this run differs by {form.points(difference)}, and {form.of(same, len(result.runs))} of its seeds end at the very same accuracy."
     )
 
 

@@ -25,6 +25,7 @@ from mnistlib.run import errand, runner, shipping, unit
 from mnistlib.work import Record, Swept, Unit
 
 RETRIES = 5  # times that a run is begun again where its machine, or its process, is lost
+FIELD = "fields."  # what the name of a recipe's field in a grid begins with
 MAX_UNITS = 10_000
 MAX_TAKEN = 1_024  # CPUs or GPUs
 ADDRESS = re.compile(r"(ray://)?(?P<host>[^:/]+):(?P<port>[0-9]+)")
@@ -80,9 +81,14 @@ def combinations(notebooks: Sequence[Path], grid: Mapping[str, Sequence[Any]], f
 
 
 def _unit(notebook: Path, given: Mapping[str, Any]) -> Unit:
-    """Return the unit that runs a notebook with parameters; raise SettingError, naming the notebook, for those it may not be given."""
+    """Return the unit that runs a notebook with parameters; raise SettingError, naming the notebook, for those it may not be given.
+
+    A name such as fields.optimizer.lr stands for one entry of the parameter `fields`.
+    """
+    inner = {name.removeprefix(FIELD): value for name, value in given.items() if name.startswith(FIELD)}
+    given = {name: value for name, value in given.items() if not name.startswith(FIELD)}
     try:
-        return unit.of(notebook, given)
+        return unit.of(notebook, given | ({"fields": (given.get("fields") or {}) | inner} if inner else {}))
     except SettingError as error:
         raise SettingError(f"{notebook.name}: {error}") from None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def run(name: str, given: Mapping[str, Any], show: Callable[[str], Any] = lambda
     seeds = found.seeds if isinstance(found, Row) else list(Settings.seeds)
     checked = settings.read({"seeds": seeds} | dict(given))
     step = found.step if isinstance(found, Row) else found
-    recipe = replace(step.recipe, epochs=checked.epochs or step.recipe.epochs)
+    recipe = checked.recipe(step.recipe)
     mnist = data.load(checked.dataset, checked.split, checked.limit, checked.data_dir, show=show)
     log = checked.results_dir / "logs" / f"{step.name}.log"
     lines: list[str] = []

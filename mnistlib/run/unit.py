@@ -14,14 +14,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TextIO
 
 import nbformat
 
-from mnistlib import files, hired, progress, settings, trials, work
+from mnistlib import files, hired, progress, published, settings, steps, trials, work
 from mnistlib.errors import MnistlibError, SettingError
 from mnistlib.run import runner
+from mnistlib.settings import Settings
 from mnistlib.work import EPOCHS, LOG, RECORD, TRIALS, Unit
 
 HERE = ("data_dir", "workers")  # parameters that say where and how a unit runs, not what it is
@@ -34,6 +36,7 @@ def of(notebook: Path, parameters: Mapping[str, Any]) -> Unit:
     settings.check_names(parameters, list(defaults))
     if OWN in parameters:
         raise SettingError(f"The parameter {OWN!r} is set by the run itself: every run has a folder of its own.")
+    _check(notebook, defaults | dict(parameters))
     deciding = {name: value for name, value in (defaults | dict(parameters)).items() if name not in (*HERE, OWN)}
     story = nbformat.read(notebook, as_version=4)
     cells = [[cell.cell_type, cell.source] for cell in story.cells if "parameters" not in cell.metadata.get("tags", ())]
@@ -44,6 +47,21 @@ def of(notebook: Path, parameters: Mapping[str, Any]) -> Unit:
             f"A parameter's value cannot be written as JSON ({error}); give numbers, texts, lists, true, false or null."
         ) from None
     return Unit(notebook, dict(parameters), key)
+
+
+def _check(notebook: Path, values: dict[str, Any]) -> None:
+    """Raise SettingError for what a step's notebook, or that of the published rows, would refuse once it runs.
+
+    A device that is not here may be where it runs.
+    """
+    if not {field.name for field in fields(Settings)} <= set(values):
+        return
+    here = {"seeds": [0] if values["seeds"] is None else values["seeds"], OWN: Settings.results_dir}
+    given = settings.read(values | here | ({"device": "auto"} if values["device"] in settings.DEVICES else {}))
+    if "row" in values:
+        given.recipe(published.get(str(values["row"])).recipe)
+    elif notebook.stem in steps.STEPS:
+        given.recipe(steps.get(notebook.stem).recipe)
 
 
 def library() -> str:
