@@ -13,7 +13,7 @@ import pytest
 from ray.cluster_utils import Cluster
 from test_unit import write
 
-from mnistlib import __main__, work
+from mnistlib import __main__, settings, work
 from mnistlib.errors import SettingError
 from mnistlib.run import errand, sweep, unit
 from mnistlib.site import markup
@@ -63,8 +63,9 @@ def diary(path: Path, word: str) -> list[tuple[int, str]]:
 def test_a_sweep_spreads_over_a_cluster_survives_a_lost_node_and_runs_only_what_is_missing(cluster, tmp_path):
     path, written, out, lines = story(tmp_path), tmp_path / "diary", tmp_path / "out", []
     second, options = cluster.second.all_processes["raylet"][0].process.pid, sweep.Options(cluster.address)
+    given = {"diary": str(written), "wait": 1.0}
 
-    units = sweep.combinations([path], {"n": [1, 2, 3]}, {"diary": str(written), "wait": 2.0})
+    units = sweep.combinations([path], {"n": [1, 2, 3]}, given)
     swept = sweep.run(units, out, options, lines.append)
     assert swept.succeeded == 2 and [one.parameters["n"] for one, _ in swept.failed] == [3]
     assert len({node for _, node in diary(written, "begin")}) == 2, "one of the nodes had nothing to do"
@@ -86,25 +87,27 @@ def test_a_sweep_spreads_over_a_cluster_survives_a_lost_node_and_runs_only_what_
             process.kill()
 
     threading.Thread(target=lose, daemon=True).start()
-    units = sweep.combinations([path], {"n": [1, 2, 3, 4, 5]}, {"diary": str(written), "wait": 2.0})
+    units = sweep.combinations([path], {"n": [1, 2, 3, 4]}, given)
     swept = sweep.run(units, out, options, lines.append)
-    assert swept.succeeded == 5 and not swept.failed and any("2 of 5 runs have succeeded already, left: 3" in line for line in lines)
-    assert sorted(n for n, _ in diary(written, "end")) == [1, 2, 3, 4, 5], "a run was lost, or came to its end twice"
+    assert swept.succeeded == 4 and not swept.failed and any("2 of 4 runs have succeeded already, left: 2" in line for line in lines)
+    assert sorted(n for n, _ in diary(written, "end")) == [1, 2, 3, 4], "a run was lost, or came to its end twice"
     again = diary(written, "begin")[before:]
-    assert len(again) == 4 and {n for n, _ in again} == {3, 4, 5}, "no run was lost with the node, so nothing was tested"
+    assert len(again) == 3 and {n for n, _ in again} == {3, 4}, "no run was lost with the node, so nothing was tested"
 
 
 @pytest.mark.slow
 def test_the_command_runs_a_step_lists_failures_and_sums_it_all_up(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    (tmp_path / "grid.yaml").write_text("epochs: [1, 101]")
-    command = ["sweep", "05_short", "--grid-file", str(tmp_path / "grid.yaml"), "-p", "dataset", "digits", "-y", "seeds: [0]"]
-    monkeypatch.setattr("sys.argv", ["mnistlib", *command, "-p", "limit", "100", "--out", str(tmp_path / "out"), "--cpus", "0.5"])
+    absent = next(name for name in ("mps", "cuda") if name not in settings.devices())
+    (tmp_path / "grid.yaml").write_text(f"device: [cpu, {absent}]")
+    command = ["sweep", "05_short", "--grid-file", str(tmp_path / "grid.yaml"), "-p", "dataset", "digits", "-p", "epochs", "1"]
+    command += ["-y", "seeds: [0]", "-p", "limit", "100", "--out", str(tmp_path / "out"), "--cpus", "0.5"]
+    monkeypatch.setattr("sys.argv", ["mnistlib", *command])
     with pytest.raises(SystemExit) as ended:
         __main__.main()
     said = capsys.readouterr()
     assert ended.value.code == 1
-    assert "Failed: 05_short-" in said.err and "epochs 101" in said.err and "epochs is 101; it must be" in said.err
+    assert "Failed: 05_short-" in said.err and f"device {absent}" in said.err and f"device is '{absent}', which" in said.err
     assert f"Summary: {tmp_path / 'out' / 'index.html'}" in said.out and "1 machine, " in said.out
     folders = sorted((path for path in (tmp_path / "out").iterdir() if path.is_dir()), key=lambda path: work.read(path).status)
     assert [work.read(path).status for path in folders] == ["failed", "succeeded"]
@@ -112,7 +115,7 @@ def test_the_command_runs_a_step_lists_failures_and_sums_it_all_up(tmp_path, mon
     told = site.result(folders[1])
     page = (tmp_path / "out" / site.NAME).read_text()
     assert told.epochs == 1 and f'href="{folders[1].name}/05_short.html"' in page and "Failed: 1." in page
-    assert f"{100 * told.summary.final_mean:.2f}" in page and "<svg" in page and "epochs is 101; it must be" in page
+    assert f"{100 * told.summary.final_mean:.2f}" in page and "<svg" in page and "which this machine does not offer" in page
     assert not markup.addresses(page) and "<script" not in page
 
 
@@ -124,6 +127,23 @@ def test_a_run_whose_process_dies_is_a_failed_one_with_a_log(tmp_path):
     record = errand.keep(one, contents, reason, tmp_path / "out")
     assert record.status == "failed" and "ended with code 2: Error: There is no parameter 'nowhere'" in record.reason
     assert record.key == one.key and "no parameter 'nowhere'" in (tmp_path / "out" / work.LOG).read_text()
+
+
+def test_what_ran_as_another_unit_has_failed(tmp_path):
+    one, other = (unit.of(write(tmp_path / "story.ipynb", cell), {}) for cell in ("1", "2"))
+    record = errand.keep(one, {work.RECORD: work.recorded(other, "succeeded", "", 1.0)}, "", tmp_path / "out")
+    assert (record.status, record.key) == ("failed", one.key) and "something else was run" in record.reason
+
+
+def test_the_summary_names_what_differs_and_what_does_not(tmp_path):
+    paths = [write(tmp_path / f"{name}.ipynb", "1", parameters="n_hidden = 1\nseeds = [0]\nm = 1") for name in ("first", "second")]
+    units = sweep.combinations(paths, {"n_hidden": [1, None], "seeds": [[0, 1]]}, {"m": True})
+    record = errand.keep(units[1], {}, "It broke <off>.", tmp_path / "out" / units[1].name)
+    page = site.page(work.Swept(tmp_path / "out", tuple(units), (None, record, None, None)))
+    assert "Sweep of first and second" in page and "The same for all: m yes, seeds 0, 1." in page and "Failed: 1." in page
+    assert '<th scope="col">N hidden</th>' in page and ">Seeds</th>" not in page and page.count("not run") == 3
+    assert "<strong>first · n hidden none</strong>: It broke &lt;off&gt;." in page
+    assert "<figure" not in page and not markup.addresses(page) and "<script" not in page
 
 
 def test_without_ray_the_command_says_what_to_install(tmp_path, monkeypatch):

@@ -15,6 +15,8 @@ from pathlib import Path
 from mnistlib import files, work
 from mnistlib.work import Record, Unit
 
+CHANGED = "Its notebook or the library was changed while the sweep began, so something else was run."
+
 
 def run(notebook: str, given: bytes, shipped: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
     """Run a unit and return its folder's files; beside them, where it left no record, a sentence that says why, else "".
@@ -27,8 +29,8 @@ def run(notebook: str, given: bytes, shipped: Mapping[str, bytes]) -> tuple[dict
             files.write(place / name, body)
         path, parameters = place / "notebooks" / notebook, files.write(place / "parameters.yaml", given)
         command = [sys.executable, "-m", "mnistlib", "unit", str(path), "--out", str(out), "-f", str(parameters), "--tethered"]
-        library = str(Path(__file__).resolve().parents[2])
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (library, os.environ.get("PYTHONPATH"))))}
+        library = str(Path(__file__).resolve().parents[2])  # after the one that was sent, which must not change under way
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), library)))}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         with subprocess.Popen(command, cwd=place, env=environment, **pipes) as process:
             try:
@@ -45,7 +47,10 @@ def run(notebook: str, given: bytes, shipped: Mapping[str, bytes]) -> tuple[dict
 
 
 def keep(one: Unit, contents: Mapping[str, bytes], reason: str, folder: Path) -> Record:
-    """Write a unit's files in place of what its folder held and return its record; one that left none failed for `reason`."""
+    """Write a unit's files in place of what its folder held and return its record; one that left none failed for `reason`.
+
+    What ran as another unit has failed as well: the library or a notebook was changed after the unit was made.
+    """
     files.writable(folder.parent)
     if reason:
         contents = {**contents, work.RECORD: work.recorded(one, "failed", reason, 0.0)}
@@ -53,6 +58,9 @@ def keep(one: Unit, contents: Mapping[str, bytes], reason: str, folder: Path) ->
         fresh = Path(scratch) / "fresh"
         for name, body in contents.items():
             files.write(fresh / name, body)
+        ran = work.read(fresh)
+        if ran.key != one.key:
+            files.write(fresh / work.RECORD, work.recorded(one, "failed", CHANGED, ran.seconds))
         if folder.exists():
             folder.rename(Path(scratch) / "old")
         fresh.rename(folder)

@@ -43,10 +43,15 @@ class Stopping:
         self.before = {number: signal.signal(number, self._answer) for number in SIGNALS} if main else {}
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Leave signals to whoever answered them before."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Leave signals to whoever answered them before.
+
+        A library that waits in C, as Ray does, ends with a KeyboardInterrupt of its own in place of Stopped; it is Stopped all the same.
+        """
         for number, handler in self.before.items():
             signal.signal(number, handler)
+        if self.requested and kind is KeyboardInterrupt:
+            raise Stopped(self.requested) from None
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:

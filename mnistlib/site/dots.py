@@ -28,19 +28,19 @@ STYLE = """
 """
 
 
-def alt(results: Sequence[Result]) -> str:
-    """Return the figure in words: what it shows, and every step's mean."""
+def alt(results: Sequence[Result], row: str = "step") -> str:
+    """Return the figure in words: what it shows, what a row is, and every row's mean."""
     means = "; ".join(f"{result.step} {form.mean_sd(result.summary.final_mean, result.summary.final_sd)}" for result in results)
     return (
-        f"Accuracy at the last epoch, a row per step: every seed as a dot, the mean as a bar, its interval as a band, "
+        f"Accuracy at the last epoch, a row per {row}: every seed as a dot, the mean as a bar, its interval as a band, "
         f"and a dashed line at the target of {form.percent(recipe.MIN_ACCURACY)}. Means: {means}."
     )
 
 
-def inline(results: Sequence[Result]) -> str:
+def inline(results: Sequence[Result], row: str = "step") -> str:
     """Return the figure as SVG for a page: as wide as there is room, its text at the size of the page's."""
     low, high, _ = _axis(results)
-    return _svg(results, lambda accuracy: f"{100 * _share(accuracy, low, high):.3f}%", "100%", 'width="100%"', "")
+    return _svg(results, lambda accuracy: f"{100 * _share(accuracy, low, high):.3f}%", "100%", 'width="100%"', "", row)
 
 
 def file(results: Sequence[Result]) -> str:
@@ -53,11 +53,11 @@ def file(results: Sequence[Result]) -> str:
     return _svg(results, lambda accuracy: f"{inner * _share(accuracy, low, high):.1f}", f"{inner}", size, behind) + "\n"
 
 
-def _svg(results: Sequence[Result], x: Callable[[float], str], right: str, size: str, behind: str) -> str:
+def _svg(results: Sequence[Result], x: Callable[[float], str], right: str, size: str, behind: str, row: str = "step") -> str:
     """Return the drawing, with `x` turning an accuracy into a horizontal position."""
     low, high, step = _axis(results)
     height, target, bottom = _height(results), x(recipe.MIN_ACCURACY), TOP + ROW * len(results)
-    label = html.escape(alt(results))
+    label = html.escape(alt(results, row))
     parts = [f'<svg class="dots" role="img" aria-label="{label}" {size} height="{height}">\n{behind}']
     n_ticks = round((high - low) / step)
     for place in range(n_ticks + 1):

@@ -21,7 +21,8 @@ NAME = "index.html"
 class Line:
     """One run of the table, every cell a text."""
 
-    name: str  # of its folder
+    notebook: str
+    key: str  # as in its folder's name
     page: str  # its page's address, "" where there is none
     given: tuple[str, ...]  # in the order of the swept parameters
     mean: str
@@ -29,7 +30,6 @@ class Line:
     passing: str
     seconds: str
     status: str
-    reason: str
 
 
 def build(swept: Swept) -> Path:
@@ -39,25 +39,31 @@ def build(swept: Swept) -> Path:
 
 def page(swept: Swept) -> str:
     """Return the text of a sweep's summary."""
-    names = differing(swept.units)
-    found = [(one, record, result(swept.folder / one.name)) for one, record in zip(swept.units, swept.records, strict=True)]
-    drawn = [replace(told, step=label(one, names)) for one, _, told in found if told is not None]
+    names, first = differing(swept.units), swept.units[0]
+    found = [
+        (one, record, result(swept.folder / one.name) if record and record.status == "succeeded" else None)
+        for one, record in zip(swept.units, swept.records, strict=True)
+    ]
+    drawn = [replace(told, step=label(one, swept.units)) for one, _, told in found if told is not None]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(pages.FOLDER / "template"), autoescape=True)
-    text = environment.get_template("sweep.html.j2").render(
-        title=f"Sweep of {swept.units[0].notebook.stem}",
+    written = environment.get_template("sweep.html.j2").render(
+        home=pages.HOME,
+        title=f"Sweep of {form.listed(list(dict.fromkeys(one.notebook.stem for one in swept.units)))}",
         style=pages.style() + dots.STYLE,
-        names=[name.replace("_", " ") for name in names],
+        names=[name.replace("_", " ").capitalize() for name in names],
+        same=", ".join(f"{name} {text(value)}" for name, value in first.parameters.items() if name not in names),
         lines=[line(one, record, told, names, swept.folder) for one, record, told in found],
-        figure=dots.inline(drawn) if drawn else "",
+        figure=dots.inline(drawn, "run") if drawn else "",
         succeeded=form.of(swept.succeeded, len(swept.units)),
-        n_failed=form.count(len(swept.failed)) if swept.failed else "",
-        judged="validation" if any(told.split == "validation" for told in drawn) else "test",
+        failed=[(label(one, swept.units), record.reason) for one, record in swept.failed],
+        n_failed=form.count(len(swept.failed)),
+        judged=form.listed(sorted({told.split for told in drawn} or {"test"})),
         offline=any(told.dataset == "digits" for told in drawn),
         target=form.percent(recipe.MIN_ACCURACY),
         level=form.percent(rows.LEVEL, 0),
         facts=[f"From the folders beside this page and their {work.RECORD}", pages.LICENCE],
     )
-    return text.rstrip() + "\n"
+    return written.rstrip() + "\n"
 
 
 def differing(units: Sequence[Unit]) -> list[str]:
@@ -66,9 +72,11 @@ def differing(units: Sequence[Unit]) -> list[str]:
     return [name for name in names if any(one.parameters.get(name) != units[0].parameters.get(name) for one in units)]
 
 
-def label(one: Unit, names: Sequence[str]) -> str:
-    """Return what tells a unit from the others: "epochs 5, seeds [0]"."""
-    return ", ".join(f"{name} {text(one.parameters.get(name))}" for name in names) or one.notebook.stem
+def label(one: Unit, units: Sequence[Unit]) -> str:
+    """Return what tells a unit from the others: "03_augment · epochs 5 · seeds 0, 1", the notebook only where there are several."""
+    notebook = [one.notebook.stem] if len({other.notebook for other in units}) > 1 else []
+    given = [f"{name.replace('_', ' ')} {text(one.parameters.get(name))}" for name in differing(units)]
+    return " · ".join(notebook + given) or one.notebook.stem
 
 
 def text(value: Any) -> str:
@@ -87,7 +95,8 @@ def line(one: Unit, record: Record | None, told: Result | None, names: Sequence[
     row = rows.row(told) if told is not None else None
     address = f"{one.name}/{one.notebook.stem}.html"
     return Line(
-        name=one.name,
+        notebook=one.notebook.stem,
+        key=one.name.removeprefix(f"{one.notebook.stem}-"),
         page=address if (folder / address).is_file() else "",
         given=tuple(text(one.parameters.get(name)) for name in names),
         mean=row.mean if row else "",
@@ -95,5 +104,4 @@ def line(one: Unit, record: Record | None, told: Result | None, names: Sequence[
         passing=row.passing if row else "",
         seconds=form.seconds(record.seconds) if record else "",
         status=record.status if record else "not run",
-        reason=record.reason if record else "",
     )
