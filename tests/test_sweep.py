@@ -136,11 +136,11 @@ def test_what_ran_as_another_unit_has_failed(tmp_path):
 
 
 def test_the_summary_names_what_differs_and_what_does_not(tmp_path):
-    paths = [write(tmp_path / f"{name}.ipynb", "1", parameters="n_hidden = 1\nseeds = [0]\nm = 1") for name in ("first", "second")]
-    units = sweep.combinations(paths, {"n_hidden": [1, None], "seeds": [[0, 1]]}, {"m": True})
+    paths = [write(tmp_path / f"{name}.ipynb", "1", parameters="n_hidden = 1\nseeds = [0]\nfields = None") for name in ("first", "second")]
+    units = sweep.combinations(paths, {"n_hidden": [1, None], "seeds": [[0, 1]]}, {"fields": {"optimizer.lr": 0.5}})
     record = errand.keep(units[1], {}, "It broke <off>.", tmp_path / "out" / units[1].name)
     page = site.page(work.Swept(tmp_path / "out", tuple(units), (None, record, None, None)))
-    assert "Sweep of first and second" in page and "The same for all: m yes, seeds 0, 1." in page and "Failed: 1." in page
+    assert "Sweep of first and second" in page and "The same for all: seeds 0, 1, optimizer.lr 0.5." in page and "Failed: 1." in page
     assert '<th scope="col">N hidden</th>' in page and ">Seeds</th>" not in page and page.count("not run") == 3
     assert "<strong>first · n hidden none</strong>: It broke &lt;off&gt;." in page
     assert "<figure" not in page and not markup.addresses(page) and "<script" not in page

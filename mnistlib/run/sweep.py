@@ -160,7 +160,8 @@ def _unreachable(address: str | None, why: str) -> SettingError:
     """Return the error of a cluster that does not answer."""
     where = f"at {address!r}" if address else "on this machine"
     return SettingError(
-        f"Ray's cluster {where} cannot be reached ({why}); `ray start --head` starts one, --address and $RAY_ADDRESS name it."
+        f"Ray's cluster {where} cannot be reached ({why}); `ray start --head` starts one, --address and $RAY_ADDRESS name it, "
+        "and RAY_AUTH_MODE=token in the environment goes with one that asks for a token."
     )
 
 

@@ -51,7 +51,7 @@ def page(swept: Swept) -> str:
         title=f"Sweep of {form.listed(list(dict.fromkeys(one.notebook.stem for one in swept.units)))}",
         style=pages.style() + dots.STYLE,
         names=[name.replace("_", " ").capitalize() for name in names],
-        same=", ".join(f"{name} {text(value)}" for name, value in first.parameters.items() if name not in names),
+        same=", ".join(f"{name} {text(value)}" for name, value in given(first).items() if name not in names),
         lines=[line(one, record, told, names, swept.folder) for one, record, told in found],
         figure=dots.inline(drawn, "run") if drawn else "",
         succeeded=form.of(swept.succeeded, len(swept.units)),
@@ -66,17 +66,25 @@ def page(swept: Swept) -> str:
     return written.rstrip() + "\n"
 
 
+def given(one: Unit) -> dict[str, Any]:
+    """Return what a unit is given, with every field of the recipe that it tries under its own name."""
+    plain = {name: value for name, value in one.parameters.items() if name != "fields"}
+    return plain | dict(one.parameters.get("fields") or {})
+
+
 def differing(units: Sequence[Unit]) -> list[str]:
     """Return the parameters that are not the same in all units, in the order in which they are given."""
-    names = dict.fromkeys(name for one in units for name in one.parameters)
-    return [name for name in names if any(one.parameters.get(name) != units[0].parameters.get(name) for one in units)]
+    all_given = list(map(given, units))
+    names = dict.fromkeys(name for one in all_given for name in one)
+    return [name for name in names if any(one.get(name) != all_given[0].get(name) for one in all_given)]
 
 
 def label(one: Unit, units: Sequence[Unit]) -> str:
     """Return what tells a unit from the others: "03_augment · epochs 5 · seeds 0, 1", the notebook only where there are several."""
     notebook = [one.notebook.stem] if len({other.notebook for other in units}) > 1 else []
-    given = [f"{name.replace('_', ' ')} {text(one.parameters.get(name))}" for name in differing(units)]
-    return " · ".join(notebook + given) or one.notebook.stem
+    values = given(one)
+    told = [f"{name.replace('_', ' ')} {text(values.get(name))}" for name in differing(units)]
+    return " · ".join(notebook + told) or one.notebook.stem
 
 
 def text(value: Any) -> str:
@@ -98,7 +106,7 @@ def line(one: Unit, record: Record | None, told: Result | None, names: Sequence[
         notebook=one.notebook.stem,
         key=one.name.removeprefix(f"{one.notebook.stem}-"),
         page=address if (folder / address).is_file() else "",
-        given=tuple(text(one.parameters.get(name)) for name in names),
+        given=tuple(text(given(one).get(name)) for name in names),
         mean=row.mean if row else "",
         interval=row.interval if row else "",
         passing=row.passing if row else "",
