@@ -168,7 +168,7 @@ def test_the_run_travels_by_s3_and_the_data_only_once(cloud, story, tmp_path):
     [
         ({"bucket": "nowhere-at-all"}, "There is no bucket 'nowhere-at-all'; the stack 'mnistlib' makes one"),
         ({"bucket": "No Bucket"}, "no address in S3"),
-        ({"stack": "other"}, "no finished stack 'other' in eu-central-1; make it with `aws cloudformation deploy"),
+        ({"stack": "other"}, "no finished stack 'other' in eu-central-1; make it with `aws cloudformation create-stack"),
         ({"instance_type": "c5.gigantic"}, "There is no instance type 'c5.gigantic' in eu-central-1"),
         ({"image": "/no/such/parameter"}, "There is no image '/no/such/parameter'"),
         ({"instance_type": "g4dn.xlarge"}, "has no driver for a GPU"),

@@ -55,25 +55,6 @@ def test_the_template_is_one_that_cloudformation_takes():
     assert (done.returncode, done.stdout) == (0, "")
 
 
-@pytest.mark.slow
-def test_the_command_in_readme_makes_the_stack(cloud: Cloud):
-    (vpc,) = cloud.client("ec2").describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"]
-    command = [
-        Path(sys.executable).with_name("aws"),
-        "cloudformation",
-        "deploy",
-        "--stack-name",
-        "mnistlib",
-        "--template-file",
-        stack.TEMPLATE,
-    ]
-    options = ["--capabilities", "CAPABILITY_IAM", "--parameter-overrides", f"VpcId={vpc['VpcId']}"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and "Successfully created/updated stack - mnistlib" in done.stdout, done.stderr
-    (made,) = cloud.client("cloudformation").describe_stacks(StackName="mnistlib")["Stacks"]  # of which moto then tells no outputs
-    assert made["StackStatus"] == "CREATE_COMPLETE"
-
-
 def test_the_outputs_name_what_was_made(cloud: Cloud):
     made = cloud.deploy()
     assert set(made) == set(stack.OUTPUTS)
@@ -88,7 +69,7 @@ def test_the_outputs_name_what_was_made(cloud: Cloud):
 
 
 def test_without_a_stack_a_sentence_says_how_to_make_it(cloud: Cloud):
-    with pytest.raises(SettingError, match=rf"no finished stack 'other' in {REGION}.*cloudformation deploy .*--stack-name other"):
+    with pytest.raises(SettingError, match=rf"no finished stack 'other' in {REGION}.*cloudformation create-stack .*--stack-name other"):
         stack.outputs("other")
 
 

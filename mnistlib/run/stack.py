@@ -26,8 +26,8 @@ def outputs(name: str = NAME, region: str | None = None) -> dict[str, str]:
     if missing:
         where = cloud.meta.region_name
         raise SettingError(
-            f"There is no finished stack {name!r} in {where}; make it with `aws cloudformation deploy --region {where} --stack-name {name} "
-            f"--template-file {TEMPLATE} --capabilities CAPABILITY_IAM --parameter-overrides VpcId=vpc-…`, as README says, or name another "
-            "with --stack."
+            f"There is no finished stack {name!r} in {where}; make it with `aws cloudformation create-stack --region {where} --stack-name "
+            f"{name} --template-body file://{TEMPLATE} --capabilities CAPABILITY_IAM --parameters ParameterKey=VpcId,ParameterValue=vpc-…`, "
+            "as README says, or name another with --stack."
         )
     return made
