@@ -71,3 +71,4 @@ def _goals(rows: Sequence[Row]) -> Iterator[tuple[str, str, float, str, float | 
             LOWER,
             row.median if row else None,
         )
+    yield "i", "two nodes do so many times as many runs an hour as one", 1.6, HIGHER, ratio("i", ("two nodes", OURS), ("one node", OURS))

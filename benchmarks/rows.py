@@ -216,3 +216,17 @@ def accelerator(size: Size, show: Callable[[str], Any]) -> Iterator[Row]:
             values = tuple(sum(run["epochs"]) for run in made)
             show(f"h  {n} seeds on a GPU  {form.seconds(values[-1])}")
             yield Row("h", f"{n} seeds, training on a GPU" if n > 1 else "one seed, training on a GPU", OURS, "s", values)
+
+
+def sweep(size: Size, show: Callable[[str], Any]) -> Iterator[Row]:
+    """Row i: equal short runs an hour, each a notebook, on one node of one CPU and on two."""
+    n_runs, limit = (6, 6_000) if size.whole else (2, size.limit or 6_000)
+    made: dict[str, list[dict[str, Any]]] = {"one node": [], "two nodes": []}
+    for _ in range(size.rounds):
+        for n_nodes, what in enumerate(made, start=1):
+            arguments = ["--nodes", str(n_nodes), "--runs", str(n_runs), "--limit", str(limit)]
+            made[what] += processes.run(["benchmarks.sweeping", FULL, *arguments])
+            show(f"i  {what}  {form.seconds(made[what][-1]['seconds'])}")
+    kind = f"{form.count(n_runs)} runs of {FULL}, a seed, an epoch and {form.count(limit)} images each"
+    for what, runs in made.items():
+        yield Row("i", what, OURS, "runs an hour", tuple(3600 * n_runs / run["seconds"] for run in runs), {}, {"kind": kind})

@@ -3,9 +3,11 @@
 import json
 import struct
 
+import click
 import pytest
 import torch
 
+from benchmarks import __main__ as benchmark
 from benchmarks import goals, processes, rows, step
 from benchmarks.rivals import RIVALS
 from mnistlib import data, files, steps
@@ -86,6 +88,21 @@ def test_the_page_shows_every_row_and_goal_and_loads_nothing(tmp_path):
         speed.build(path)
 
 
+def test_a_table_measured_later_takes_its_place_and_says_when(tmp_path):
+    early = record([some(10.0, letter="a"), some(60.0, letter="i", what="one node"), some(90.0, letter="i", what="two nodes")])
+    about = early["provenance"] | {"started": "2027-01-02T00:00:00Z"}
+    pair = [some(60.0, letter="i", what=what, unit="runs an hour") for what in ("one node", "two nodes")]
+    value = benchmark.merged(early, pair, about)
+    assert [(row["row"], row["median"]) for row in value["rows"]] == [("a", 10.0), ("i", 60.0), ("i", 60.0)]
+    assert [(goal["row"], goal["value"], goal["reached"]) for goal in value["goals"]] == [("i", 1.0, False)]
+    assert value["provenance"] == early["provenance"] and value["later"] == {"i": about}
+    page = speed.page(value)
+    assert "Table i on 2027-01-02" in page and "Runs an hour" in page and "Table i on" not in speed.page(early)
+    assert benchmark.merged(value, [], {**about, "cpu": "Another"}) == value  # judged anew, nothing measured
+    with pytest.raises(click.ClickException, match="another machine"):
+        benchmark.merged(early, pair, {**about, "cpu": "Another"})
+
+
 def images(path, array) -> None:
     """Write an IDX file of bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,4 +142,4 @@ def test_the_committed_record_and_its_page_belong_together():
     assert json.loads(json.dumps([row.to_json() for row in made])) == value["rows"]
     assert goals.judge(made) == value["goals"] and {goal["row"] for goal in value["goals"]} >= set("abcdef")
     assert speed.page(value) == RECORD.with_suffix(".html").read_text(), "benchmarks.html is stale; run `make pages`"
-    assert value["provenance"]["changed"] is False
+    assert not any(about["changed"] for about in (value["provenance"], *value.get("later", {}).values()))

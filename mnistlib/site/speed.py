@@ -67,9 +67,14 @@ def page(record: dict[str, Any]) -> str:
         seconds=form.seconds(about["seconds"]),
         tables={letter: lines(record["rows"], letter) for letter in sorted({row["row"] for row in record["rows"]})},
         growth=growth(record["rows"]),
-        facts=["From the file benchmarks.json", pages.LICENCE, f"Run on {about['started'][:10]}"],
+        facts=["From the file benchmarks.json", pages.LICENCE, f"Run on {about['started'][:10]}", *later(record)],
     )
     return text.rstrip() + "\n"
+
+
+def later(record: dict[str, Any]) -> list[str]:
+    """Return, for every table that was measured after the rest, a text that says when."""
+    return [f"Table {letter} on {about['started'][:10]}" for letter, about in record.get("later", {}).items()]
 
 
 def machine(about: dict[str, Any]) -> list[dict[str, str]]:
