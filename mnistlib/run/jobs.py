@@ -150,16 +150,18 @@ def reason(at: Address) -> str:
 
 def follow(at: Address, look: Callable[[], State], show: Callable[[str], Any], every: float = EVERY) -> State:
     """Show what a run prints until it has ended, and return how."""
-    seen, word = 0, ""
+    shown: list[str] = []
+    word = ""
     while True:
         state, lines = look(), log(at)
         if state.word != word:
             show(f"{at.key.rpartition('/')[2]}: {state.word}")
             word = state.word
-        seen = 0 if len(lines) < seen else seen  # the run's own log takes the machine's place
-        for line in lines[seen:]:
+        if lines[: len(shown)] != shown:  # the run's own log has taken the machine's place
+            shown = []
+        for line in lines[len(shown) :]:
             show(line)
-        seen = len(lines)
+        shown = lines
         if state.ended:
             return state
         time.sleep(every)

@@ -25,9 +25,9 @@ def outputs(name: str = NAME, region: str | None = None) -> dict[str, str]:
     missing = [wanted for wanted in OUTPUTS if wanted not in made]
     if missing:
         where = cloud.meta.region_name
-        raise SettingError(
-            f"There is no finished stack {name!r} in {where}; make it with `aws cloudformation create-stack --region {where} --stack-name "
-            f"{name} --template-body file://{TEMPLATE} --capabilities CAPABILITY_IAM --parameters ParameterKey=VpcId,ParameterValue=vpc-…`, "
-            "as README says, or name another with --stack."
+        command = (
+            f"aws cloudformation create-stack --region {where} --stack-name {name} --template-body file://{TEMPLATE} "
+            "--capabilities CAPABILITY_IAM --parameters ParameterKey=VpcId,ParameterValue=vpc-…"
         )
+        raise SettingError(f"There is no finished stack {name!r} in {where}; make it with `{command}`, or name another with --stack.")
     return made
