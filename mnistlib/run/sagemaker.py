@@ -15,16 +15,34 @@ from mnistlib.run.bucket import Address
 from mnistlib.run.jobs import State, Wish
 from mnistlib.work import Unit
 
-DEFAULT_TYPE = "ml.c5.xlarge"
-IMAGE = "763104351884.dkr.ecr.{region}.amazonaws.com/pytorch-training:2.8.0-{kind}-ubuntu22.04-sagemaker"  # AWS's own
+IMAGE = "{account}.dkr.ecr.{region}.amazonaws.com/pytorch-training:2.8.0-{kind}-ubuntu22.04-sagemaker"  # AWS's own
 KINDS = {False: "cpu-py312", True: "gpu-py312-cu129"}
 GPUS = re.compile(r"ml\.(g|p)\d")
-REGISTRY = re.compile(r"\d{12}\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/.+")
+ACCOUNTS = {  # in which AWS keeps that image, where it is not OWNER
+    "af-south-1": "626614931356",
+    "ap-east-1": "871362719292",
+    "ap-northeast-3": "364406365360",
+    "ap-southeast-3": "907027046896",
+    "eu-south-1": "692866216735",
+    "il-central-1": "780543022126",
+    "me-central-1": "914824155844",
+    "me-south-1": "217643126080",
+}
+OWNER = "763104351884"
+REGISTRY = re.compile(
+    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/"
+    r"(?P<name>[^:@]+)(:(?P<imageTag>[^:@]+)|@(?P<imageDigest>sha256:[0-9a-f]{64}))"
+)
 DISK = 30  # GB
 GRACE = 15  # minutes beyond a run's own, for set-up
 SENT = ("entry.sh", "run.sh")
 LONGEST = 63  # characters of a job's name
-ENDS = {"Completed": "succeeded", "Failed": "failed", "Stopped": "stopped"}
+UNDER_WAY = ("InProgress", "Stopping")
+LATE = {
+    "MaxRuntimeExceeded": "It took longer than --minutes allows",
+    "MaxWaitTimeExceeded": "There was no spare capacity for long enough",
+}
+AGAIN = "the same `sagemaker run` goes on from what it had saved."
 
 
 @dataclass(frozen=True)
@@ -59,13 +77,13 @@ def plan(unit: Unit, wish: Wish) -> Plan:
     if jobs.finished(at):
         raise SettingError(f"{unit.name} has succeeded already; `sagemaker fetch {unit.name} --bucket {wish.bucket}` brings it home.")
     latest = newest(unit.name, region)
-    if latest and latest["TrainingJobStatus"] in ("InProgress", "Stopping"):
+    if latest and latest["TrainingJobStatus"] in UNDER_WAY:
         raise SettingError(f"{unit.name} is under way as {latest['TrainingJobName']}; `sagemaker status {unit.name}` says how far it is.")
     _known(wish.instance_type, region)
-    image = wish.image or IMAGE.format(region=region, kind=KINDS[bool(GPUS.match(wish.instance_type))])
-    found = REGISTRY.fullmatch(image)
-    if not found or found["region"] != region:
-        raise SettingError(f"{image!r} is no image in {region}; --image takes ACCOUNT.dkr.ecr.{region}.amazonaws.com/NAME:TAG.")
+    account, kind = ACCOUNTS.get(region, OWNER), KINDS[bool(GPUS.match(wish.instance_type))]
+    image = wish.image or IMAGE.format(account=account, region=region, kind=kind)
+    if not _held(image, region):
+        raise SettingError(f"There is no image {image!r} in {region}; --image takes ACCOUNT.dkr.ecr.{region}.amazonaws.com/NAME:TAG.")
     cost = price.sagemaker(wish.instance_type, region) if wish.price is None else wish.price
     return Plan(unit, at, wish, region, _request(unit, at, wish, region, made["TrainingRole"], image, cost), cost)
 
@@ -82,6 +100,23 @@ def _known(instance_type: str, region: str) -> None:
     types = aws.client("sagemaker", region).meta.service_model.shape_for("TrainingInstanceType").enum
     if instance_type not in types:
         raise SettingError(f"There is no instance type {instance_type!r} for training.{nearest(instance_type, types)}")
+
+
+def _held(image: str, region: str) -> bool:
+    """Say whether a registry holds an image, or does not let one ask."""
+    found = REGISTRY.fullmatch(image)
+    if not found or found["region"] != region:
+        return False
+    ecr, which = aws.client("ecr", region), {name: found[name] for name in ("imageTag", "imageDigest") if found[name]}
+    try:
+        told = ecr.batch_get_image(registryId=found["account"], repositoryName=found["name"], imageIds=[which])
+    except ecr.exceptions.RepositoryNotFoundException:
+        return False
+    except ecr.exceptions.ClientError as error:
+        if aws.code(error) not in aws.DENIED:
+            raise
+        return True  # the job's role may have rights that its owner has not
+    return not told.get("failures")
 
 
 def slug(name: str) -> str:
@@ -124,6 +159,7 @@ def _request(unit: Unit, at: Address, wish: Wish, region: str, role: str, image:
             "INSTANCE_TYPE": wish.instance_type,
             "IMAGE": image,
             "PRICE": "null" if cost is None else str(cost),
+            "REGION": region,
         },
         "Tags": [{"Key": "project", "Value": "mnistlib"}, {"Key": "mnistlib-run", "Value": unit.name}],
     }
@@ -131,36 +167,41 @@ def _request(unit: Unit, at: Address, wish: Wish, region: str, role: str, image:
 
 def newest(name: str, region: str | None) -> dict[str, Any] | None:
     """Return SageMaker's summary of the latest job of a run, None where it has had none."""
-    found = aws.client("sagemaker", region).list_training_jobs(NameContains=slug(name), SortBy="CreationTime", SortOrder="Descending")
-    return next(iter(found["TrainingJobSummaries"]), None)
+    pages = aws.client("sagemaker", region).get_paginator("list_training_jobs").paginate(NameContains=slug(name))
+    found = [one for page in pages for one in page["TrainingJobSummaries"]]
+    return max(found, key=lambda one: one["CreationTime"], default=None)
 
 
 def running(region: str | None) -> list[dict[str, Any]]:
     """Return SageMaker's summaries of this project's jobs that are not over."""
-    pages = aws.client("sagemaker", region).get_paginator("list_training_jobs").paginate(NameContains="mnistlib-")
+    pages = (
+        aws.client("sagemaker", region)
+        .get_paginator("list_training_jobs")
+        .paginate(NameContains="mnistlib-", PaginationConfig={"PageSize": 100})
+    )
     ours = [one for page in pages for one in page["TrainingJobSummaries"] if one["TrainingJobName"].startswith("mnistlib-")]
-    return [one for one in ours if one["TrainingJobStatus"] in ("InProgress", "Stopping")]
+    return [one for one in ours if one["TrainingJobStatus"] in UNDER_WAY]
 
 
-def state(at: Address, region: str | None) -> State:
-    """Return how far a run's latest job has come."""
+def state(at: Address, region: str | None, job: str | None = None) -> State:
+    """Return how far a run has come: in the job that is named, else in its latest."""
     name = at.key.rpartition("/")[2]
-    latest = newest(name, region)
+    latest = {"TrainingJobName": job} if job else newest(name, region)
     if latest is None:
         raise SettingError(f"No training job has had the run {name!r}; `sagemaker run` starts one.")
     about = aws.client("sagemaker", region).describe_training_job(TrainingJobName=latest["TrainingJobName"])
-    job = about["TrainingJobName"]
-    status, detail = about["TrainingJobStatus"], about.get("SecondaryStatus", "")
-    if status in ("InProgress", "Stopping"):
-        word = "stopping" if status == "Stopping" else "interrupted" if detail == "Interrupted" else detail.lower() or "starting"
-        return State(word, False, "", job)
-    word, why = ENDS[status], about.get("FailureReason", "")
-    if detail in ("MaxRuntimeExceeded", "MaxWaitTimeExceeded"):
-        word, why = "timed out", "It took longer than --minutes allows; the same `sagemaker run` goes on from what it had saved."
-    record = jobs.recorded(at)
-    if word == "succeeded" and (record is None or record.status != "succeeded"):
-        word, why = "failed", "SageMaker calls the job Completed, but it left no record of a run that succeeded."
-    return State(word, True, why, job)
+    job, status, detail = about["TrainingJobName"], about["TrainingJobStatus"], about.get("SecondaryStatus", "")
+    if status in UNDER_WAY:
+        word = "stopping" if status == "Stopping" else re.sub("(?<=[a-z])(?=[A-Z])", " ", detail).lower()
+        return State(word or "starting", False, "", job)
+    succeeded = jobs.finished(at)
+    if status == "Completed" and not succeeded:
+        return State("failed", True, "SageMaker calls the job Completed, but it left no record of a run that succeeded.", job)
+    if succeeded and status in ("Completed", "Stopped"):  # it may be stopped when all is done
+        return State("succeeded", True, "", job)
+    if detail in LATE or status == "Stopped":
+        return State("timed out" if detail in LATE else "stopped", True, f"{LATE.get(detail, 'It was stopped')}; {AGAIN}", job)
+    return State("failed" if status == "Failed" else "unknown", True, about.get("FailureReason", ""), job)
 
 
 def stop(name: str, region: str | None) -> str | None:

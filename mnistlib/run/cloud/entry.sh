@@ -1,6 +1,6 @@
 #!/bin/bash
 # What a SageMaker training job runs: one unit, its log and state kept where SageMaker carries them to S3, and an exit status that is true.
-# Settings in the environment: JOB, NOTEBOOK, SERVICE, INSTANCE_TYPE, IMAGE, PRICE (dollars an hour, or null), AWS_REGION.
+# Settings in the environment: JOB, NOTEBOOK, SERVICE, INSTANCE_TYPE, IMAGE, PRICE (dollars an hour, or null), REGION.
 set -uo pipefail
 ml=${MNISTLIB_ML:-/opt/ml}
 kept=$ml/checkpoints # its like in S3 is the run's own place
@@ -16,7 +16,7 @@ tell() { # tell PHASE CODE
 
 fail() { # fail PHASE CODE: SageMaker shows the beginning of this file as the reason
     sleep 1 # the log's last lines are on their way
-    grep -v '^[[:space:]]*$' "$kept/machine.log" | tail -n 3 | tail -c 900 >"$ml/output/failure"
+    grep -v '^[[:space:]]*$' "$kept/machine.log" | tail -n 3 | tail -c 900 | iconv -c -f utf-8 -t utf-8 >"$ml/output/failure"
     tell "$1" "$2"
     exit "$2"
 }
@@ -44,7 +44,7 @@ step() {
 child=''
 trap stop TERM INT
 MNISTLIB_MACHINE=$(printf '{"service": "%s", "id": "%s", "type": "%s", "region": "%s", "image": "%s", "since": %s, "price": %s}' \
-    "$SERVICE" "$JOB" "$INSTANCE_TYPE" "$AWS_REGION" "$IMAGE" "$since" "$PRICE")
+    "$SERVICE" "$JOB" "$INSTANCE_TYPE" "$REGION" "$IMAGE" "$since" "$PRICE")
 export MNISTLIB_MACHINE
 
 tell installing null
