@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from test_unit import write
 from mnistlib import __main__, settings, work
 from mnistlib.errors import SettingError
 from mnistlib.run import errand, sweep, unit
+from mnistlib.run.stopping import Stopped, Stopping
 from mnistlib.site import markup
 from mnistlib.site import sweep as site
 
@@ -144,6 +146,15 @@ def test_the_summary_names_what_differs_and_what_does_not(tmp_path):
     assert '<th scope="col">N hidden</th>' in page and ">Seeds</th>" not in page and page.count("not run") == 3
     assert "<strong>first · n hidden none</strong>: It broke &lt;off&gt;." in page
     assert "<figure" not in page and not markup.addresses(page) and "<script" not in page
+
+
+def test_a_wait_that_ray_ends_in_its_own_way_is_stopped_all_the_same():
+    with pytest.raises(Stopped, match="the same command goes on") as stopped, Stopping():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except Stopped:
+            raise KeyboardInterrupt from None
+    assert stopped.value.code == 128 + signal.SIGTERM
 
 
 def test_without_ray_the_command_says_what_to_install(tmp_path, monkeypatch):
