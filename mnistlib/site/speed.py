@@ -73,8 +73,11 @@ def page(record: dict[str, Any]) -> str:
 
 
 def later(record: dict[str, Any]) -> list[str]:
-    """Return, for every table that was measured after the rest, a text that says when."""
-    return [f"Table {letter} on {about['started'][:10]}" for letter, about in record.get("later", {}).items()]
+    """Return, for every table that was measured after the rest, a text that says when and on what."""
+    return [
+        f"Table {letter} on {about['started'][:10]}, on {form.counted(about['cores'], 'core')} of {about['cpu'] or 'an unknown processor'}"
+        for letter, about in record.get("later", {}).items()
+    ]
 
 
 def machine(about: dict[str, Any]) -> list[dict[str, str]]:
