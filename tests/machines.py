@@ -20,12 +20,26 @@ from pathlib import Path
 
 import pytest
 
-# What the one `shutdown` that tests can run does: it says so, and where a time was named, keeps watch as the real one would.
+# What the one `shutdown` that tests can run does: it says so, and where a time was named, ends the service then as the real one would.
 SHUTDOWN = """#!/bin/bash
 echo "shutdown $*" >>"$SHUTDOWNS"
 case $* in
-*+*) if [ -n "${WATCHDOG:-}" ]; then (sleep "$WATCHDOG"; kill -TERM -- "-$GROUP") & fi ;;
+*+*) if [ -n "${WATCHDOG:-}" ]; then (sleep "$WATCHDOG"; kill -TERM "$(cat "$SERVICE")") & fi ;;
 esac
+"""
+# And `systemd-run`: a service has its own settings, not those of whoever starts it, and a session of its own.
+SYSTEMD_RUN = """#!/bin/bash
+own=()
+while [[ $1 == -* ]]; do
+    case $1 in
+    --setenv=*) own+=("${1#--setenv=}") ;;
+    -p) shift ;;
+    esac
+    shift
+done
+env -u RUN -u STORE -u NOTEBOOK -u MINUTES -u SPOT -u PRICE -u AWS_DEFAULT_REGION "${own[@]}" setsid "$@" &
+echo $! >"$SERVICE"
+wait $!
 """
 METADATA = {"instance-id": "i-0123456789abcdef0", "instance-type": "c7i.xlarge", "ami-id": "ami-0123456789abcdef0"}
 
@@ -88,6 +102,11 @@ class Machine:
         return path.read_text().splitlines() if path.is_file() else []
 
     @property
+    def service(self) -> Path:
+        """Return the file that holds the process id of the machine's service, once it has one."""
+        return self.root / "service"
+
+    @property
     def log(self) -> str:
         """Return what the machine has said so far."""
         path = self.root / "home" / "machine.log"
@@ -102,20 +121,21 @@ class Machine:
             "HOME": str(self.root),
             "MNISTLIB_HOME": str(self.root / "home"),
             "SHUTDOWNS": str(self.root / "shutdowns"),
+            "SERVICE": str(self.service),
             "AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://{host}:{port}",
             **self.settings,
             **settings,
         }
         environment.pop("AWS_EC2_METADATA_DISABLED", None)
         (self.root / "script").write_text(script)
-        command = ["bash", "-c", 'export GROUP=$$; exec bash "$0"', str(self.root / "script")]
+        command = ["bash", str(self.root / "script")]
         out = open(self.root / "console", "w")  # noqa: SIM115
         self.process = subprocess.Popen(command, env=environment, cwd=self.root, stdout=out, stderr=out, start_new_session=True)
         return self.process
 
-    def signal(self, number: int) -> None:
-        """Send a signal to all that runs on the machine, as its system does when it goes down."""
-        os.killpg(self.process.pid, number)
+    def end(self) -> None:
+        """Ask what the machine runs to end, as its system does: the main process alone, the service's where there is one."""
+        os.kill(int(self.service.read_text()) if self.service.is_file() else self.process.pid, signal.SIGTERM)
 
     def wait(self, seconds: float = 120) -> int:
         """Return the script's exit code."""
@@ -129,8 +149,9 @@ def machine(bare_python: Path, tmp_path: Path) -> Iterator[Machine]:
         pytest.skip("Amazon's machines, for which these scripts are, run Linux; this one does not")
     root = tmp_path / "machine"
     (root / "bin").mkdir(parents=True)
-    (root / "bin" / "shutdown").write_text(SHUTDOWN)
-    (root / "bin" / "shutdown").chmod(0o755)
+    for name, text in (("shutdown", SHUTDOWN), ("systemd-run", SYSTEMD_RUN)):
+        (root / "bin" / name).write_text(text)
+        (root / "bin" / name).chmod(0o755)
     (root / "bin" / "aws").symlink_to(Path(sys.executable).parent / "aws")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
     server.said = dict(METADATA)
@@ -138,8 +159,9 @@ def machine(bare_python: Path, tmp_path: Path) -> Iterator[Machine]:
     made = Machine(root, os.pathsep.join((str(root / "bin"), str(bare_python), "/usr/bin", "/bin")), server)
     yield made
     if made.process is not None:
-        with contextlib.suppress(ProcessLookupError):
-            made.signal(signal.SIGKILL)
+        for group in [made.process.pid, *([int(made.service.read_text())] if made.service.is_file() else [])]:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
         made.process.wait()
     server.shutdown()
     server.server_close()

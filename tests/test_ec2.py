@@ -321,6 +321,8 @@ def test_a_failing_notebook_and_a_killed_kernel_are_told_and_leave_what_they_hav
     assert (state.word, state.code) == ("failed", 1) and match in state.why
     jobs.fetch(plan.at, tmp_path / "home", lambda line: None)
     assert "working" in (tmp_path / "home" / work.LOG).read_text() and (tmp_path / "home" / "story.failed.ipynb").is_file()
+    page = (tmp_path / "home" / "story.failed.html").read_text()
+    assert "This run failed: " in page and match in page
     with pytest.raises(jobs.ResultError, match="Only a run that has succeeded goes into reports"):
         jobs.fetch(plan.at, tmp_path / "reports", lambda line: None, reports=True)
 
@@ -347,7 +349,7 @@ def test_a_machine_that_must_end_lets_its_run_keep_what_it_has(cloud, machine, s
     if how == "spot":
         machine.metadata.said["spot/instance-action"] = '{"action": "terminate"}'
     elif how == "stopped by hand":
-        machine.signal(signal.SIGTERM)
+        machine.end()
     state = ended(cloud, machine, plan, instance)
     assert (state.word, state.code) == ("stopped", 1) and "the same `ec2 run` goes on" in state.why
     assert jobs.machine(plan.at)["code"] == 143
@@ -376,7 +378,7 @@ def test_the_next_run_goes_on_where_a_spot_machine_was_taken_back(cloud, machine
     first = ec2.launch(plan, lambda line: None)
     booted(cloud, machine, first)
     until(lambda: "epoch  3/12" in machine.log)
-    machine.signal(signal.SIGTERM)
+    machine.end()
     assert ended(cloud, machine, plan, first).word == "stopped"
     cloud.client("ec2").terminate_instances(InstanceIds=[first])
 

@@ -94,7 +94,10 @@ def _type(ec2: Any, name: str) -> tuple[str, bool]:
     offered = ec2.describe_instance_type_offerings(Filters=[{"Name": "instance-type", "Values": [name]}])["InstanceTypeOfferings"]
     if not offered:
         raise SettingError(f"{ec2.meta.region_name} does not offer {name!r}; take another type, or another region.")
-    return next(one for one in about["ProcessorInfo"]["SupportedArchitectures"] if one in ("x86_64", "arm64")), "GpuInfo" in about
+    architecture = next((one for one in about["ProcessorInfo"]["SupportedArchitectures"] if one in ("x86_64", "arm64")), None)
+    if architecture is None:
+        raise SettingError(f"{name!r} is no machine that runs Linux on x86_64 or arm64; take another type, such as {DEFAULT_TYPE}.")
+    return architecture, "GpuInfo" in about
 
 
 def _image(ec2: Any, wish: Wish, architecture: str, gpus: bool, show: Callable[[str], Any]) -> dict[str, Any]:
@@ -102,9 +105,7 @@ def _image(ec2: Any, wish: Wish, architecture: str, gpus: bool, show: Callable[[
     names = [wish.image] if wish.image else [name.format(architecture=architecture) for name in (IMAGE, FALLBACK)]
     found = next((image for name in names if (image := _found(name, ec2.meta.region_name))), None)
     if found is None:
-        raise SettingError(
-            f"There is no image {names[0]!r} in {ec2.meta.region_name}; --image takes ami-… or an SSM parameter that names one."
-        )
+        raise SettingError(f"There is no image {names[0]!r} in {ec2.meta.region_name}; --image takes {IMAGES}.")
     name, image = found
     if name != names[0]:
         if gpus:
@@ -112,9 +113,7 @@ def _image(ec2: Any, wish: Wish, architecture: str, gpus: bool, show: Callable[[
         show(f"There is no image {names[0]!r}; the plain one, {name!r}, is taken, and torch is installed.")
     images = ec2.describe_images(ImageIds=[image])["Images"]
     if not images:
-        raise SettingError(
-            f"There is no image {image!r} in {ec2.meta.region_name}; --image takes ami-… or an SSM parameter that names one."
-        )
+        raise SettingError(f"There is no image {image!r} in {ec2.meta.region_name}; --image takes {IMAGES}.")
     if images[0].get("Architecture", architecture) != architecture:
         raise SettingError(f"The image {image!r} is for {images[0]['Architecture']}, {wish.instance_type} is {architecture}; take another.")
     return images[0]
@@ -205,6 +204,8 @@ def state(at: Address, region: str | None) -> State:
         return State(phase or "starting" if up else "stopping", False, "", machine)
     if not said and not bucket.listed(at / "input"):
         raise SettingError(f"There is no run {name!r}, neither on a machine nor in {at.bucket!r}; `ec2 list` names those that run.")
+    if jobs.finished(at):
+        return State("succeeded", True, "", machine)
     return State("lost", True, "Its machine is gone without a last word; the same `ec2 run` goes on from what was saved.", machine)
 
 

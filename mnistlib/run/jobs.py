@@ -8,7 +8,7 @@ import re
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from mnistlib.work import Record, Unit
 
 ROOT = "mnistlib"  # all that this project keeps in a bucket is below it
 SCRIPTS = Path(__file__).parent / "cloud"
-NAME = re.compile(r"[A-Za-z0-9_-]+-[0-9a-f]{10}")
+NAME = re.compile(r"[^/]+-[0-9a-f]{10}")
 MINUTES = (5, 24 * 60)  # that a run may be given
 EVERY = 10.0  # seconds between two looks at a run that is waited for
 
@@ -191,12 +191,6 @@ def fetch(at: Address, into: Path, show: Callable[[str], Any], reports: bool = F
 def _evidence(name: str) -> bool:
     """Say whether a file of a run is one that reports/ holds."""
     return name.endswith(".html") or bool({"results", "checkpoints"} & set(name.split("/")[:-1]))
-
-
-def runs(bucket_name: str) -> Iterator[str]:
-    """Yield the names of all runs that a bucket holds."""
-    names = {name.partition("/")[0] for name in bucket.listed(Address(bucket_name, f"{ROOT}/runs"))}
-    yield from sorted(name for name in names if NAME.fullmatch(name))
 
 
 def machine(at: Address) -> dict[str, Any]:

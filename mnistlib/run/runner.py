@@ -72,7 +72,7 @@ def run(
 
     Raises:
         SettingError: a parameter that the notebook does not have, or a folder that cannot be written.
-        RunError: a cell failed; the notebook up to there is kept as NAME.failed.ipynb.
+        RunError: a cell failed; the notebook up to there is kept as NAME.failed.ipynb, with its page.
         Stopped: the run was stopped; the kernel and all that it started are gone.
     """
     clock, started = time.perf_counter(), time.time()
@@ -88,9 +88,11 @@ def run(
             story = _execute(notebook, parameters, show, stopping)
         except _Failed as failure:
             files.write(failed, nbformat.writes(failure.story))
+            _page(failed, failed.with_suffix(".html"), None, None, "", "", str(failure))
             raise RunError(f"{failure} The notebook up to there is {failed}.") from None
         files.write(executed, nbformat.writes(story))
-        failed.unlink(missing_ok=True)
+        for old in (failed, failed.with_suffix(".html")):
+            old.unlink(missing_ok=True)
         given = defaults | parameters
         result = _result(_told(notebook, given), given, started)
         _page(executed, page, series, result, heading, home)
@@ -103,11 +105,11 @@ def _prepare() -> None:
     from mnistlib.site import pages  # noqa: F401
 
 
-def _page(executed: Path, page: Path, series: Mapping[str, str] | None, result: Result | None, heading: str, home: str) -> None:
-    """Write the page of an executed notebook."""
+def _page(executed: Path, page: Path, *about: Any) -> None:
+    """Write the page of an executed notebook; `about` is what `site.pages` is told beside."""
     from mnistlib.site import pages
 
-    pages.build(executed, page, series, result, heading, home)
+    pages.build(executed, page, *about)
 
 
 class _Failed(Exception):

@@ -23,12 +23,13 @@ SOURCES = ("mnistlib", "pyproject.toml", "README.md", "LICENSE", "NOTICE")  # wh
 
 
 def project(units: Sequence[Unit]) -> dict[str, bytes]:
-    """Return what units need beside library and data, by path: notebooks, committed results, and the commit's name."""
+    """Return what units need beside library and data, by path: notebooks, requirements, committed results, the commit's name."""
     held = {f"notebooks/{one.notebook.name}": one.notebook.read_bytes() for one in units}
     root = files.root()
     for path in sorted((root / "reports").rglob("*")):
         if path.suffix in (".json", ".safetensors") and path.is_file():
             held[path.relative_to(root).as_posix()] = path.read_bytes()
+    held["requirements.txt"] = (root / "requirements.txt").read_bytes()
     held[files.SENT] = files.canonical(provenance.revision(root))
     return held
 
@@ -47,9 +48,9 @@ def data(units: Sequence[Unit]) -> dict[str, bytes]:
         for collection in (sources.MNIST, sources.QMNIST):
             try:
                 contents, _ = sources.gather(collection, folder, lambda line: None)
-            except sources.NotFound:
-                if collection is sources.MNIST and any(given["dataset"] == "mnist" for given in used):
-                    raise
+            except sources.NotFound as error:
+                if collection is sources.MNIST:
+                    raise sources.NotFound(f"{error} Or run on the offline sample: -p dataset digits.") from None
                 continue
             held |= {file.sha256: body for file, body in zip(collection.files, contents, strict=True)}
     return held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,15 +27,17 @@ def build(
     result: Result | None = None,
     heading: str = "",
     home: str = "",
+    failed: str = "",
 ) -> Path:
     """Write an executed notebook as one HTML page and return its path.
 
     `series` maps the names of all pages of the series, in order, to their titles: the page then links to the index and to its
     neighbours. `result` is shown in a strip below the title; `heading` takes the title's place, and `home` is what the
-    index is called. Raises ResultError, and leaves the previous page as it was, for a
+    index is called. `failed` is the sentence of a run that failed, whose notebook is then shown as far as it came.
+    Raises ResultError, and leaves the previous page as it was, for a
     notebook that was not wholly executed, that holds an error, or that shows something from another file or address.
     """
-    return files.write(out, page(notebook, out.stem, series, result, heading, home))
+    return files.write(out, page(notebook, out.stem, series, result, heading, home, failed))
 
 
 def page(
@@ -44,9 +47,12 @@ def page(
     result: Result | None = None,
     heading: str = "",
     home: str = "",
+    failed: str = "",
 ) -> str:
     """Return the text of an executed notebook's page; see `build`."""
-    story = read(notebook)
+    story = nbformat.read(notebook, as_version=4) if failed else read(notebook)
+    if failed:
+        story.cells.insert(1, nbformat.v4.new_markdown_cell(f'<p class="banner">This run failed: {html.escape(failed)}</p>'))
     for cell in story.cells:
         if heading and cell.cell_type == "markdown":
             cell.source = re.sub(r"^# .*$", f"# {heading}", cell.source, count=1, flags=re.MULTILINE)

@@ -42,7 +42,7 @@ stop() { # the machine is about to end, by the watchdog, by hand, or because AWS
 }
 
 step() { # run one step of run.sh, within a time; its exit status
-    timeout --signal=TERM --kill-after=90 "$1" bash "$INPUT/run.sh" "$2" &
+    timeout --signal=TERM --kill-after=200 "$1" bash "$INPUT/run.sh" "$2" &
     child=$!
     wait "$child"
     code=$?
@@ -77,12 +77,11 @@ MNISTLIB_MACHINE=$(printf '{"service": "%s", "id": "%s", "type": "%s", "region":
 export MNISTLIB_MACHINE
 
 tell installing null
-aws s3 cp --only-show-errors --recursive "$STORE/" "$DATA/"
-if step 30m install; then
+if step 30m data && step 30m install; then
     tell running null
     if step "${MINUTES}m" unit; then
         end=succeeded
-    elif [ "$code" = 124 ]; then
+    elif [ "$code" = 124 ] || [ "$code" = 137 ]; then # 137 where it had to be killed
         end="timed out"
     fi
 fi
