@@ -169,7 +169,7 @@ def claims(claims: Sequence[Claim], about: About) -> Shown:
 
 def provenance(result: Result) -> Shown:
     """Return where a result comes from, and the last lines of the run's log where one is kept."""
-    about = {name: value for name, value in result.provenance.items() if value is not None or name == "cost"}
+    about = {name: value for name, value in result.provenance.items() if value is not None or name.startswith("cost")}
     rows = [[name.replace("_", " ").capitalize(), _value(name, value)] for name, value in about.items()]
     hashes = {name: result.keys.get(name) for name in ("data", "recipe")}
     rows += [[f"{name.capitalize()} sha256", tables.element("code", value)] for name, value in hashes.items() if value]
@@ -180,7 +180,7 @@ def provenance(result: Result) -> Shown:
 
 def _value(name: str, value: Any) -> Cell:
     """Return one entry of a provenance as text."""
-    if name == "cost":
+    if name.startswith("cost"):
         return form.dollars(value)
     if name.endswith("seconds"):
         return form.seconds(value)

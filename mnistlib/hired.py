@@ -17,14 +17,16 @@ TAIL = 20  # lines of the log that a page shows
 def told(now: float) -> dict[str, Any]:
     """Return what a provenance says of the machine at a time, in seconds since the epoch; nothing outside a cloud.
 
-    `cost` is in US dollars, from `since` to `now` at the price an hour; None where the price is not known.
+    `cost` is in US dollars, from `since` to `now` at the price an hour; None where the price is not known. Of spare capacity, whose
+    price moves, it is `cost_at_most`.
     """
     if not os.environ.get(MACHINE):
         return {}
     facts = dict.fromkeys(FACTS) | json.loads(os.environ[MACHINE])
     since, price = float(facts.pop("since") or now), facts.pop("price")
     cost = None if price is None else float(price) * (now - since) / 3600
-    return {**facts, "machine_started": _time(since), "machine_until": _time(now), "machine_seconds": round(now - since, 1), "cost": cost}
+    times = {"machine_started": _time(since), "machine_until": _time(now), "machine_seconds": round(now - since, 1)}
+    return {**facts, **times, "cost_at_most" if "spot" in str(facts["service"]) else "cost": cost}
 
 
 def tail() -> list[str]:

@@ -108,7 +108,10 @@ def test_a_failing_notebook_is_one_line_and_exit_code_one(ask, repository):
     code, _, error = ask("report", "03_augment")
     assert code == 1
     assert error.startswith("Error: 03_augment.ipynb failed in cell In [2] under '03_augment': ZeroDivisionError: division by zero.")
-    assert error.count("\n") == 1 and sorted(path.name for path in (repository / "build").iterdir()) == ["03_augment.failed.ipynb"]
+    assert error.count("\n") == 1 and sorted(path.name for path in (repository / "build").iterdir()) == [
+        "03_augment.failed.html",
+        "03_augment.failed.ipynb",
+    ]
 
 
 def test_a_report_goes_to_build_or_where_asked_with_the_parameters_given(ask, repository):

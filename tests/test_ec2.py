@@ -20,8 +20,9 @@ from machines import Machine
 from test_unit import write
 
 from mnistlib import __main__, work
+from mnistlib.commands import clouds
 from mnistlib.errors import SettingError
-from mnistlib.run import aws, ec2, jobs, runner, unit
+from mnistlib.run import aws, ec2, jobs, listing, runner, unit
 from mnistlib.run.bucket import Address
 from mnistlib.run.jobs import Wish
 
@@ -167,7 +168,8 @@ def test_the_run_travels_by_s3_and_the_data_only_once(cloud, story, tmp_path):
     ("change", "match"),
     [
         ({"bucket": "nowhere-at-all"}, "There is no bucket 'nowhere-at-all'; the stack 'mnistlib' makes one"),
-        ({"bucket": "No Bucket"}, "no address in S3"),
+        ({"bucket": "No Bucket"}, "'No Bucket' is no bucket's name"),
+        ({"bucket": "somebody-elses"}, "may use its own bucket alone"),
         ({"stack": "other"}, "no finished stack 'other' in eu-central-1; make it with `aws cloudformation create-stack"),
         ({"instance_type": "c5.gigantic"}, "There is no instance type 'c5.gigantic' in eu-central-1"),
         ({"image": "/no/such/parameter"}, "There is no image '/no/such/parameter'"),
@@ -177,6 +179,7 @@ def test_the_run_travels_by_s3_and_the_data_only_once(cloud, story, tmp_path):
 )
 def test_what_cannot_be_had_stops_before_anything_is_sent_or_started(cloud, story, change, match):
     made = cloud.deploy()
+    cloud.client("s3").create_bucket(Bucket="somebody-elses", CreateBucketConfiguration={"LocationConstraint": REGION})
     wish = Wish(**{"bucket": made["Bucket"], "instance_type": "c5.xlarge", "price": 0.1} | change)
     cloud.forget()
     with pytest.raises(SettingError, match=match):
@@ -248,12 +251,14 @@ def test_a_dry_run_says_what_would_be_started_and_starts_nothing(cloud, story, t
     assert not cloud.asked("PutObject") and all(asked.get("DryRun") for asked in cloud.asked("RunInstances"))
 
 
-def test_a_run_that_is_under_way_is_not_started_again(cloud, story):
+def test_a_run_that_is_under_way_is_not_started_again(cloud, story, told):
     plan, instance = launched(cloud, story, {})
-    with pytest.raises(SettingError, match=f"is under way on {instance}"):
-        ec2.plan(plan.unit, plan.wish, show=lambda line: None)
+    code, _, err = told("ec2", "run", story, "--bucket", plan.at.bucket, "--instance-type", "c5.xlarge", "--price", "1")
+    assert code == 2 and f"is under way on {instance}; `ec2 status {plan.unit.name}`" in err
+    with pytest.raises(SettingError, match=f"is under way on {instance}"):  # which `sagemaker run` asks as well
+        listing.alone(plan.unit.name, None)
     assert ec2.terminate(None, plan.unit.name) == [instance] and not ec2.instances(None)
-    ec2.plan(plan.unit, plan.wish, show=lambda line: None)
+    listing.alone(plan.unit.name, None)
 
 
 # What the machine does
@@ -430,7 +435,34 @@ def test_everything_that_runs_is_listed_and_can_be_ended(cloud, story, told):
     code, out, _ = told("ec2", "terminate", "--all")
     assert code == 0 and out == f"Ending {instance}.\n"
     assert told("ec2", "list")[1] == "Nothing of this project is running.\n"
-    assert "nothing is running" in told("ec2", "terminate", plan.unit.name)[1]
+    code, _, err = told("ec2", "terminate", plan.unit.name)
+    assert code == 2 and f"no machine that has the run {plan.unit.name!r} here" in err
+
+
+def test_what_cannot_be_asked_is_not_taken_for_nothing(cloud, told, monkeypatch):
+    refusing(monkeypatch, "DescribeInstances", 403, "UnauthorizedOperation")
+    code, out, _ = told("ec2", "list")
+    assert code == 1 and out.startswith("Not known of instances: These credentials may not do DescribeInstances")
+
+
+@pytest.mark.parametrize(("n_misses", "word"), [(3, "succeeded"), (99, "goes on in the cloud")])
+def test_a_look_that_fails_ends_the_waiting_only_if_it_goes_on_failing(cloud, story, monkeypatch, n_misses, word):
+    plan, _ = launched(cloud, story, {})
+    jobs.bucket.put(plan.at / "out" / work.RECORD, work.recorded(plan.unit, "succeeded", "", 1.0))
+    ec2.terminate(None, plan.unit.name)
+    looks = iter(range(200))
+
+    def look() -> jobs.State:
+        if next(looks) < n_misses:
+            raise aws.CloudError("No network.")
+        return ec2.state(plan.at, None)
+
+    monkeypatch.setattr(jobs.time, "sleep", lambda seconds: None)
+    if n_misses == 3:
+        assert jobs.follow(plan.at, look, lambda line: None).word == word
+    else:
+        with pytest.raises(aws.CloudError, match=f"No network. The run {word}. Follow it with `f`, stop it with `s`"):
+            clouds.wait(plan.at, look, "f", "s")
 
 
 def test_results_go_into_reports_only_on_purpose_and_only_sound(cloud, story, tmp_path):

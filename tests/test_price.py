@@ -69,13 +69,13 @@ def test_whoever_may_not_ask_for_prices_still_gets_a_machine(stubbed):
     assert price.ec2("c7i.xlarge", "eu-central-1", spot=True) is None
 
 
-def test_a_spot_price_is_the_lowest_there_is_now(stubbed):
+def test_a_spot_price_is_the_highest_there_is_now(stubbed):
     now = datetime.now(UTC)
     history = [
         {"SpotPrice": text, "AvailabilityZone": zone, "Timestamp": now} for zone, text in (("a", "0.09"), ("b", "0.0812"), ("c", "0.1"))
     ]
     wanted = {"InstanceTypes": ["c7i.xlarge"], "ProductDescriptions": ["Linux/UNIX"], "StartTime": ANY}
     stubbed("ec2").add_response("describe_spot_price_history", {"SpotPriceHistory": history}, wanted)
-    assert price.ec2("c7i.xlarge", "eu-central-1", spot=True) == 0.0812
+    assert price.ec2("c7i.xlarge", "eu-central-1", spot=True) == 0.1
     stubbed("ec2").add_response("describe_spot_price_history", {"SpotPriceHistory": []}, wanted)
     assert price.ec2("c7i.xlarge", "eu-central-1", spot=True) is None

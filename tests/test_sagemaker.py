@@ -160,7 +160,7 @@ def test_a_job_is_asked_for_with_all_that_it_needs(made, cloud, story):
                 },
             }
         ],
-        "OutputDataConfig": {"S3OutputPath": f"{at}/sagemaker"},
+        "OutputDataConfig": {"S3OutputPath": f"s3://{made['Bucket']}/mnistlib/sagemaker"},
         "CheckpointConfig": {"S3Uri": at, "LocalPath": "/opt/ml/checkpoints"},
         "ResourceConfig": {"InstanceType": TYPE, "InstanceCount": 1, "VolumeSizeInGB": 30},
         "StoppingCondition": {"MaxRuntimeInSeconds": 2700},
@@ -221,7 +221,7 @@ def test_the_image_fits_the_machine_and_the_region(made, story, cloud, monkeypat
     monkeypatch.setattr(sagemaker, "_held", lambda image, region: True)
     assert ":2.8.0-gpu-py312" in str(sagemaker.plan(unit.of(story, {}), wish(made, instance_type="ml.g4dn.xlarge")))
     monkeypatch.setattr(jobs, "check", lambda wish: "eu-south-1")
-    monkeypatch.setattr(sagemaker.stack, "outputs", lambda name, region: made)
+    monkeypatch.setattr(jobs, "made", lambda wish, region: made)
     assert "image 692866216735.dkr.ecr.eu-south-1." in str(sagemaker.plan(unit.of(story, {}), wish(made)))
 
 
@@ -235,7 +235,7 @@ def test_a_registry_that_does_not_answer_strangers_stops_nobody(made, story, stu
 
 BAD: dict[str, tuple[list[str], str]] = {
     "no bucket": (["--bucket", "no-such-bucket"], "There is no bucket 'no-such-bucket'; the stack 'mnistlib' makes one"),
-    "no bucket's name": (["--bucket", "No_Bucket"], "is no address in S3"),
+    "no bucket's name": (["--bucket", "No_Bucket"], "'No_Bucket' is no bucket's name"),
     "a bucket elsewhere": (["--bucket", "far-away"], "'far-away' is in us-west-2, not in eu-central-1; give --region us-west-2"),
     "no stack": (["--stack", "none"], "There is no finished stack 'none' in eu-central-1"),
     "no notebook": (["03_agument"], "There is no notebook '03_agument'. Did you mean '03_augment'?"),
@@ -267,7 +267,7 @@ def test_a_dry_run_sends_nothing_and_starts_nothing(made, story, cloud, ask):
     assert said.startswith(f"{name}: managed spot {TYPE} in {REGION}, image {sagemaker.OWNER}.dkr.ecr.")
     assert ", at most $0.250 an hour, at most 2 h 15 min; everything goes to s3://" in said
     asked = {operation for _, operation, _ in cloud.requests}
-    assert asked == {"HeadBucket", "DescribeStacks", "GetObject", "ListTrainingJobs", "BatchGetImage"}
+    assert asked == {"HeadBucket", "DescribeStacks", "GetObject", "ListTrainingJobs", "BatchGetImage", "DescribeInstances"}
     assert not bucket.listed(Address(made["Bucket"], ""))
 
 
@@ -384,6 +384,9 @@ def test_stopping_asks_for_the_job_under_way_alone(made, story, cloud, ask):
     assert [found["TrainingJobName"] for found in sagemaker.running(None)] == [one.training_job_name]
     assert ask("stop", name) == (0, f"Stopping {one.training_job_name}.\n", "")
     assert cloud.asked("StopTrainingJob") == [{"TrainingJobName": one.training_job_name}] and one.training_job_status == "Stopping"
+    one.training_job_status = "InProgress"
+    assert ask("stop", one.training_job_name) == (0, f"Stopping {one.training_job_name}.\n", ""), "a list names jobs, not runs"
+    cloud.requests.pop()
     assert ask("stop", name)[0] == 0 and len(cloud.asked("StopTrainingJob")) == 1
     one.training_job_status = one.secondary_status = "Stopped"
     assert not sagemaker.running(None)

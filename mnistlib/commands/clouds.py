@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistlib.commands.arguments import parameterised, tell
+from mnistlib.errors import MnistlibError
 
 TAIL = 10  # lines of a log that a status shows
 
@@ -29,6 +31,8 @@ def asked(command: Callable[..., Any]) -> Callable[..., Any]:
     def answering(*args: Any, **others: Any) -> Any:
         from mnistlib.run import aws
 
+        if others.get("region"):  # for every client of this command, also those that are told of none
+            os.environ["AWS_DEFAULT_REGION"] = others["region"]
         with aws.refusals():
             return command(*args, **others)
 
@@ -68,11 +72,14 @@ def wait(at: Address, look: Callable[[], State], follow: str, stop: str) -> None
     """Show what a run prints until it has ended, then leave with its exit code; Ctrl-C ends the waiting alone."""
     from mnistlib.run import jobs
 
+    goes_on = f"The run goes on in the cloud. Follow it with `{follow}`, stop it with `{stop}`."
     try:
         state = jobs.follow(at, look, tell)
     except KeyboardInterrupt:
-        click.echo(f"The run goes on in the cloud. Follow it with `{follow}`, stop it with `{stop}`.", err=True)
+        click.echo(goes_on, err=True)
         sys.exit(130)
+    except MnistlibError as error:
+        raise type(error)(f"{error} {goes_on}") from None
     _conclude(state)
 
 
@@ -82,10 +89,9 @@ def status(
     """Say how far a run is and how its log ends, or wait for its end; leave with its exit code once it has ended."""
     from mnistlib.run import jobs
 
-    at = jobs.place(bucket, name)
+    at, where = jobs.place(bucket, name), f" --region {region}" if region else ""
     if waiting:
-        where = f"--bucket {bucket}" + (f" --region {region}" if region else "")
-        wait(at, lambda: look(at, region), f"{us} status {name} {where} --wait", stop)
+        wait(at, lambda: look(at, region), f"{us} status {name} --bucket {bucket}{where} --wait", f"{stop}{where}")
     state = look(at, region)
     tell(*jobs.log(at)[-TAIL:], f"{name}: {state.word}  {state.machine}")
     if state.ended:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,9 +31,11 @@ def run(notebook: str, wish: Wish, given: dict[str, Any], wait: bool, dry_run: b
     It ends with the run, whatever becomes of it, and leaves everything in the bucket.
     """
     from mnistlib.run import ec2 as machines
-    from mnistlib.run import runner, unit
+    from mnistlib.run import listing, runner, unit
 
-    plan = machines.plan(unit.of(runner.find(notebook), given), wish, key_name, tell)
+    one = unit.of(runner.find(notebook), given)
+    plan = machines.plan(one, wish, key_name, tell)
+    listing.alone(one.name, plan.region)
     tell(str(plan))
     if dry_run:
         tell("Nothing was started.")
@@ -81,7 +84,9 @@ def terminate(name: str | None, everything: bool, region: str | None) -> None:
     if (name is None) == (not everything):
         raise SettingError("Name the run whose machine is to end, or give --all.")
     ended = machines.terminate(region, name)
-    tell(*(f"Ending {one}." for one in ended) if ended else ["There is no such machine; nothing is running."])
+    if not ended and name:
+        raise SettingError(f"There is no machine that has the run {name!r} here; `ec2 list --everywhere` names those that there are.")
+    tell(*[f"Ending {one}." for one in ended] or ["There is no machine of this project here."])
 
 
 @ec2.command(name="list")
@@ -92,4 +97,7 @@ def list_all(region: str | None, everywhere: bool) -> None:
     """List everything of this project that runs, and so costs: machines, training jobs, notebook instances."""
     from mnistlib.run import listing
 
-    tell(*list(listing.running(region, everywhere)) or ["Nothing of this project is running."])
+    found = list(listing.running(region, everywhere))
+    tell(*found or ["Nothing of this project is running."])
+    if any(listing.UNKNOWN in line for line in found):
+        sys.exit(1)

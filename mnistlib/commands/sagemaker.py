@@ -31,10 +31,12 @@ def run(notebook: str, wish: Wish, given: dict[str, Any], wait: bool, dry_run: b
 
     It leaves everything in the bucket, also where it fails or is stopped.
     """
-    from mnistlib.run import runner, unit
+    from mnistlib.run import listing, runner, unit
     from mnistlib.run import sagemaker as training
 
-    plan = training.plan(unit.of(runner.find(notebook), given), wish)
+    one = unit.of(runner.find(notebook), given)
+    plan = training.plan(one, wish)
+    listing.alone(one.name, plan.region)
     tell(str(plan))
     if dry_run:
         tell("Nothing was started.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from mnistlib import form
 from mnistlib.errors import SettingError
-from mnistlib.run import aws, bucket, jobs, price, stack
+from mnistlib.run import aws, bucket, jobs, price
 from mnistlib.run.bucket import Address
 from mnistlib.run.jobs import SCRIPTS, State, Wish
 from mnistlib.work import Unit
@@ -39,7 +39,7 @@ class Plan:
 
     def __str__(self) -> str:
         """Return what a reader should know before it is started."""
-        cost = "cost not known" if self.price is None else f"{form.dollars(self.price)} an hour"
+        cost = "cost not known" if self.price is None else f"{'at most ' * self.wish.spot}{form.dollars(self.price)} an hour"
         kind = "spot " if self.wish.spot else ""
         return (
             f"{self.unit.name}: {kind}{self.wish.instance_type} in {self.region}, image {self.request['ImageId']}, {cost}, "
@@ -50,16 +50,13 @@ class Plan:
 def plan(unit: Unit, wish: Wish, key_name: str | None = None, show: Callable[[str], Any] = print) -> Plan:
     """Return what would be started, after all that AWS lets one check: bucket, stack, instance type, image and permission.
 
-    Raises SettingError for what cannot be had, and where this very run has succeeded or is under way.
+    Raises SettingError for what cannot be had, and where this very run has succeeded.
     """
     region = jobs.check(wish)
     at = jobs.place(wish.bucket, unit.name)
-    made = stack.outputs(wish.stack, region)
+    made = jobs.made(wish, region)
     if jobs.finished(at):
         raise SettingError(f"{unit.name} has succeeded already; `ec2 fetch {unit.name} --bucket {wish.bucket}` brings it home.")
-    alive = [one for one in instances(region, unit.name) if one["State"]["Name"] in ("pending", "running")]
-    if alive:
-        raise SettingError(f"{unit.name} is under way on {alive[0]['InstanceId']}; `ec2 status {unit.name}` says how far it is.")
     ec2 = aws.client("ec2", region)
     architecture, gpus = _type(ec2, wish.instance_type)
     image = _image(ec2, wish, architecture, gpus, show)

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnistlib import files, form, results, work
+from mnistlib import files, form, published, results, steps, work
 from mnistlib.errors import ResultError, SettingError
-from mnistlib.run import aws, bucket, shipping
+from mnistlib.recipe import Recipe
+from mnistlib.run import aws, bucket, shipping, stack
 from mnistlib.run.bucket import Address
 from mnistlib.work import Record, Unit
 
@@ -24,6 +25,7 @@ SCRIPTS = Path(__file__).parent / "cloud"
 NAME = re.compile(r"[^/]+-[0-9a-f]{10}")
 MINUTES = (5, 24 * 60)  # that a run may be given
 EVERY = 10.0  # seconds between two looks at a run that is waited for
+MISSES = 6  # looks in a row that may fail, as they do while this machine has no network, before the waiting ends
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ def check(wish: Wish) -> str:
     """Return the region of a wish after a look at its bucket; raise SettingError where the bucket is not there or is elsewhere."""
     s3 = aws.client("s3", wish.region)
     region = s3.meta.region_name
+    if not bucket.ADDRESS.fullmatch(f"s3://{wish.bucket}/"):
+        raise SettingError(f"{wish.bucket!r} is no bucket's name; one has small letters, digits, dots and hyphens, from 3 to 63 of them.")
     try:
-        Address.of(f"s3://{wish.bucket}/")
         there = s3.head_bucket(Bucket=wish.bucket)["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region", region)
     except s3.exceptions.ClientError as error:
         there = error.response["ResponseMetadata"].get("HTTPHeaders", {}).get("x-amz-bucket-region")
@@ -85,6 +88,17 @@ def check(wish: Wish) -> str:
     if there != region:
         raise SettingError(f"The bucket {wish.bucket!r} is in {there}, not in {region}; give --region {there}, or another bucket.")
     return region
+
+
+def made(wish: Wish, region: str) -> dict[str, str]:
+    """Return the outputs of a wish's stack; raise SettingError where its machines could not use the bucket."""
+    outputs = stack.outputs(wish.stack, region)
+    if outputs["Bucket"] != wish.bucket:
+        own = outputs["Bucket"]
+        raise SettingError(
+            f"The machines of the stack {wish.stack!r} may use its own bucket alone, {own!r}; give that, or another --stack."
+        )
+    return outputs
 
 
 def finished(at: Address) -> bool:
@@ -151,9 +165,18 @@ def reason(at: Address) -> str:
 def follow(at: Address, look: Callable[[], State], show: Callable[[str], Any], every: float = EVERY) -> State:
     """Show what a run prints until it has ended, and return how."""
     shown: list[str] = []
-    word = ""
+    word, misses = "", 0
     while True:
-        state, lines = look(), log(at)
+        try:
+            with aws.refusals():
+                state, lines = look(), log(at)
+        except aws.CloudError:
+            misses += 1
+            if misses == MISSES:
+                raise
+            time.sleep(every)
+            continue
+        misses = 0
         if state.word != word:
             show(f"{at.key.rpartition('/')[2]}: {state.word}")
             word = state.word
@@ -170,7 +193,8 @@ def follow(at: Address, look: Callable[[], State], show: Callable[[str], Any], e
 def fetch(at: Address, into: Path, show: Callable[[str], Any], reports: bool = False) -> list[Path]:
     """Bring what a run left home and return where it is; nothing is replaced before all of it is here and its results prove sound.
 
-    With `reports`, only what reports/ holds is taken: pages, results and checkpoints, of a run that succeeded.
+    With `reports`, only what reports/ holds is taken: pages, results and checkpoints, of a run that succeeded and was the step's own, on
+    all images and judged on the test images.
     """
     record = recorded(at)
     if not bucket.listed(at / "out") and record is None:
@@ -181,11 +205,21 @@ def fetch(at: Address, into: Path, show: Callable[[str], Any], reports: bool = F
         fresh = Path(scratch)
         names = bucket.bring(at / "out", fresh, wanted=_evidence if reports else lambda name: not name.startswith(f"{work.TRIALS}/"))
         for path in sorted(fresh.rglob("results/*.json")):
-            results.read(path)
+            result = results.read(path)
+            if reports and not (result.headline and result.recipe == _recipe(result.step)):
+                raise ResultError(f"This run of {result.step} was shortened, or tried another recipe, so it is no evidence of the step.")
         for name in names:
             files.write(into / name, (fresh / name).read_bytes())
     show(f"{form.counted(len(names), 'file')} in {into}")
     return [into / name for name in names]
+
+
+def _recipe(name: str) -> Recipe | None:
+    """Return the recipe of a step or a published row, None where there is none of that name."""
+    try:
+        return steps.get(name).recipe if name in steps.STEPS else published.get(name).recipe
+    except SettingError:
+        return None
 
 
 def _evidence(name: str) -> bool:

@@ -13,7 +13,7 @@ PLAIN = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA"
 
 
 def ec2(instance_type: str, region: str, spot: bool) -> float | None:
-    """Return US dollars an hour of an EC2 instance: on demand, or the lowest spot price there now; None where AWS does not tell."""
+    """Return US dollars an hour of an EC2 instance: on demand, or the most that spot costs there now; None if AWS does not tell."""
     if not spot:
         return _listed("AmazonEC2", {"instanceType": instance_type, "regionCode": region, **PLAIN})
     try:
@@ -22,7 +22,7 @@ def ec2(instance_type: str, region: str, spot: bool) -> float | None:
         )
     except Exception:  # a price is not worth failing for
         return None
-    return min((float(one["SpotPrice"]) for one in told["SpotPriceHistory"]), default=None)
+    return max((float(one["SpotPrice"]) for one in told["SpotPriceHistory"]), default=None)
 
 
 def sagemaker(instance_type: str, region: str) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mnistlib import form
 from mnistlib.errors import SettingError, nearest
-from mnistlib.run import aws, jobs, price, shipping, stack
+from mnistlib.run import aws, jobs, price, shipping
 from mnistlib.run.bucket import Address
 from mnistlib.run.jobs import State, Wish
 from mnistlib.work import Unit
@@ -21,12 +21,21 @@ GPUS = re.compile(r"ml\.(g|p)\d")
 ACCOUNTS = {  # in which AWS keeps that image, where it is not OWNER
     "af-south-1": "626614931356",
     "ap-east-1": "871362719292",
+    "ap-east-2": "975050140332",
+    "ap-south-2": "772153158452",
     "ap-northeast-3": "364406365360",
     "ap-southeast-3": "907027046896",
+    "ap-southeast-4": "457447274322",
+    "ap-southeast-5": "550225433462",
+    "ap-southeast-7": "590183813437",
+    "ca-west-1": "204538143572",
+    "eu-central-2": "380420809688",
     "eu-south-1": "692866216735",
+    "eu-south-2": "503227376785",
     "il-central-1": "780543022126",
     "me-central-1": "914824155844",
     "me-south-1": "217643126080",
+    "mx-central-1": "637423239942",
 }
 OWNER = "763104351884"
 REGISTRY = re.compile(
@@ -69,16 +78,13 @@ class Plan:
 def plan(unit: Unit, wish: Wish) -> Plan:
     """Return what would be started, after all that AWS lets one check: bucket, stack, instance type and image.
 
-    Raises SettingError for what cannot be had, and where this very run has succeeded or is under way.
+    Raises SettingError for what cannot be had, and where this very run has succeeded.
     """
     region = jobs.check(wish)
     at = jobs.place(wish.bucket, unit.name)
-    made = stack.outputs(wish.stack, region)
+    made = jobs.made(wish, region)
     if jobs.finished(at):
         raise SettingError(f"{unit.name} has succeeded already; `sagemaker fetch {unit.name} --bucket {wish.bucket}` brings it home.")
-    latest = newest(unit.name, region)
-    if latest and latest["TrainingJobStatus"] in UNDER_WAY:
-        raise SettingError(f"{unit.name} is under way as {latest['TrainingJobName']}; `sagemaker status {unit.name}` says how far it is.")
     _known(wish.instance_type, region)
     account, kind = ACCOUNTS.get(region, OWNER), KINDS[bool(GPUS.match(wish.instance_type))]
     image = wish.image or IMAGE.format(account=account, region=region, kind=kind)
@@ -122,8 +128,9 @@ def _held(image: str, region: str) -> bool:
 def slug(name: str) -> str:
     """Return what the names of a run's jobs begin with: letters, digits and hyphens, the run's key in the end."""
     stem, _, key = name.rpartition("-")
+    stem = re.sub("[^A-Za-z0-9]+", "-", stem)
     room = LONGEST - len("mnistlib--") - len(key) - len("-20200101000000")
-    return f"mnistlib-{stem.replace('_', '-')[:room].strip('-')}-{key}"
+    return f"mnistlib-{stem[:room].strip('-')}-{key}"
 
 
 def _request(unit: Unit, at: Address, wish: Wish, region: str, role: str, image: str, cost: float | None) -> dict[str, Any]:
@@ -147,7 +154,7 @@ def _request(unit: Unit, at: Address, wish: Wish, region: str, role: str, image:
             for name, uri in channels.items()
             if name != "mnist" or shipping.data([unit])  # SageMaker refuses a channel without a file
         ],
-        "OutputDataConfig": {"S3OutputPath": f"{at}/sagemaker"},
+        "OutputDataConfig": {"S3OutputPath": str(Address(at.bucket, f"{jobs.ROOT}/sagemaker"))},  # apart: what is below `at` comes back
         "CheckpointConfig": {"S3Uri": str(at), "LocalPath": "/opt/ml/checkpoints"},
         "ResourceConfig": {"InstanceType": wish.instance_type, "InstanceCount": 1, "VolumeSizeInGB": DISK},
         "StoppingCondition": {"MaxRuntimeInSeconds": seconds} | ({"MaxWaitTimeInSeconds": 4 * seconds} if wish.spot else {}),
@@ -205,9 +212,9 @@ def state(at: Address, region: str | None, job: str | None = None) -> State:
 
 
 def stop(name: str, region: str | None) -> str | None:
-    """Ask SageMaker to stop a run's job and return the job's name, None where it has none under way."""
-    latest = newest(name, region)
-    if latest is None or latest["TrainingJobStatus"] != "InProgress":
-        return None
-    aws.client("sagemaker", region).stop_training_job(TrainingJobName=latest["TrainingJobName"])
-    return latest["TrainingJobName"]
+    """Ask SageMaker to stop a job, by its own name or its run's, and return the job's name; None where there is none under way."""
+    ours = [one["TrainingJobName"] for one in running(region) if one["TrainingJobStatus"] == "InProgress"]
+    found = next((job for job in ours if job == name or job.startswith(f"{slug(name)}-")), None)
+    if found:
+        aws.client("sagemaker", region).stop_training_job(TrainingJobName=found)
+    return found
