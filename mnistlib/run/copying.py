@@ -36,7 +36,9 @@ def copy(name: str, source: str, folder: Path | None = None) -> Path:
         raise SettingError(f"{source}.ipynb has no line `step = steps.get({source!r})` to start from.")
     cell.source = call.sub(_step(name, step), cell.source, count=1)
     if "import replace" not in cell.source:
-        cell.source = cell.source.replace("import importlib.util\n", "import importlib.util\nfrom dataclasses import replace\n", 1)
+        first, line = "import importlib.util\n", "from dataclasses import replace\n"
+        begin = first + line if cell.source.startswith(first) else f"{line}\n"
+        cell.source = begin + cell.source.removeprefix(first)
     for cell in story.cells:
         if cell.cell_type == "markdown" and cell.source.startswith("# "):
             cell.source = "\n".join([f"# {name[:2]} · {_title(name)}", *cell.source.splitlines()[1:]])
