@@ -24,7 +24,7 @@ import nbformat
 import pytest
 from botocore.stub import Stubber
 from click.testing import CliRunner, Result
-from clouds import REGION, Cloud
+from clouds import ACCOUNT, REGION, Cloud
 
 from mnistlib import files
 from mnistlib.commands.notebook import notebook as commands
@@ -364,6 +364,13 @@ def instance_in(root: Path, bare_python: Path) -> Instance:
         made.program(name, f'case "$*" in *ensurepip*) exit 1 ;; esac\nexec {python} "$@"')
     made.program("dnf", 'echo "dnf $*" >>"$EVENTS"; exit 1')
     made.program("nvidia-smi", "exit 1")
+    made.program(
+        "aws", 'case "$*" in "sagemaker describe-notebook-instance "*" --notebook-instance-name mnistlib "*) echo ml.t3.large ;; esac'
+    )
+    metadata = made.root / "opt" / "ml" / "metadata" / "resource-metadata.json"
+    metadata.parent.mkdir(parents=True)
+    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/mnistlib"
+    metadata.write_text(json.dumps({"ResourceArn": arn, "ResourceName": "mnistlib"}))
     made.program("systemd-run", 'echo "systemd-run $*" >>"$EVENTS"; exit 1')
     seen, packages = bare_python.parent.parent / "seen", f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
     made.program(
@@ -406,6 +413,9 @@ def test_a_start_clones_installs_and_registers_a_kernel(ready, origin):
     assert (project / ".git").is_dir()
     spec = json.loads((made.folder.parent / ".local/share/jupyter/kernels/mnistlib/kernel.json").read_text())
     assert spec["display_name"] == "mnistlib" and spec["argv"][0] == str(environment / "bin" / "python")
+    machine = json.loads(spec["env"]["MNISTLIB_MACHINE"])
+    where = {"service": "SageMaker notebook instance", "id": "mnistlib", "type": "ml.t3.large", "region": REGION}
+    assert {name: machine[name] for name in where} == where and abs(machine["since"] - time.time()) < 600
     command = [spec["argv"][0], "-c", "import mnistlib; print(mnistlib.__file__)"]
     found = subprocess.run(command, env=made.environment, cwd=made.root, capture_output=True, text=True, check=True).stdout
     assert found.strip() == str(project / "mnistlib" / "__init__.py")

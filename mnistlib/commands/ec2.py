@@ -84,9 +84,8 @@ def terminate(name: str | None, everything: bool, region: str | None) -> None:
     if (name is None) == (not everything):
         raise SettingError("Name the run whose machine is to end, or give --all.")
     ended = machines.terminate(region, name)
-    if not ended and name:
-        raise SettingError(f"There is no machine that has the run {name!r} here; `ec2 list --everywhere` names those that there are.")
-    tell(*[f"Ending {one}." for one in ended] or ["There is no machine of this project here."])
+    whose = f"that has the run {name!r}" if name else "of this project"
+    tell(*[f"Ending {one}." for one in ended] or [f"There is no machine {whose} here; `ec2 list --everywhere` names those that there are."])
 
 
 @ec2.command(name="list")

@@ -43,36 +43,36 @@ class Address:
         return f"s3://{self.bucket}/{self.key}"
 
 
-def put(at: Address, data: bytes, region: str | None = None) -> None:
+def put(at: Address, data: bytes) -> None:
     """Write a file to S3."""
-    aws.client("s3", region).put_object(Bucket=at.bucket, Key=at.key, Body=data)
+    aws.client("s3").put_object(Bucket=at.bucket, Key=at.key, Body=data)
 
 
-def get(at: Address, region: str | None = None) -> bytes | None:
+def get(at: Address) -> bytes | None:
     """Return a file from S3, None where there is none."""
-    s3 = aws.client("s3", region)
+    s3 = aws.client("s3")
     try:
         return s3.get_object(Bucket=at.bucket, Key=at.key)["Body"].read()
     except s3.exceptions.NoSuchKey:
         return None
 
 
-def listed(at: Address, region: str | None = None) -> dict[str, int]:
+def listed(at: Address) -> dict[str, int]:
     """Return the bytes of each file below an address, by its name there."""
-    pages = aws.client("s3", region).get_paginator("list_objects_v2").paginate(Bucket=at.bucket, Prefix=f"{at.key}/".lstrip("/"))
+    pages = aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=at.bucket, Prefix=f"{at.key}/".lstrip("/"))
     start = len(f"{at.key}/".lstrip("/"))
     return {found["Key"][start:]: found["Size"] for page in pages for found in page.get("Contents", ()) if not found["Key"].endswith("/")}
 
 
-def bring(at: Address, folder: Path, region: str | None = None, wanted: Callable[[str], bool] = lambda name: True) -> list[str]:
+def bring(at: Address, folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> list[str]:
     """Write the wanted files below an address into a folder, each whole or not at all, and return their names."""
-    places = {name: (folder / name).resolve() for name in sorted(listed(at, region)) if wanted(name)}
+    places = {name: (folder / name).resolve() for name in sorted(listed(at)) if wanted(name)}
     for name, place in places.items():
         if not place.is_relative_to(folder.resolve()):
             raise SettingError(f"{str(at / name)!r} would be written outside {str(folder)!r}; nothing is taken.")
     brought = []
     for name, place in places.items():
-        body = get(at / name, region)
+        body = get(at / name)
         if body is not None:  # else it is gone since it was listed: the run goes on
             files.write(place, body)
             brought.append(name)

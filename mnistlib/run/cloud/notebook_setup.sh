@@ -92,12 +92,26 @@ install() {
     as_user "$environment/bin/python" -m pip install --disable-pip-version-check --no-cache-dir --progress-bar off "$@"
 }
 
+register() { # the kernel, and what a report then says of where it was made
+    local arn region name kind machine=()
+    if arn=$(grep -om1 'arn:[^"]*' "${MNISTLIB_ROOT:-}/opt/ml/metadata/resource-metadata.json" 2>/dev/null); then
+        IFS=: read -r _ _ _ region _ name <<<"$arn"
+        name=${name##*/}
+        kind=$(aws sagemaker describe-notebook-instance --region "$region" --notebook-instance-name "$name" \
+            --query InstanceType --output text 2>/dev/null || echo unknown)
+        machine=(--env MNISTLIB_MACHINE "$(printf '{"service": "%s", "id": "%s", "type": "%s", "region": "%s", "since": %s}' \
+            'SageMaker notebook instance' "$name" "$kind" "$region" "$(date +%s)")")
+    fi
+    as_user "$environment/bin/python" -m ipykernel install --user --name mnistlib --display-name mnistlib "${machine[@]}" ||
+        fail "no kernel was registered"
+}
+
 set_up() {
     say "Setting up the project; the first time this takes some minutes"
     clone
     make_environment
     as_user "$environment/bin/python" -c 'import mnistlib' || fail "the environment has no mnistlib"
-    as_user "$environment/bin/python" -m ipykernel install --user --name mnistlib --display-name mnistlib || fail "no kernel was registered"
+    register
     as_user rm -rf "$kept/tmp"
     say "ready: open SageMaker/mnistlib/notebooks/03_augment.ipynb and choose the kernel called mnistlib."
 }
