@@ -21,7 +21,7 @@ def run(notebook: str, parameters: Mapping[str, Any], out: str, show: Callable[[
     A folder in S3 follows what the run leaves while it runs, its unfinished training included, and one that was cut short goes on from
     that.
     """
-    with _folder(out) as folder, _notebook(notebook, folder) as path:
+    with _folder(out) as folder, _notebook(notebook) as path:
         one = unit.of(path, parameters)
         if work.finished(one, folder):
             return f"This very run has succeeded already; it is in {out}."
@@ -40,7 +40,7 @@ def _folder(out: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _notebook(name: str, folder: Path) -> Iterator[Path]:
+def _notebook(name: str) -> Iterator[Path]:
     """Give the path of a notebook, brought from S3 where its address is there."""
     if not name.startswith(SCHEME):
         yield runner.find(name)
