@@ -24,7 +24,7 @@ from mnistlib.commands import clouds
 from mnistlib.errors import SettingError
 from mnistlib.run import aws, ec2, jobs, listing, runner, unit
 from mnistlib.run.bucket import Address
-from mnistlib.run.jobs import Wish
+from mnistlib.run.wishes import Plan, Wish
 
 pytest_plugins = ["clouds", "machines"]
 
@@ -72,7 +72,7 @@ def booted(cloud: Cloud, machine: Machine, instance: str, **settings: str) -> No
     machine.start(base64.b64decode(held).decode(), **settings)
 
 
-def launched(cloud: Cloud, story: Path, given: dict, **wish: object) -> tuple[ec2.Plan, str]:
+def launched(cloud: Cloud, story: Path, given: dict, **wish: object) -> tuple[Plan, str]:
     """Start a run and return its plan and its instance's id."""
     made = cloud.deploy()
     plan = ec2.plan(unit.of(story, given), Wish(**{"bucket": made["Bucket"], "instance_type": "c5.xlarge", "price": 0.25} | wish))
@@ -306,7 +306,7 @@ def test_a_run_comes_home_as_the_report_that_it_would_have_been_here(cloud, mach
     assert code == 0 and out == "Nothing of this project is running.\n"
 
 
-def ended(cloud: Cloud, machine: Machine, plan: ec2.Plan, instance: str) -> jobs.State:
+def ended(cloud: Cloud, machine: Machine, plan: Plan, instance: str) -> jobs.State:
     """Wait for a machine's end and return the state that its run is then in; hold what is true of every end."""
     machine.wait()
     assert machine.shutdowns[-1] == "shutdown -h now", "the machine would go on costing"

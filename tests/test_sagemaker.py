@@ -27,7 +27,7 @@ from test_unit import write
 from mnistlib import __main__, data, results, steps, train, work
 from mnistlib.run import aws, bucket, jobs, runner, sagemaker, shipping, unit
 from mnistlib.run.bucket import Address
-from mnistlib.run.jobs import Wish
+from mnistlib.run.wishes import Wish
 
 pytest_plugins = ["clouds", "machines", "stubs"]
 
@@ -264,7 +264,7 @@ def test_a_dry_run_sends_nothing_and_starts_nothing(made, story, cloud, ask):
     code, said, error = ask("run", story, "--bucket", made["Bucket"], "--spot", "-p", "n", "2", "--dry-run", *DOLLARS)
     name = unit.of(story, {"n": 2}).name
     assert (code, error) == (0, "") and said.splitlines()[-1] == "Nothing was started."
-    assert said.startswith(f"{name}: managed spot {TYPE} in {REGION}, image {sagemaker.OWNER}.dkr.ecr.")
+    assert said.startswith(f"{name}: spot {TYPE} in {REGION}, image {sagemaker.OWNER}.dkr.ecr.")
     assert ", at most $0.250 an hour, at most 2 h 15 min; everything goes to s3://" in said
     asked = {operation for _, operation, _ in cloud.requests}
     assert asked == {"HeadBucket", "DescribeStacks", "GetObject", "ListTrainingJobs", "BatchGetImage", "DescribeInstances"}
@@ -276,7 +276,7 @@ def test_a_run_says_how_to_follow_stop_and_fetch_it_and_is_not_started_twice(mad
     name, where = unit.of(story, {}).name, f"--bucket {made['Bucket']} --region {REGION}"
     latest = job(name).training_job_name
     assert code == 0 and said.splitlines()[-4:] == [
-        f"Started {latest}.",
+        f"Started {latest} for {name}.",
         f"Follow it:  python -m mnistlib sagemaker status {name} {where} --wait",
         f"Stop it:    python -m mnistlib sagemaker stop {name} --region {REGION}",
         f"Bring home: python -m mnistlib sagemaker fetch {name} {where}",

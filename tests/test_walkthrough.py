@@ -92,8 +92,8 @@ def waited(reader: Reader, command: str, started: Callable[[str], Any]) -> str:
     said = []
     for line in process.stdout:
         said.append(line)
-        if found := re.match(r"Started (\S+) for (\S+)\.$|Started (\S+)\.$", line):
-            started(next(filter(None, found.groups())))
+        if found := re.match(r"Started (\S+) for ", line):
+            started(found[1])
     assert process.wait(timeout=60) == 0, "".join(said)
     return "".join(said)
 

@@ -19,6 +19,7 @@ TAIL = 10  # lines of a log that a status shows
 if TYPE_CHECKING:
     from mnistlib.run.bucket import Address
     from mnistlib.run.jobs import State
+    from mnistlib.run.wishes import Plan
 
 REGION = click.option("--region", default=None, metavar="NAME", help="Such as eu-central-1; the one that AWS's settings name unless given.")
 BUCKET = click.option("--bucket", required=True, metavar="NAME", help="Where runs are kept: the stack's output Bucket.")
@@ -58,7 +59,7 @@ def wished(instance_type: str) -> Callable[[Callable[..., Any]], Callable[..., A
         @functools.wraps(command)
         @asked
         def wishing(**given: Any) -> Any:
-            from mnistlib.run.jobs import Wish
+            from mnistlib.run.wishes import Wish
 
             names = ("bucket", "region", "instance_type", "image", "stack", "spot", "minutes", "price")
             return command(wish=Wish(**{name: given.pop(name) for name in names}), **given)
@@ -66,6 +67,24 @@ def wished(instance_type: str) -> Callable[[Callable[..., Any]], Callable[..., A
         return wishing
 
     return told
+
+
+def start(plan: Plan, dry_run: bool, waiting: bool, launch: Callable[..., str], look: Callable[..., State], us: str, stop: str) -> None:
+    """Say what a plan comes to, start it unless this is a dry run, say how to go on, and wait for its end where that is wanted."""
+    from mnistlib.run import listing
+
+    name, where = plan.unit.name, f" --region {plan.region}"
+    listing.alone(name, plan.region)
+    tell(str(plan))
+    if dry_run:
+        tell("Nothing was started.")
+        return
+    machine = launch(plan, tell)
+    follow, stopping = f"{us} status {name} --bucket {plan.wish.bucket}{where} --wait", f"{us} {stop} {name}{where}"
+    home = f"{us} fetch {name} --bucket {plan.wish.bucket}{where}"
+    tell(f"Started {machine} for {name}.", f"Follow it:  {follow}", f"Stop it:    {stopping}", f"Bring home: {home}")
+    if waiting:
+        wait(plan.at, lambda: look(plan.at, plan.region, machine), follow, stopping)
 
 
 def wait(at: Address, look: Callable[[], State], follow: str, stop: str) -> None:
@@ -83,15 +102,13 @@ def wait(at: Address, look: Callable[[], State], follow: str, stop: str) -> None
     _conclude(state)
 
 
-def status(
-    name: str, bucket: str, region: str | None, waiting: bool, look: Callable[[Address, str | None], State], us: str, stop: str
-) -> None:
+def status(name: str, bucket: str, region: str | None, waiting: bool, look: Callable[..., State], us: str, stop: str) -> None:
     """Say how far a run is and how its log ends, or wait for its end; leave with its exit code once it has ended."""
     from mnistlib.run import jobs
 
     at, where = jobs.place(bucket, name), f" --region {region}" if region else ""
     if waiting:
-        wait(at, lambda: look(at, region), f"{us} status {name} --bucket {bucket}{where} --wait", f"{stop}{where}")
+        wait(at, lambda: look(at, region), f"{us} status {name} --bucket {bucket}{where} --wait", f"{us} {stop} {name}{where}")
     state = look(at, region)
     tell(*jobs.log(at)[-TAIL:], f"{name}: {state.word}  {state.machine}")
     if state.ended:

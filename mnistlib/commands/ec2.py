@@ -12,7 +12,7 @@ from mnistlib.commands.arguments import Commands, tell
 from mnistlib.errors import SettingError
 
 if TYPE_CHECKING:
-    from mnistlib.run.jobs import Wish
+    from mnistlib.run.wishes import Wish
 
 US = "python -m mnistlib ec2"
 
@@ -31,21 +31,10 @@ def run(notebook: str, wish: Wish, given: dict[str, Any], wait: bool, dry_run: b
     It ends with the run, whatever becomes of it, and leaves everything in the bucket.
     """
     from mnistlib.run import ec2 as machines
-    from mnistlib.run import listing, runner, unit
+    from mnistlib.run import runner, unit
 
-    one = unit.of(runner.find(notebook), given)
-    plan = machines.plan(one, wish, key_name, tell)
-    listing.alone(one.name, plan.region)
-    tell(str(plan))
-    if dry_run:
-        tell("Nothing was started.")
-        return
-    instance = machines.launch(plan, tell)
-    name, where = plan.unit.name, f"--bucket {wish.bucket} --region {plan.region}"
-    follow, stop = f"{US} status {name} {where} --wait", f"{US} terminate {name} --region {plan.region}"
-    tell(f"Started {instance} for {name}.", f"Follow it:  {follow}", f"Stop it:    {stop}", f"Bring home: {US} fetch {name} {where}")
-    if wait:
-        clouds.wait(plan.at, lambda: machines.state(plan.at, plan.region), follow, stop)
+    plan = machines.plan(unit.of(runner.find(notebook), given), wish, key_name, tell)
+    clouds.start(plan, dry_run, wait, machines.launch, machines.state, US, "terminate")
 
 
 @ec2.command()
@@ -58,7 +47,7 @@ def status(name: str, bucket: str, region: str | None, wait: bool) -> None:
     """Say how far a run is: 0 if it succeeded or goes on, else 1."""
     from mnistlib.run import ec2 as machines
 
-    clouds.status(name, bucket, region, wait, machines.state, US, f"{US} terminate {name}")
+    clouds.status(name, bucket, region, wait, machines.state, US, "terminate")
 
 
 @ec2.command()

@@ -11,7 +11,7 @@ from mnistlib.commands.arguments import Commands, tell
 from mnistlib.commands.notebook import notebook as instances
 
 if TYPE_CHECKING:
-    from mnistlib.run.jobs import Wish
+    from mnistlib.run.wishes import Wish
 
 US = "python -m mnistlib sagemaker"
 
@@ -31,22 +31,11 @@ def run(notebook: str, wish: Wish, given: dict[str, Any], wait: bool, dry_run: b
 
     It leaves everything in the bucket, also where it fails or is stopped.
     """
-    from mnistlib.run import listing, runner, unit
+    from mnistlib.run import runner, unit
     from mnistlib.run import sagemaker as training
 
-    one = unit.of(runner.find(notebook), given)
-    plan = training.plan(one, wish)
-    listing.alone(one.name, plan.region)
-    tell(str(plan))
-    if dry_run:
-        tell("Nothing was started.")
-        return
-    job = training.launch(plan, tell)
-    name, where = plan.unit.name, f"--bucket {wish.bucket} --region {plan.region}"
-    follow, stopping = f"{US} status {name} {where} --wait", f"{US} stop {name} --region {plan.region}"
-    tell(f"Started {job}.", f"Follow it:  {follow}", f"Stop it:    {stopping}", f"Bring home: {US} fetch {name} {where}")
-    if wait:
-        clouds.wait(plan.at, lambda: training.state(plan.at, plan.region, job), follow, stopping)
+    plan = training.plan(unit.of(runner.find(notebook), given), wish)
+    clouds.start(plan, dry_run, wait, training.launch, training.state, US, "stop")
 
 
 @sagemaker.command()
@@ -59,8 +48,7 @@ def status(name: str, bucket: str, region: str | None, wait: bool) -> None:
     """Say how far a run is: 0 if it succeeded or goes on, else 1."""
     from mnistlib.run import sagemaker as training
 
-    stopping = f"{US} stop {name}" + (f" --region {region}" if region else "")
-    clouds.status(name, bucket, region, wait, training.state, US, stopping)
+    clouds.status(name, bucket, region, wait, training.state, US, "stop")
 
 
 @sagemaker.command()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from mnistlib import form
 from mnistlib.errors import SettingError
 from mnistlib.run import aws, bucket, jobs, price
 from mnistlib.run.bucket import Address
-from mnistlib.run.jobs import SCRIPTS, State, Wish
+from mnistlib.run.jobs import SCRIPTS, State
+from mnistlib.run.wishes import Plan, Wish
 from mnistlib.work import Unit
 
 DEFAULT_TYPE = "c7i.xlarge"
@@ -24,27 +23,6 @@ GRACE = 45  # minutes beyond a run's own, for set-up and the last uploads, until
 SENT = ("boot.sh", "run.sh")
 PROJECT, RUN = "project", "mnistlib-run"  # tags
 ALIVE = ("pending", "running", "shutting-down", "stopping", "stopped")  # stopped ones still cost their disk
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A run, and the machine that it is to have; nothing of it exists yet."""
-
-    unit: Unit
-    at: Address
-    wish: Wish
-    region: str
-    request: dict[str, Any]  # what EC2 is asked for
-    price: float | None  # US dollars an hour
-
-    def __str__(self) -> str:
-        """Return what a reader should know before it is started."""
-        cost = "cost not known" if self.price is None else f"{'at most ' * self.wish.spot}{form.dollars(self.price)} an hour"
-        kind = "spot " if self.wish.spot else ""
-        return (
-            f"{self.unit.name}: {kind}{self.wish.instance_type} in {self.region}, image {self.request['ImageId']}, {cost}, "
-            f"at most {form.seconds(60 * (self.wish.minutes + GRACE))}; everything goes to {self.at}"
-        )
 
 
 def plan(unit: Unit, wish: Wish, key_name: str | None = None, show: Callable[[str], Any] = print) -> Plan:
@@ -63,7 +41,7 @@ def plan(unit: Unit, wish: Wish, key_name: str | None = None, show: Callable[[st
     cost = price.ec2(wish.instance_type, region, wish.spot) if wish.price is None else wish.price
     request = _request(unit, at, wish, region, made, image, cost) | ({"KeyName": key_name} if key_name else {})
     _allowed(ec2, request)
-    return Plan(unit, at, wish, region, request, cost)
+    return Plan(unit, at, wish, region, image["ImageId"], wish.minutes + GRACE, cost, request)
 
 
 def launch(plan: Plan, show: Callable[[str], Any] = print) -> str:
@@ -72,11 +50,14 @@ def launch(plan: Plan, show: Callable[[str], Any] = print) -> str:
     ec2 = aws.client("ec2", plan.region)
     for wait in (2, 4, 8, 16, 0):
         try:
-            return ec2.run_instances(**plan.request)["Instances"][0]["InstanceId"]
+            instance = ec2.run_instances(**plan.request)["Instances"][0]["InstanceId"]
         except ec2.exceptions.ClientError as error:
             if "instance profile" not in aws.message(error).lower() or not wait:  # a fresh one takes some seconds to be known
                 raise
             time.sleep(wait)
+        else:
+            ec2.get_waiter("instance_exists").wait(InstanceIds=[instance])  # lists know it a moment later
+            return instance
     raise AssertionError
 
 
@@ -187,12 +168,12 @@ def instances(region: str | None, name: str | None = None) -> list[dict[str, Any
     return sorted(found, key=lambda one: one["LaunchTime"], reverse=True)
 
 
-def state(at: Address, region: str | None) -> State:
-    """Return how far a run has come, from its machine and from what that left in S3."""
+def state(at: Address, region: str | None, instance: str | None = None) -> State:
+    """Return how far a run has come, from its machine, the one named or the newest, and from what that left in S3."""
     name = at.key.rpartition("/")[2]
     said, alive = jobs.machine(at), instances(region, name)
-    here = alive[0]["InstanceId"] if alive else ""
-    phase = said.get("phase") if not alive or said.get("instance") == here else "starting"  # what an earlier machine said is past
+    here = instance or (alive[0]["InstanceId"] if alive else "")
+    phase = said.get("phase") if not here or said.get("instance") == here else "starting"  # what an earlier machine said is past
     machine = here or said.get("instance", "")
     if phase in ("succeeded", "failed", "stopped", "timed out"):
         return State(phase, True, "" if phase == "succeeded" else _why(phase, at), machine)

@@ -18,35 +18,14 @@ from mnistlib.errors import ResultError, SettingError
 from mnistlib.recipe import Recipe
 from mnistlib.run import aws, bucket, shipping, stack
 from mnistlib.run.bucket import Address
+from mnistlib.run.wishes import Wish
 from mnistlib.work import Record, Unit
 
 ROOT = "mnistlib"  # all that this project keeps in a bucket is below it
 SCRIPTS = Path(__file__).parent / "cloud"
 NAME = re.compile(r"[^/]+-[0-9a-f]{10}")
-MINUTES = (5, 24 * 60)  # that a run may be given
 EVERY = 10.0  # seconds between two looks at a run that is waited for
 MISSES = 6  # looks in a row that may fail, as they do while this machine has no network, before the waiting ends
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What a run is to have of a cloud."""
-
-    bucket: str
-    instance_type: str
-    region: str | None = None  # None: the one that AWS's settings name
-    stack: str = "mnistlib"
-    spot: bool = False
-    minutes: int = 120  # after which it is stopped
-    image: str | None = None  # None: the service's default
-    price: float | None = None  # US dollars an hour; None: asked of AWS
-
-    def __post_init__(self) -> None:
-        low, high = MINUTES
-        if not low <= self.minutes <= high:
-            raise SettingError(f"minutes is {self.minutes}; it must be a whole number from {low} to {form.count(high)}.")
-        if self.price is not None and not 0 <= self.price < 1000:
-            raise SettingError(f"price is {self.price}; it must be US dollars an hour, from 0 to below 1,000.")
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from mnistlib import form
 from mnistlib.errors import SettingError, nearest
 from mnistlib.run import aws, jobs, price, shipping
 from mnistlib.run.bucket import Address
-from mnistlib.run.jobs import State, Wish
+from mnistlib.run.jobs import State
+from mnistlib.run.wishes import Plan, Wish
 from mnistlib.work import Unit
 
 IMAGE = "{account}.dkr.ecr.{region}.amazonaws.com/pytorch-training:2.8.0-{kind}-ubuntu22.04-sagemaker"  # AWS's own
@@ -54,27 +53,6 @@ LATE = {
 AGAIN = "the same `sagemaker run` goes on from what it had saved."
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A run, and the job that it is to be; nothing of it exists yet."""
-
-    unit: Unit
-    at: Address
-    wish: Wish
-    region: str
-    request: dict[str, Any]  # what SageMaker is asked for
-    price: float | None  # US dollars an hour
-
-    def __str__(self) -> str:
-        """Return what a reader should know before it is started."""
-        cost = "cost not known" if self.price is None else f"{'at most ' * self.wish.spot}{form.dollars(self.price)} an hour"
-        return (
-            f"{self.unit.name}: {'managed spot ' * self.wish.spot}{self.wish.instance_type} in {self.region}, "
-            f"image {self.request['AlgorithmSpecification']['TrainingImage']}, {cost}, "
-            f"at most {form.seconds(60 * (self.wish.minutes + GRACE))}; everything goes to {self.at}"
-        )
-
-
 def plan(unit: Unit, wish: Wish) -> Plan:
     """Return what would be started, after all that AWS lets one check: bucket, stack, instance type and image.
 
@@ -91,7 +69,8 @@ def plan(unit: Unit, wish: Wish) -> Plan:
     if not _held(image, region):
         raise SettingError(f"There is no image {image!r} in {region}; --image takes ACCOUNT.dkr.ecr.{region}.amazonaws.com/NAME:TAG.")
     cost = price.sagemaker(wish.instance_type, region) if wish.price is None else wish.price
-    return Plan(unit, at, wish, region, _request(unit, at, wish, region, made["TrainingRole"], image, cost), cost)
+    request = _request(unit, at, wish, region, made["TrainingRole"], image, cost)
+    return Plan(unit, at, wish, region, image, wish.minutes + GRACE, cost, request)
 
 
 def launch(plan: Plan, show: Callable[[str], Any] = print) -> str:
