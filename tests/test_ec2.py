@@ -265,10 +265,10 @@ def test_a_run_that_is_under_way_is_not_started_again(cloud, story, told):
 
 
 @pytest.mark.slow
-def test_a_run_comes_home_as_the_report_that_it_would_have_been_here(cloud, machine, told, tmp_path):
+def test_a_run_comes_home_as_the_report_that_it_would_have_been_here(cloud, machine, told, mnist, tmp_path):
     made = cloud.deploy()
     where = ("--bucket", made["Bucket"])
-    short = ("-p", "dataset", "digits", "-p", "epochs", "1", "-y", "seeds: [0]")
+    short = ("-p", "dataset", "mnist", "-p", "limit", "2000", "-p", "epochs", "1", "-y", "seeds: [0]")
     code, out, err = told("ec2", "run", "03_augment", *where, "--instance-type", "c5.xlarge", "--price", "0.5", "--minutes", "10", *short)
     assert code == 0 and not err, err
     name = out.split("Started ")[1].split(" for ")[1].split(".")[0]
@@ -290,6 +290,7 @@ def test_a_run_comes_home_as_the_report_that_it_would_have_been_here(cloud, mach
     assert json.loads(line)["epoch"] == 1 and not (home / work.TRIALS).exists()
     (result,) = home.rglob("results/03_augment.json")
     about = json.loads(result.read_text())["provenance"]
+    assert len(list((machine.root / "home" / "data").iterdir())) == 6 and "a shared folder" not in result.read_text()
     told_of = {key: about[key] for key in ("service", "id", "type", "region", "image")}
     expected = {"service": "EC2", "id": instance, "type": "c5.xlarge", "region": REGION, "image": machine.metadata.said["ami-id"]}
     assert told_of == expected | {"type": machine.metadata.said["instance-type"]}
