@@ -6,6 +6,7 @@ A test module has them with `pytest_plugins = ["clouds"]`. (PYTEST_DONT_REWRITE:
 from __future__ import annotations
 
 import os
+import signal
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ from mnistlib.run import stack
 
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"  # moto's
+
+
+def interruptible() -> None:
+    """Have a process that is about to start heed Ctrl-C, which a test run in the background hands down as ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from botocore.awsrequest import AWSResponse
-from clouds import REGION, Cloud
+from clouds import REGION, Cloud, interruptible
 from machines import Machine
 from test_unit import write
 
@@ -413,7 +413,7 @@ def test_a_machine_that_is_gone_without_a_word_is_called_lost(cloud, story):
 def test_ctrl_c_ends_the_waiting_and_not_the_run(cloud, story):
     made = cloud.deploy()
     words = ("ec2", "run", str(story), "--bucket", made["Bucket"], "--instance-type", "c5.xlarge", "--price", "0.1", "--wait")
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": interruptible}
     with subprocess.Popen([sys.executable, "-m", "mnistlib", *words], **pipes) as process:
         line = next(line for line in process.stdout if line.startswith("Started"))
         assert any("starting" in line for line in process.stdout)

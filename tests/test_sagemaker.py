@@ -18,7 +18,7 @@ from typing import Any
 
 import boto3
 import pytest
-from clouds import ACCOUNT, REGION, Cloud
+from clouds import ACCOUNT, REGION, Cloud, interruptible
 from machines import Machine
 from moto.sagemaker.models import FakeTrainingJob
 from moto.sagemaker.responses import SageMakerResponse
@@ -404,7 +404,8 @@ def test_nothing_to_fetch_is_said(made, story, ask, tmp_path):
 def test_ctrl_c_ends_the_waiting_and_not_the_run(made, story):
     name = unit.of(story, {}).name
     command = [sys.executable, "-m", "mnistlib", "sagemaker", "run", str(story), "--bucket", made["Bucket"], *DOLLARS, "--wait"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": interruptible}
+    with subprocess.Popen(command, **pipes) as process:
         assert any(line == f"{name}: starting\n" for line in process.stdout), process.stderr.read()
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=30)
