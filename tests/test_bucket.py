@@ -61,7 +61,7 @@ def test_files_are_brought_and_what_is_gone_meanwhile_is_left_out(place, tmp_pat
     for name, body in {"a": b"1", "b/c": b"", "gone": b"3"}.items():
         bucket.put(place / name, body)
     get = bucket.get
-    monkeypatch.setattr(bucket, "get", lambda at, region=None: None if at.key.endswith("gone") else get(at, region))
+    monkeypatch.setattr(bucket, "get", lambda at: None if at.key.endswith("gone") else get(at))
     assert bucket.bring(place, tmp_path, wanted=lambda name: name != "a") == ["b/c"]
     assert (tmp_path / "b" / "c").read_bytes() == b"" and not (tmp_path / "gone").exists() and not (tmp_path / "a").exists()
 

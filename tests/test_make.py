@@ -152,6 +152,7 @@ def test_every_dependency_is_pinned_within_its_range_and_every_pin_has_a_reason(
 
 def test_what_is_imported_is_required():
     names = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipython", "jupyter_client": "jupyter-client"}
+    names |= {"botocore": "boto3"}  # which it comes with
     used = set()
     for path in (ROOT / "mnistlib").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -159,4 +160,6 @@ def test_what_is_imported_is_required():
             found += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
             used |= {name.partition(".")[0] for name in found}
     used -= set(sys.stdlib_module_names) | {"mnistlib"}
-    assert {names.get(name, name) for name in used} <= set(pins())
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    optional = {re.match("[a-z0-9-]+", line)[0] for name in ("cloud", "sweep") for line in extras[name]}
+    assert {names.get(name, name) for name in used} <= set(pins()) | optional
