@@ -35,6 +35,7 @@ from pathlib import Path
 print("working", n, flush=True)
 assert n >= 0, "n is below zero"
 if n == 9:
+    time.sleep(1)  # what was printed is passed on
     os.kill(os.getpid(), signal.SIGKILL)
 time.sleep(wait)
 Path(results_dir, "n").write_text(str(n))
@@ -335,7 +336,12 @@ def test_a_failing_notebook_and_a_killed_kernel_are_told_and_leave_what_they_hav
 
 @pytest.mark.slow
 def test_a_library_that_cannot_be_installed_is_told(cloud, machine, story):
-    plan, instance = launched(cloud, story, {})
+    failed = unit.of(story, {})
+    at = jobs.place(cloud.deploy()["Bucket"], failed.name)
+    jobs.bucket.put(at / "out" / work.RECORD, work.recorded(failed, "failed", "What was wrong before.", 1.0))
+    jobs.bucket.put(at / "out" / work.LOG, b"What was printed before.")
+    plan = ec2.plan(failed, Wish(bucket=at.bucket, instance_type="c5.xlarge", price=0.25))
+    instance = ec2.launch(plan, lambda line: None)
     (wheel,) = (name for name in jobs.bucket.listed(plan.at / "input") if name.endswith(".whl"))
     jobs.bucket.put(plan.at / "input" / wheel, b"no wheel")
     booted(cloud, machine, instance)

@@ -111,8 +111,9 @@ def send(one: Unit, at: Address, scripts: tuple[str, ...], show: Callable[[str],
     sent |= {name: (SCRIPTS / name).read_bytes() for name in scripts}
     for name, body in sent.items():
         bucket.put(at / "input" / name, body)
-    for stale in set(bucket.listed(at / "input")) - set(sent):
-        aws.client("s3").delete_object(Bucket=at.bucket, Key=(at / "input" / stale).key)
+    stale = [at / "input" / name for name in set(bucket.listed(at / "input")) - set(sent)]
+    for gone in (*stale, at / "out" / work.RECORD):  # how an earlier attempt failed is not how this one ends
+        aws.client("s3").delete_object(Bucket=gone.bucket, Key=gone.key)
     show(f"Sent library, notebook and parameters to {at / 'input'}")
 
 
@@ -138,7 +139,8 @@ def reason(at: Address) -> str:
     record = recorded(at)
     if record is not None and record.reason:
         return record.reason
-    return next((line.strip() for line in reversed(log(at)) if line.strip() and not line.startswith("Ended:")), "")
+    lines = (bucket.get(at / "machine.log") or b"").decode(errors="replace").splitlines()  # with all that this attempt printed
+    return next((line.strip() for line in reversed(lines) if line.strip() and not line.startswith("Ended:")), "")
 
 
 def follow(at: Address, look: Callable[[], State], show: Callable[[str], Any], every: float = EVERY) -> State:
