@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from benchmarks import goals, rows
-from mnistlib import files, provenance
-from mnistlib.site import index, speed
+from mnistlib import files
+from mnistlib.report import index, speed
+from mnistlib.runs import provenance
 
 TABLES = {
     "seeds": rows.seeds,

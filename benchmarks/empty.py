@@ -24,10 +24,10 @@ def main() -> None:
         nbformat.write(nothing, source)
         papermill.execute_notebook(source, done, progress_bar=False)
         executed = time.time()
-        from mnistlib.site import pages
+        from mnistlib.report import page
 
         story = files.root() / "build" / "benchmarks" / "04_speed.ipynb"
-        pages.build(story if story.exists() else done, Path(folder) / "page.html")
+        page.build(story if story.exists() else done, Path(folder) / "page.html")
     print(json.dumps({"papermill and kernel": executed - clock, "page": time.time() - executed}))
 
 

@@ -10,7 +10,8 @@ import argparse  # noqa: E402
 import tempfile  # noqa: E402
 from dataclasses import replace  # noqa: E402
 
-from mnistlib import data, models, steps, trials  # noqa: E402
+from mnistlib import data, models, steps
+from mnistlib.runs import seeds  # noqa: E402
 
 
 def main() -> None:
@@ -29,8 +30,8 @@ def main() -> None:
     mnist = data.load("mnist", limit=given.limit, show=lambda line: None)
     CLOCK.lap("data")
     with tempfile.TemporaryDirectory() as folder:
-        trials.FOLDER = folder
-        runs = trials.fit(recipe, mnist, range(given.seeds), "auto", given.workers, show=lambda line: None)
+        seeds.FOLDER = folder
+        runs = seeds.fit(recipe, mnist, range(given.seeds), "auto", given.workers, show=lambda line: None)
         CLOCK.lap("start workers")
     side_by_side = min(given.workers, given.seeds)
     CLOCK.move(sum(sum(run.history.seconds) for run in runs) / side_by_side, "start workers", "train")

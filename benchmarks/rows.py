@@ -12,7 +12,8 @@ import torch
 
 from benchmarks import processes, step, warps
 from benchmarks.rivals import RIVALS
-from mnistlib import files, form, recipe, results, sources, steps
+from mnistlib import files, formatting, recipe, sources, steps
+from mnistlib.report import results
 
 FULL, SHORT = "04_speed", "05_short"  # our step of all epochs, and the shortest schedule
 OURS = "this series"
@@ -93,7 +94,7 @@ def seeds(size: Size, show: Callable[[str], Any]) -> Iterator[Row]:
 
     def keep(letter: str, who: str, made: list[dict[str, Any]]) -> None:
         runs.setdefault((letter, who), []).append(made[0] | {"seconds": max(run["seconds"] for run in made)})
-        show(f"{letter}  {who}  {form.seconds(runs[letter, who][-1]['seconds'])}")
+        show(f"{letter}  {who}  {formatting.seconds(runs[letter, who][-1]['seconds'])}")
 
     for turn in range(size.rounds):
         keep("a", OURS, processes.run(["benchmarks.ours", FULL, *cut]))
@@ -166,7 +167,7 @@ def arithmetic(size: Size, show: Callable[[str], Any]) -> Iterator[Row]:
     for _ in range(size.rounds):
         for name, arguments, _kind in cases:
             made.setdefault(name, []).extend(processes.run(["benchmarks.step", FULL, *arguments]))
-            show(f"e  {name}  {form.mean_count(made[name][-1]['step'])} ms")
+            show(f"e  {name}  {formatting.mean_count(made[name][-1]['step'])} ms")
     for name, _, kind in cases:
         runs = made[name]
         parts = {part: statistics.median(run[part] for run in runs) for part in ("prepare", "forward", "backward", "optimizer")}
@@ -183,7 +184,7 @@ def notebook(size: Size, show: Callable[[str], Any]) -> Iterator[Row]:
         asked = ["-p", "limit", few, "-p", "epochs", "1", "-p", "workers", "1", "-y", "seeds: [0]", "--out", folder]
         report.append(processes.whole("-m", "mnistlib", "report", FULL, *asked))
         kernel.append(processes.run(["benchmarks.empty"])[0])
-        show(f"f  script {form.seconds(script[-1])}, notebook {form.seconds(report[-1])}")
+        show(f"f  script {formatting.seconds(script[-1])}, notebook {formatting.seconds(report[-1])}")
     added = tuple(long - short for long, short in zip(report, script, strict=True))
     bare = {name: statistics.median(run[name] for run in kernel) for name in ("papermill and kernel", "page")}
     cells = max(0.0, statistics.median(added) - sum(bare.values()))
@@ -204,7 +205,7 @@ def growth(size: Size, show: Callable[[str], Any]) -> Iterator[Row]:
     for what, amount, arguments in cases:
         made = [processes.run(["benchmarks.ours", FULL, "--epochs", "1", *arguments])[0] for _ in range(min(2, size.rounds))]
         values = tuple(run["parts"]["train"] for run in made)
-        show(f"g  {what} {amount or made[0]['n_parameters']}  {form.seconds(values[-1])}")
+        show(f"g  {what} {amount or made[0]['n_parameters']}  {formatting.seconds(values[-1])}")
         yield Row("g", what, OURS, "s", values, {}, {"amount": amount or made[0]["n_parameters"]})
 
 
@@ -214,7 +215,7 @@ def accelerator(size: Size, show: Callable[[str], Any]) -> Iterator[Row]:
         for n in (1, 32):
             made = [processes.run(["benchmarks.ours", FULL, "--seeds", str(n)])[0] for _ in range(size.rounds)]
             values = tuple(sum(run["epochs"]) for run in made)
-            show(f"h  {n} seeds on a GPU  {form.seconds(values[-1])}")
+            show(f"h  {n} seeds on a GPU  {formatting.seconds(values[-1])}")
             yield Row("h", f"{n} seeds, training on a GPU" if n > 1 else "one seed, training on a GPU", OURS, "s", values)
 
 
@@ -226,7 +227,7 @@ def sweep(size: Size, show: Callable[[str], Any]) -> Iterator[Row]:
         for n_nodes, what in enumerate(made, start=1):
             arguments = ["--nodes", str(n_nodes), "--runs", str(n_runs), "--limit", str(limit)]
             made[what] += processes.run(["benchmarks.sweeping", FULL, *arguments])
-            show(f"i  {what}  {form.seconds(made[what][-1]['seconds'])}")
-    kind = f"{form.count(n_runs)} runs of {FULL}, a seed, an epoch and {form.count(limit)} images each"
+            show(f"i  {what}  {formatting.seconds(made[what][-1]['seconds'])}")
+    kind = f"{formatting.count(n_runs)} runs of {FULL}, a seed, an epoch and {formatting.count(limit)} images each"
     for what, runs in made.items():
         yield Row("i", what, OURS, "runs an hour", tuple(3600 * n_runs / run["seconds"] for run in runs), {}, {"kind": kind})

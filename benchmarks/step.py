@@ -17,9 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnistlib import augment, descent, machine, steps, train
-from mnistlib.models import considered, parts, series
+from mnistlib import augment, descent, steps, train
+from mnistlib.models import parts, series
 from mnistlib.recipe import Recipe
+from mnistlib.runs import device
+from mnistlib.selection import nets
 
 SIDE = 1024  # rows and columns of the matrices that show what the machine can do
 IMAGES = 4_096
@@ -34,10 +36,10 @@ def activation_first(recipe: Recipe) -> nn.Sequential:
 
     plain = parts.conv
     try:
-        series.conv = considered.conv = conv
+        series.conv = nets.conv = conv
         return train.fresh(recipe, 0)
     finally:
-        series.conv = considered.conv = plain
+        series.conv = nets.conv = plain
 
 
 def slow_places() -> None:
@@ -78,7 +80,7 @@ def main() -> None:
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
     else:
-        machine.tune()
+        device.tune()
     if given.variant == "warp coordinates from affine_grid":
         slow_places()
     net = activation_first(recipe) if given.variant == "pooling after the activation" else train.fresh(recipe, 0)

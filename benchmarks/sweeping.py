@@ -13,7 +13,8 @@ os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}  # the se
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from mnistlib.run import runner, sweep  # noqa: E402
+from mnistlib.notebook import runner
+from mnistlib.sweep import ray_sweep  # noqa: E402
 
 
 def main() -> None:
@@ -29,10 +30,10 @@ def main() -> None:
         cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     fixed = {"dataset": "mnist", "epochs": 1, "limit": given.limit}
-    units = sweep.combinations([runner.find(given.step)], {"seeds": [[seed] for seed in range(given.runs)]}, fixed)
+    units = ray_sweep.combinations([runner.find(given.step)], {"seeds": [[seed] for seed in range(given.runs)]}, fixed)
     with tempfile.TemporaryDirectory() as folder:
         began = time.time()
-        swept = sweep.run(units, Path(folder), sweep.Options(cluster.address), lambda line: None)
+        swept = ray_sweep.run(units, Path(folder), ray_sweep.Options(cluster.address), lambda line: None)
         seconds = time.time() - began
     cluster.shutdown()
     if swept.succeeded < len(units):

@@ -10,7 +10,8 @@ import torch
 from torchvision import transforms
 from torchvision.transforms import v2
 
-from mnistlib import data, form, machine, steps, train
+from mnistlib import data, formatting, steps, train
+from mnistlib.runs import device
 
 SINGLY = 1_500  # images of a round, one at a time
 WARPS = steps.AUGMENT.augment
@@ -24,7 +25,7 @@ SAME = {
 
 def measure(rounds: int, show: Callable[[str], Any]) -> dict[str, list[float]]:
     """Return images per second by way and round, from bytes to a net's input."""
-    machine.tune()
+    device.tune()
     mnist = data.load("mnist", show=lambda line: None)
     images, labels = mnist.train.images, mnist.train.labels
     normalize = transforms.Normalize((data.MEAN,), (data.SD,))
@@ -51,5 +52,5 @@ def measure(rounds: int, show: Callable[[str], Any]) -> dict[str, list[float]]:
             clock = time.perf_counter()
             n = way()
             found[who].append(n / (time.perf_counter() - clock))
-            show(f"d  {who}  {form.count(round(found[who][-1]))} images per second")
+            show(f"d  {who}  {formatting.count(round(found[who][-1]))} images per second")
     return found

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from mnistlib.commands.arguments import Commands, parameterised, stoppable, tell
-from mnistlib.commands.ec2 import ec2
-from mnistlib.commands.sagemaker import sagemaker
-from mnistlib.commands.sweep import sweep, unit
+from mnistlib.cli.ec2 import ec2
+from mnistlib.cli.options import Commands, parameterised, stoppable, tell
+from mnistlib.cli.sagemaker import sagemaker
+from mnistlib.cli.sweep import sweep, unit
 from mnistlib.errors import MnistlibError
 
 # Every command imports what it needs itself, so that `help` and a mistyped command answer at once.
@@ -29,16 +29,16 @@ def commands() -> None:
 def report(name: str, given: dict[str, Any], out: str | None) -> None:
     """Run a notebook, a step or a path, to its page."""
     from mnistlib import files
-    from mnistlib.run import runner
+    from mnistlib.notebook import runner
 
     notebook = runner.find(name)
     folder = Path(out).expanduser().resolve() if out else files.root() / "build"
     if out and "results_dir" in runner.parameters_of(notebook):
         given = {"results_dir": str(folder)} | given
     done = runner.run(notebook, folder, given)
-    from mnistlib.run import summary
+    from mnistlib.cli import summaries
 
-    tell(*summary.report(done))
+    tell(*summaries.report(done))
 
 
 @commands.command()
@@ -48,12 +48,12 @@ def report(name: str, given: dict[str, Any], out: str | None) -> None:
 @parameterised
 def train(name: str, device: str | None, seeds: tuple[int, ...], given: dict[str, Any]) -> None:
     """Train a step or a published row: result and log, no page."""
-    from mnistlib.run import summary, training
+    from mnistlib.cli import summaries, training
 
     given |= ({"device": device} if device else {}) | ({"seeds": list(seeds)} if seeds else {})
     with stoppable():
         trained = training.run(name, given, tell)
-    tell(*summary.training(trained))
+    tell(*summaries.training(trained))
 
 
 @commands.command()
@@ -64,7 +64,7 @@ def published(names: tuple[str, ...], no_training: bool) -> None:
 
     All rows and studies unless some are named.
     """
-    from mnistlib.run import published as all_rows
+    from mnistlib.published import build as all_rows
 
     with stoppable():
         all_rows.build(not no_training, names, tell)
@@ -73,7 +73,7 @@ def published(names: tuple[str, ...], no_training: bool) -> None:
 @commands.command()
 def series() -> None:
     """Train what is missing, rebuild reports/."""
-    from mnistlib.run import series as all_steps
+    from mnistlib.notebook import build as all_steps
 
     with stoppable():
         all_steps.build()
@@ -82,7 +82,7 @@ def series() -> None:
 @commands.command()
 def pages() -> None:
     """Rebuild every page without training."""
-    from mnistlib.run import series as all_steps
+    from mnistlib.notebook import build as all_steps
 
     all_steps.build(train=False)
 
@@ -92,9 +92,9 @@ def pages() -> None:
 @click.option("--data-dir", default=None, metavar="FOLDER", help="Where MNIST's files are looked for first.")
 def evaluate(checkpoint: Path, data_dir: str | None) -> None:
     """Compute a checkpoint's accuracy anew."""
-    from mnistlib.run import summary
+    from mnistlib.cli import summaries
 
-    tell(*summary.evaluation(checkpoint, data_dir))
+    tell(*summaries.evaluation(checkpoint, data_dir))
 
 
 @commands.command()
@@ -104,9 +104,9 @@ def evaluate(checkpoint: Path, data_dir: str | None) -> None:
 )
 def predict(images: tuple[Path, ...], checkpoint: Path | None) -> None:
     """Say which digit each image file shows."""
-    from mnistlib.run import summary
+    from mnistlib.cli import summaries
 
-    for line in summary.readings(images, checkpoint):
+    for line in summaries.readings(images, checkpoint):
         tell(line)
 
 
@@ -117,11 +117,12 @@ def choose(names: tuple[str, ...]) -> None:
 
     All steps unless some are given; judged on the validation images.
     """
-    from mnistlib import choices, steps
+    from mnistlib import steps
+    from mnistlib.selection import search
 
     with stoppable():
         for name in names or steps.STEPS:
-            choices.choose(steps.get(name).name, tell)
+            search.choose(steps.get(name).name, tell)
 
 
 @commands.command()
@@ -129,9 +130,10 @@ def choose(names: tuple[str, ...]) -> None:
 @click.option("--from", "source", required=True, metavar="STEP", help="The step to start from.")
 def step(name: str, source: str) -> None:
     """Copy a step's notebook into one of your own."""
-    from mnistlib.run import copying, summary
+    from mnistlib.cli import summaries
+    from mnistlib.notebook import new_step
 
-    path = summary.short(copying.copy(name, source))
+    path = summaries.short(new_step.copy(name, source))
     tell(f"{path} is ready. Change its one `replace`, then judge it on the validation images:")
     tell(f"  {sys.executable} -m mnistlib report {path} -p split validation")
 

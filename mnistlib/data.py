@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mnistlib import digits, files, form, sources
+from mnistlib import digits, files, formatting, sources
 from mnistlib.errors import DataError, SettingError, nearest
 
 MEAN, SD = 0.1307, 0.3081  # of the training images, as fractions of white
@@ -90,7 +90,10 @@ def load(
         whole = _digits()
     whole = held_out(whole) if split == "validation" else whole
     if dataset == "auto" and limit is not None and whole.dataset == "digits" and limit > len(whole.train.ids):
-        whole, limit = replace(whole, notes=(*whole.notes, f"It has fewer than {form.count(limit)} training images; all are used.")), None
+        whole, limit = (
+            replace(whole, notes=(*whole.notes, f"It has fewer than {formatting.count(limit)} training images; all are used.")),
+            None,
+        )
     return _limited(whole, limit)
 
 
@@ -138,7 +141,7 @@ def _digits() -> Mnist:
     whole = Part(torch.from_numpy(images), torch.from_numpy(labels), np.arange(len(labels)))
     train, test = np.split(whole.ids, [-DIGITS_JUDGED])
     note = (
-        f"This is an offline sample and not MNIST: scikit-learn's {form.count(len(labels))} handwritten digits, enlarged. "
+        f"This is an offline sample and not MNIST: scikit-learn's {formatting.count(len(labels))} handwritten digits, enlarged. "
         "Its figures say nothing about MNIST, and its intervals are over images, since its writers are not known."
     )
     key = _key([files.sha256(images.tobytes()), files.sha256(labels.tobytes())], DIGITS_JUDGED, DIGITS_VALIDATION, LIMIT_SEED)
@@ -186,7 +189,7 @@ def _check_limit(limit: object, n_train: int) -> None:
     """Raise SettingError unless `limit` is None or a whole number of training images that there are."""
     whole = isinstance(limit, int) and not isinstance(limit, bool)
     if limit is not None and not (whole and 1 <= limit <= n_train):
-        raise SettingError(f"limit is {limit!r}; it must be None, for all, or a whole number from 1 to {form.count(n_train)}.")
+        raise SettingError(f"limit is {limit!r}; it must be None, for all, or a whole number from 1 to {formatting.count(n_train)}.")
 
 
 def _key(hashes: list[str], *rules: int) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from mnistlib.published.schedulers import Moment
 from mnistlib.recipe import Recipe
-from mnistlib.schedules import Moment
 
 
 def optimizer_of(parameters: Iterable[Tensor], recipe: Recipe, stacked: bool = False) -> torch.optim.Optimizer:

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 from torch import Tensor, nn
 
-from mnistlib import data, form
+from mnistlib import data, formatting
 from mnistlib.errors import DataError
 
 SIDE = 28  # pixels of a prepared image
@@ -59,7 +59,9 @@ def prepare(image: Image.Image) -> Tensor:
         closer = [max(0, box[0] - reach // 2), max(0, box[1] - reach // 2), box[2] + reach // 2, box[3] + reach // 2]
         ink, _ = _look(picture.crop((*closer[:2], min(closer[2], picture.width), min(closer[3], picture.height))))
     if max(ink.shape) < MIN_SIDE:
-        raise DataError(f"All ink in the image lies within {_by(ink.shape[::-1])} pixels; a digit needs at least {form.count(MIN_SIDE)}.")
+        raise DataError(
+            f"All ink in the image lies within {_by(ink.shape[::-1])} pixels; a digit needs at least {formatting.count(MIN_SIDE)}."
+        )
     ink = _thicken(ink)
     scale = BOX / max(ink.shape)
     height, width = (max(1, round(side * scale)) for side in ink.shape)
@@ -174,4 +176,4 @@ def _centre(small: np.ndarray) -> np.ndarray:
 
 def _by(size: tuple[int, int]) -> str:
     """Return a size as a reader writes it: "200x300"."""
-    return f"{form.count(size[0])}x{form.count(size[1])}"
+    return f"{formatting.count(size[0])}x{formatting.count(size[1])}"

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from mnistlib import schedules, transforms
 from mnistlib.checks import check, choice, number, whole
 from mnistlib.errors import SettingError
+from mnistlib.published import schedulers, transforms
 
 MIN_ACCURACY = 0.994  # of the test images, at the last epoch
 MAX_PARAMETERS = 8_000  # exclusive: a net has fewer
@@ -47,11 +47,11 @@ class Schedule:
         number(self, "warmup", 0, 0.9)
         choice(self, "anneal", ("cosine", "linear"))
 
-    def at(self, moment: schedules.Moment) -> float:
+    def at(self, moment: schedulers.Moment) -> float:
         """Return the share of the peak learning rate in the middle of a step."""
         return self.factor((moment.done + 0.5) / (moment.epochs * moment.n_steps))
 
-    def momentum(self, moment: schedules.Moment) -> None:
+    def momentum(self, moment: schedulers.Moment) -> None:
         """Return None: the momentum stays the optimizer's."""
 
     def factor(self, progress: float) -> float:
@@ -117,7 +117,7 @@ class Recipe:
     def __post_init__(self) -> None:
         check(self, "model", isinstance(self.model, str) and bool(self.model), "a name from mnistlib.models")
         check(self, "optimizer", isinstance(self.optimizer, Optimizer), "of type Optimizer")
-        kinds = (Schedule, *schedules.KINDS.values())
+        kinds = (Schedule, *schedulers.KINDS.values())
         check(self, "schedule", isinstance(self.schedule, kinds), f"one of {', '.join(kind.__name__ for kind in kinds)}")
         listed = isinstance(self.augment, tuple) and all(isinstance(one, tuple(transforms.KINDS.values())) for one in self.augment)
         good = self.augment is None or isinstance(self.augment, Augment) or (listed and self.augment)
@@ -128,5 +128,5 @@ class Recipe:
         whole(self, "batch_size", 2, 60_000)
         whole(self, "epochs", 1, 100)
         check(self, "steering", isinstance(self.steering, Steering | None), "None or a Steering")
-        if isinstance(self.schedule, schedules.Plateau) and self.steering is None:
+        if isinstance(self.schedule, schedulers.Plateau) and self.steering is None:
             raise SettingError("Recipe.steering is None; a Plateau schedule needs a Steering to say which images it goes by.")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mnistlib import files, form
+from mnistlib import files, formatting
 from mnistlib.errors import DataError
 
 
@@ -180,7 +180,7 @@ def _checked(body: bytes, file: File) -> bytes:
         except zlib.error as error:
             raise DataError(f"it cannot be extracted ({error})") from None
     if len(body) != file.size:
-        raise DataError(f"it holds {form.count(len(body))} bytes instead of {form.count(file.size)}")
+        raise DataError(f"it holds {formatting.count(len(body))} bytes instead of {formatting.count(file.size)}")
     if files.sha256(body) != file.sha256:
         raise DataError("its sha256 is another")
     return body
@@ -211,7 +211,7 @@ def _get(url: str, size: int, mirrors: Mirrors) -> bytes:
         while chunk := response.read1(1 << 16):
             body += chunk
             if time.monotonic() > end:
-                raise TimeoutError(f"it took more than {form.seconds(mirrors.deadline)}")
+                raise TimeoutError(f"it took more than {formatting.seconds(mirrors.deadline)}")
             if len(body) > size + (1 << 16):
                 raise DataError("it sends more than the file can hold")
     return bytes(body)

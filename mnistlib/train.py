@@ -12,12 +12,14 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from mnistlib import augment, data, descent, folds, models, provenance, steering, transforms
+from mnistlib import augment, data, descent, models
 from mnistlib.errors import TrainingError
 from mnistlib.models import parts
+from mnistlib.published import early_stopping, folds, transforms
+from mnistlib.published.schedulers import Moment
 from mnistlib.recipe import Augment, Recipe
-from mnistlib.schedules import Moment
-from mnistlib.state import History, State, Trial
+from mnistlib.runs import provenance
+from mnistlib.runs.storage import History, State, Trial
 
 JUDGING_BATCH = 500  # images at a time where no gradient is kept; fits a core's cache
 
@@ -48,10 +50,10 @@ def train(
     part, guide = folds.steered(mnist, recipe.steering.by if recipe.steering else None)
     images, labels = part.images.to(device), part.labels.to(device)
     for epoch in range(len(history.seconds), recipe.epochs):
-        if steering.ended(recipe, history):
+        if early_stopping.ended(recipe, history):
             break
         clock = time.perf_counter()
-        guided = steering.guides(recipe, history)
+        guided = early_stopping.guides(recipe, history)
         loss, accuracy, lr = one_epoch(net, optimizer, average, images, labels, recipe, seed, epoch, guided)
         judge = averaged(recipe, net, average)
         test_loss, predictions, _ = predict(judge, mnist.test)
@@ -60,7 +62,7 @@ def train(
         if guide is not None:
             history.steering_accuracy.append(share_right(predict(judge, guide)[1], guide))
         history.add(loss, accuracy, test_loss, share_right(predictions, mnist.test), lr, time.perf_counter() - clock)
-        if recipe.steering and recipe.steering.keep == "best" and steering.kept(recipe, history) == epoch + 1:
+        if recipe.steering and recipe.steering.keep == "best" and early_stopping.kept(recipe, history) == epoch + 1:
             best = {name: value.detach().clone() for name, value in judge.state_dict().items()}
         after_epoch(State(net.state_dict(), descent.carried(net, optimizer), average, history, best))
     judge = averaged(recipe, net, average)

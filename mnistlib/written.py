@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from mnistlib import schedules, transforms
 from mnistlib.errors import SettingError, nearest
+from mnistlib.published import schedulers, transforms
 from mnistlib.recipe import Augment, Optimizer, Recipe, Schedule, Steering
 
 _LATER = {"steering": None, "kind": "sgd", "decays": "kernels"}  # fields younger than the first results, and what these mean by them
@@ -28,7 +28,7 @@ def from_dict(value: dict[str, Any]) -> Recipe:
     value = dict(value)
     for name, kind, kinds in (
         ("optimizer", Optimizer, {}),
-        ("schedule", Schedule, schedules.KINDS),
+        ("schedule", Schedule, schedulers.KINDS),
         ("augment", Augment, {}),
         ("steering", Steering, {}),
     ):

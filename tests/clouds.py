@@ -17,7 +17,7 @@ import botocore.client
 import pytest
 from moto.server import ThreadedMotoServer
 
-from mnistlib.run import stack
+from mnistlib.aws import stack
 
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"  # moto's

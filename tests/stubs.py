@@ -11,7 +11,7 @@ import pytest
 from botocore.stub import Stubber
 from clouds import Cloud
 
-from mnistlib.run import aws
+from mnistlib.aws import client as aws
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnistlib import anatomy, models
+from mnistlib import models
 from mnistlib.errors import SettingError
 from mnistlib.models.parts import conv, drop, head
+from mnistlib.report import model_summary
 
 
 def block(n_in: int, n_out: int, *, groups: int = 1, padding: int = 0, dilation: int = 1, kernel: int = 3) -> list[nn.Module]:
@@ -70,7 +71,7 @@ class TestByHand:
 
     def test_canonical_net(self) -> None:
         """Its table agrees with the arithmetic: 3x3 layers add 2, after pooling 4; the average pool is the last glance."""
-        found = anatomy.of(canonical())
+        found = model_summary.of(canonical())
         convolutions = [leaf for leaf in found.leaves if leaf.kind.startswith("conv")]
         assert [leaf.n_parameters for leaf in convolutions] == [144, 4608, 320, 1440, 2304, 2304, 2304, 160]
         assert found.n_parameters == 13_808
@@ -89,7 +90,7 @@ class TestByHand:
             nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(144, 10),
         )  # fmt: skip
-        found = anatomy.of(net)
+        found = model_summary.of(net)
         pools_and_convolutions = [leaf for leaf in found.leaves if "x" in leaf.kind]
         assert [leaf.receptive_field for leaf in pools_and_convolutions] == [3, 5, 6, 10, 14, 16, 24, 24, 28]
         assert (found.n_parameters, found.receptive_field) == (8194, 28)
@@ -98,13 +99,13 @@ class TestByHand:
 
     def test_dilated_net(self) -> None:
         """Dilation spreads the kernel; on a map that is 1x1 already the field stays as it was, though it exceeds the image."""
-        found = anatomy.of(dilated())
+        found = model_summary.of(dilated())
         assert (found.n_parameters, found.receptive_field) == (7926, 62)
         assert [waste.kind for waste in found.wasted] == ["idle pool"]
 
     def test_parts_are_rows(self) -> None:
         """A net of the series has a row for each part, whose leaves are one call away."""
-        found = anatomy.of(ours())
+        found = model_summary.of(ours())
         assert [(row.name, row.output, row.n_parameters, row.receptive_field, row.jump) for row in found.layers] == [
             ("0", (8, 12, 12), 216, 6, 2),
             ("1", (8, 12, 12), 0, 6, 2),
@@ -123,21 +124,21 @@ class TestByHand:
 
     def test_sides_may_differ(self) -> None:
         """Kernels need not be square; the longer side is the one told."""
-        found = anatomy.of(nn.Sequential(nn.Conv2d(1, 2, (1, 5), stride=(1, 2), bias=False), nn.Conv2d(2, 2, (3, 1), bias=False)))
+        found = model_summary.of(nn.Sequential(nn.Conv2d(1, 2, (1, 5), stride=(1, 2), bias=False), nn.Conv2d(2, 2, (3, 1), bias=False)))
         assert [(leaf.output, leaf.receptive_field, leaf.jump) for leaf in found.leaves] == [((2, 28, 12), 5, 2), ((2, 26, 12), 5, 2)]
         assert found.leaves[0].kind == "conv 1→2 1x5 stride 1x2"
 
     def test_shared_layer_costs_once(self) -> None:
         """A layer that works twice has its parameters counted once and its multiplications twice."""
         shared = nn.Conv2d(1, 1, 3, padding=1, bias=False)
-        found = anatomy.of(nn.Sequential(shared, nn.ReLU(), shared))
+        found = model_summary.of(nn.Sequential(shared, nn.ReLU(), shared))
         assert (found.n_parameters, found.n_macs, found.receptive_field) == (9, 2 * 9 * 784, 5)
 
     @pytest.mark.parametrize("name", models.NETS)
     def test_nets_by_name(self, name: str) -> None:
         """Every net of the library has the parameters torch counts, and every net of ours at most eight rows."""
         net = models.build(name)
-        found = anatomy.of(net)
+        found = model_summary.of(net)
         assert found.n_parameters == sum(parameter.numel() for parameter in net.parameters())
         assert len(found.layers) <= 8 or name not in models.OURS
 
@@ -147,7 +148,7 @@ class TestWaste:
 
     def test_four_pools(self) -> None:
         """The published net with four pools wastes eight of nine weights of its last kernel, all its biases, and more."""
-        found = anatomy.of(four_pools())
+        found = model_summary.of(four_pools())
         assert found.n_parameters == 4506
         assert [(waste.name, waste.n_parameters) for waste in found.wasted if waste.kind == "redundant bias"] == [
             ("0", 4), ("5", 8), ("10", 12), ("15", 16), ("20", 10),
@@ -162,15 +163,15 @@ class TestWaste:
 
     def test_average_pool_drops_a_row(self) -> None:
         """An average over twelve of thirteen rows is still the last glance, and leaves a row and a column unread."""
-        found = anatomy.of(nn.Sequential(nn.Conv2d(1, 4, 4, stride=2, bias=False), nn.AvgPool2d(12), nn.Flatten()))
+        found = model_summary.of(nn.Sequential(nn.Conv2d(1, 4, 4, stride=2, bias=False), nn.AvgPool2d(12), nn.Flatten()))
         assert found.receptive_field == 4
         (unread,) = found.wasted
         assert unread.sentence == "Of its 13x13 map, the average pool 12x12 never reads 1 of the rows and 1 of the columns."
 
     def test_a_relu_on_the_logits_keeps_them_above_zero_only_where_nothing_moves_them_after(self) -> None:
         """A normalization after it shifts what it flattened."""
-        alone = anatomy.of(nn.Sequential(nn.Conv2d(1, 10, 28), nn.ReLU(), nn.Flatten()))
-        shifted = anatomy.of(nn.Sequential(nn.Conv2d(1, 10, 28), nn.ReLU(), nn.BatchNorm2d(10), nn.Flatten()))
+        alone = model_summary.of(nn.Sequential(nn.Conv2d(1, 10, 28), nn.ReLU(), nn.Flatten()))
+        shifted = model_summary.of(nn.Sequential(nn.Conv2d(1, 10, 28), nn.ReLU(), nn.BatchNorm2d(10), nn.Flatten()))
         assert [waste.sentence for waste in alone.wasted] == ["Past the last weights, the ReLU lets no logit fall below zero."]
         assert [waste.sentence for waste in shifted.wasted] == [
             "Past the last weights, the ReLU flattens the logits below zero.",
@@ -181,8 +182,8 @@ class TestWaste:
         """Pooling lets a bias through to the norm; a ReLU in between makes use of it."""
         through = nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3))
         used = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3))
-        assert [waste.name for waste in anatomy.of(through).wasted] == ["0"]
-        assert anatomy.of(used).wasted == ()
+        assert [waste.name for waste in model_summary.of(through).wasted] == ["0"]
+        assert model_summary.of(used).wasted == ()
 
     def test_bias_makes_no_difference(self) -> None:
         """What is called a redundant bias changes nothing in training: that is what the word claims."""
@@ -197,7 +198,7 @@ class TestWaste:
         """Normalization, ReLU and dropout after the last weights are named; log-softmax is not."""
         after = [nn.Flatten(), nn.BatchNorm1d(10), nn.ReLU(), nn.Dropout(0.1), nn.LogSoftmax(1)]
         net = nn.Sequential(nn.Conv2d(1, 10, 28, bias=False), *after)
-        assert [(waste.name, waste.kind) for waste in anatomy.of(net).wasted] == [(name, "on the logits") for name in "234"]
+        assert [(waste.name, waste.kind) for waste in model_summary.of(net).wasted] == [(name, "on the logits") for name in "234"]
 
     @given(
         size=st.integers(1, 9), kernel=st.integers(1, 5), stride=st.integers(1, 3), padding=st.integers(0, 4), dilation=st.integers(1, 3)
@@ -211,7 +212,7 @@ class TestWaste:
         nn.init.ones_(layer.weight)
         images = torch.ones(1, 2, size, size, requires_grad=True)
         layer(images).sum().backward()
-        wasted = {waste.kind: waste for waste in anatomy.of(nn.Sequential(layer), (2, size, size)).wasted}
+        wasted = {waste.kind: waste for waste in model_summary.of(nn.Sequential(layer), (2, size, size)).wasted}
         n_dead = int((layer.weight.grad == 0).sum())
         assert (wasted["dead taps"].n_parameters if "dead taps" in wasted else 0) == n_dead
         unread_rows = int((images.grad[0, 0] == 0).all(1).sum())
@@ -257,11 +258,11 @@ class TestMeasured:
     @settings(max_examples=60, deadline=None)
     def test_receptive_field_by_gradients(self, net: nn.Sequential) -> None:
         """The rows from which a gradient comes back span the receptive field, and the next output's begin one jump later."""
-        found = anatomy.of(net, (1, 300, 300))  # so large that no pool is a global one
+        found = model_summary.of(net, (1, 300, 300))  # so large that no pool is a global one
         field, jump = found.leaves[-1].receptive_field, found.leaves[-1].jump
         size = 2 * field + 4 * jump + 8
         assume(size <= 120)
-        rows = anatomy.of(net, (1, size, size)).leaves[-1].output[1]
+        rows = model_summary.of(net, (1, size, size)).leaves[-1].output[1]
         first, second = (rows_seen(net, size, rows // 2 + step) for step in (0, 1))
         assert first[0] > 0 and second[-1] < size - 1  # neither touches the border
         assert first[-1] - first[0] + 1 == field == found.receptive_field
@@ -273,14 +274,14 @@ class TestMeasured:
         """MACs are half of the floating-point operations that torch sees convolutions do."""
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             net(torch.zeros(1, 1, 40, 40))
-        assert 2 * anatomy.of(net, (1, 40, 40)).n_macs == counter.get_total_flops()
+        assert 2 * model_summary.of(net, (1, 40, 40)).n_macs == counter.get_total_flops()
 
     def test_multiplications_of_ours(self) -> None:
         """MACs of a net of the series, linear layer included, are half of torch's operations."""
         net = ours().eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             net(torch.zeros(1, 1, 28, 28))
-        assert 2 * anatomy.of(net).n_macs == counter.get_total_flops()
+        assert 2 * model_summary.of(net).n_macs == counter.get_total_flops()
 
     @pytest.mark.parametrize("training", [True, False])
     def test_looking_changes_nothing(self, training: bool) -> None:
@@ -289,7 +290,7 @@ class TestMeasured:
         net[0].norm.eval()  # a mixed mode stays mixed
         before = {name: value.clone() for name, value in net.state_dict().items()}
         state = torch.get_rng_state()
-        anatomy.of(net)
+        model_summary.of(net)
         assert torch.equal(torch.get_rng_state(), state)
         assert net[0].conv.training == training and not net[0].norm.training
         assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
@@ -301,12 +302,12 @@ class TestRefusals:
     def test_shapes_that_do_not_fit(self) -> None:
         """The layer that cannot go on is named."""
         with pytest.raises(SettingError, match=r"Layer '1.conv'.*shape \(8, 28, 28\)"):
-            anatomy.of(nn.Sequential(conv(1, 8), conv(9, 8)))
+            model_summary.of(nn.Sequential(conv(1, 8), conv(9, 8)))
 
     def test_unknown_layer(self) -> None:
         """A layer that may look anywhere is refused, not guessed."""
         with pytest.raises(SettingError, match="'1' is a PixelShuffle; anatomy knows"):
-            anatomy.of(nn.Sequential(conv(1, 8), nn.PixelShuffle(2)))
+            model_summary.of(nn.Sequential(conv(1, 8), nn.PixelShuffle(2)))
 
     def test_branches(self) -> None:
         """A container that is no Sequential is refused: its wiring cannot be seen."""
@@ -320,7 +321,7 @@ class TestRefusals:
                 return maps + self.body(maps)
 
         with pytest.raises(SettingError, match="'1' is a Residual with layers of its own"):
-            anatomy.of(nn.Sequential(conv(1, 8), Residual()))
+            model_summary.of(nn.Sequential(conv(1, 8), Residual()))
 
 
 class TestSignature:
@@ -329,8 +330,8 @@ class TestSignature:
     def test_is_stable_json(self) -> None:
         """It survives JSON, does not depend on mode, weights or device, and holds just what is said here for two leaves."""
         net = ours()
-        signature = anatomy.signature(net)
-        assert json.loads(json.dumps(signature)) == signature == anatomy.signature(ours().eval())
+        signature = model_summary.signature(net)
+        assert json.loads(json.dumps(signature)) == signature == model_summary.signature(ours().eval())
         assert signature[0] == {
             "name": "0.conv", "kind": "Conv2d", "in_channels": 1, "out_channels": 8, "kernel_size": [5, 5], "stride": [1, 1],
             "padding": [0, 0], "dilation": [1, 1], "groups": 1, "padding_mode": "zeros", "bias": False,
@@ -360,16 +361,16 @@ class TestSignature:
     )
     def test_tells_what_differs(self, one: nn.Module, other: nn.Module) -> None:
         """Any attribute that changes the arithmetic changes the signature."""
-        assert anatomy.signature(nn.Sequential(one)) != anatomy.signature(nn.Sequential(other))
-        json.dumps(anatomy.signature(nn.Sequential(one, other)))
+        assert model_summary.signature(nn.Sequential(one)) != model_summary.signature(nn.Sequential(other))
+        json.dumps(model_summary.signature(nn.Sequential(one, other)))
 
     def test_sharing_counts(self) -> None:
         """One layer used twice is not the same net as two layers alike."""
         shared = nn.Conv2d(1, 1, 3)
-        tied = anatomy.signature(nn.Sequential(shared, shared))
+        tied = model_summary.signature(nn.Sequential(shared, shared))
         assert tied[1]["same_as"] == "0"
-        assert tied != anatomy.signature(nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)))
+        assert tied != model_summary.signature(nn.Sequential(nn.Conv2d(1, 1, 3), nn.Conv2d(1, 1, 3)))
 
     def test_working_in_place_does_not_count(self) -> None:
         """A ReLU gives the same values in place or not."""
-        assert anatomy.signature(nn.Sequential(nn.ReLU())) == anatomy.signature(nn.Sequential(nn.ReLU(inplace=True)))
+        assert model_summary.signature(nn.Sequential(nn.ReLU())) == model_summary.signature(nn.Sequential(nn.ReLU(inplace=True)))

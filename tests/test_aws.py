@@ -12,17 +12,17 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from clouds import Cloud
 
+from mnistlib.aws import client
+from mnistlib.aws.runs import SCRIPTS
 from mnistlib.errors import SettingError
-from mnistlib.run import aws
-from mnistlib.run.jobs import SCRIPTS
 
 pytest_plugins = ["clouds", "stubs"]
 
 
 def asked(operation: str = "create_training_job", service: str = "sagemaker", **parameters: object) -> str:
     """Return the sentence that a call ends in."""
-    with pytest.raises(aws.CloudError) as caught, aws.refusals():
-        getattr(aws.client(service), operation)(**parameters)
+    with pytest.raises(client.CloudError) as caught, client.refusals():
+        getattr(client.client(service), operation)(**parameters)
     assert caught.value.code == 1
     return str(caught.value)
 
@@ -37,7 +37,7 @@ def asked(operation: str = "create_training_job", service: str = "sagemaker", **
         ("AccessDeniedException", "These credentials may not do StopTrainingJob (the words); ask whoever runs the account"),
         ("403", "These credentials may not do StopTrainingJob"),
         ("ThrottlingException", "AWS is asked too often and did not do StopTrainingJob (the words); try again in a minute."),
-        ("ResourceLimitExceeded", f"The account's quota does not allow it (the words); ask for more at {aws.QUOTAS}"),
+        ("ResourceLimitExceeded", f"The account's quota does not allow it (the words); ask for more at {client.QUOTAS}"),
         ("InsufficientInstanceCapacity", "AWS has no such machine free now (the words); try another instance type, another region"),
         ("ValidationException", "AWS did not do StopTrainingJob (ValidationException: the words)."),
     ],
@@ -69,7 +69,7 @@ def test_no_answer_at_all_is_a_sentence(cloud: Cloud, monkeypatch):
 
 def test_being_told_to_slow_down_is_no_failure_yet(cloud: Cloud, monkeypatch):
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
-    s3, refused = aws.client("s3"), []
+    s3, refused = client.client("s3"), []
 
     class Raw:
         """The body of an answer."""
@@ -91,18 +91,18 @@ def test_being_told_to_slow_down_is_no_failure_yet(cloud: Cloud, monkeypatch):
 def test_without_boto3_a_sentence_says_how_to_have_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingError, match=r"python -m pip install 'mnistlib\[cloud\]'"):
-        aws.client("s3")
+        client.client("s3")
 
 
 def test_a_missing_region_and_an_unknown_profile_are_named(cloud: Cloud, monkeypatch):
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     with pytest.raises(SettingError, match="No region is known; give --region"):
-        aws.client("sagemaker")
-    assert aws.client("sagemaker", "eu-north-1").meta.region_name == "eu-north-1"
+        client.client("sagemaker")
+    assert client.client("sagemaker", "eu-north-1").meta.region_name == "eu-north-1"
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     with pytest.raises(SettingError, match=r"\(nobody\) could not be found; \$AWS_PROFILE"):
-        aws.client("sagemaker")
+        client.client("sagemaker")
 
 
 def test_the_scripts_hold_to_what_shellcheck_knows():

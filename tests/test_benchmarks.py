@@ -11,7 +11,7 @@ from benchmarks import goals, processes, rows, step
 from benchmarks.rivals import RIVALS
 from mnistlib import data, files, steps
 from mnistlib.errors import ResultError
-from mnistlib.site import markup, speed
+from mnistlib.report import markup, speed
 
 RECORD = files.root() / "reports" / "benchmarks.json"
 MODEL4, EXAMPLE = (rival.title for rival in RIVALS.values())

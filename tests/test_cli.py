@@ -14,12 +14,16 @@ import torch
 from nbformat import v4
 from PIL import Image
 
-from mnistlib import __main__, data, models, outcome, provenance, results, schedules, schema, state, steps, train, transforms, trials
-from mnistlib.commands import arguments
+from mnistlib import __main__, data, models, steps, train
+from mnistlib.cli import options, summaries
 from mnistlib.errors import ResultError, SettingError
-from mnistlib.evidence import Verdict
+from mnistlib.notebook import build, new_step, runner
+from mnistlib.published import schedulers, transforms
 from mnistlib.recipe import Steering
-from mnistlib.run import copying, runner, series, summary
+from mnistlib.report import result as schema
+from mnistlib.report import results, step_report
+from mnistlib.runs import provenance, seeds, storage
+from mnistlib.stats.summary import Verdict
 
 
 @pytest.fixture
@@ -54,11 +58,11 @@ def write(path: Path, *cells: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained() -> tuple[data.Mnist, list[state.Trial]]:
+def trained() -> tuple[data.Mnist, list[storage.Trial]]:
     """Return the offline sample and a step's recipe trained on it for one epoch."""
     sample = data.load("digits", limit=300)
     recipe = replace(steps.get("03_augment").recipe, epochs=1)
-    runs = [train.train(recipe, sample, seed, trials.key(recipe, sample, seed)) for seed in (0, 1)]
+    runs = [train.train(recipe, sample, seed, seeds.key(recipe, sample, seed)) for seed in (0, 1)]
     return sample, runs
 
 
@@ -142,7 +146,7 @@ def test_a_report_goes_to_build_or_where_asked_with_the_parameters_given(ask, re
     ],
 )
 def test_values_on_the_command_line_are_pythons_or_text(text, value):
-    assert arguments.literal(text) == value and type(arguments.literal(text)) is type(value)
+    assert options.literal(text) == value and type(options.literal(text)) is type(value)
 
 
 def test_evaluate_repeats_the_stated_accuracy(ask, saved):
@@ -183,28 +187,28 @@ def test_predict_names_the_digit_and_every_file_that_is_none(ask, saved, trained
     ],
 )
 def test_the_verdict_is_told_in_words(saved, accuracy, words):
-    told = " ".join(summary.verdict(replace(saved[0], dataset="mnist", limit=None, verdict=Verdict("kept", "broken", accuracy, 4))))
+    told = " ".join(summaries.verdict(replace(saved[0], dataset="mnist", limit=None, verdict=Verdict("kept", "broken", accuracy, 4))))
     assert f"Verdict: accuracy {accuracy} ({words})" in told and "epochs broken" in told and "parameters kept" in told
 
 
 def test_without_a_verdict_the_reason_is_told(saved):
-    assert summary.verdict(saved[0]) == ["No verdict: this is the offline sample, not MNIST."]
-    assert summary.verdict(replace(saved[0], dataset="mnist")) == ["No verdict: only part of the training images was used."]
+    assert summaries.verdict(saved[0]) == ["No verdict: this is the offline sample, not MNIST."]
+    assert summaries.verdict(replace(saved[0], dataset="mnist")) == ["No verdict: only part of the training images was used."]
 
 
 def test_a_run_is_compared_with_the_committed_result_of_its_like(saved):
     result, place = saved
-    told = summary.against(result, place.parent)
+    told = summaries.against(result, place.parent)
     assert "differs by 0.00 points" in told and "2 of 2 of its seeds end at the very same accuracy" in told
-    assert "There is no comparison with the committed result" in summary.against(replace(result, epochs=2), place.parent)
+    assert "There is no comparison with the committed result" in summaries.against(replace(result, epochs=2), place.parent)
     assert (
-        summary.against(replace(result, step="02_regularise"), place.parent)
+        summaries.against(replace(result, step="02_regularise"), place.parent)
         == "There is no committed result of 02_regularise to compare with."
     )
 
 
 def test_a_report_ends_with_result_page_and_time(saved, tmp_path):
-    lines = summary.report(runner.Done(tmp_path / "a.ipynb", tmp_path / "a.html", saved[0], 61), tmp_path / "reports")
+    lines = summaries.report(runner.Done(tmp_path / "a.ipynb", tmp_path / "a.html", saved[0], 61), tmp_path / "reports")
     assert lines[1].startswith("03_augment: ") and "2 seeds" in lines[1] and lines[-2:] == ["Page: a.html", "Done in 1 min 01 s."]
 
 
@@ -229,7 +233,7 @@ def test_a_copied_step_is_the_old_one_with_its_change_spelt_out(ask, repository)
 
 @pytest.mark.parametrize("name", steps.STEPS)
 def test_every_step_can_be_copied(name, tmp_path):
-    story = nbformat.read(copying.copy("09_mine", name, tmp_path), 4)
+    story = nbformat.read(new_step.copy("09_mine", name, tmp_path), 4)
     setup = next(cell.source for cell in story.cells if "steps.Step(" in cell.source)
     line = next(line for line in setup.splitlines() if "steps.Step(" in line)
     assert len(setup.splitlines()) <= 10 and len(line) <= 140
@@ -242,7 +246,7 @@ def test_every_step_can_be_copied(name, tmp_path):
     "change",
     [
         {"augment": (transforms.Rotation(degrees=7), transforms.ResizedCrop())},
-        {"schedule": schedules.OneCycle(rise=0.2)},
+        {"schedule": schedulers.OneCycle(rise=0.2)},
         {"steering": Steering(by="validation")},
     ],
 )
@@ -251,7 +255,7 @@ def test_a_step_of_ones_own_can_be_copied_whatever_it_changes(change, repository
     monkeypatch.setitem(steps.STEPS, mine.name, mine)
     monkeypatch.setattr(steps, "MINE", mine.recipe, raising=False)
     write(repository / "notebooks" / "06_mine.ipynb", "seeds = [0]", 'from mnistlib import steps\n\nstep = steps.get("06_mine")')
-    story = nbformat.read(copying.copy("07_next", "06_mine"), 4)
+    story = nbformat.read(new_step.copy("07_next", "06_mine"), 4)
     scope: dict = {}
     exec(next(cell.source for cell in story.cells if "steps.Step(" in cell.source), scope)  # noqa: S102
     assert scope["step"] == steps.Step("07_next", "Next", mine.recipe, "06_mine")
@@ -260,7 +264,7 @@ def test_a_step_of_ones_own_can_be_copied_whatever_it_changes(change, repository
 def test_a_notebook_without_its_step_cannot_be_copied(repository):
     write(repository / "notebooks" / "03_augment.ipynb", "seeds = [0]", "step = None")
     with pytest.raises(SettingError, match="has no line"):
-        copying.copy("04_mine", "03_augment")
+        new_step.copy("04_mine", "03_augment")
 
 
 def test_pages_refuse_to_train(trained, repository):
@@ -268,18 +272,18 @@ def test_pages_refuse_to_train(trained, repository):
     write(repository / "notebooks" / "03_augment.ipynb", "seeds: list[int] = [0, 1]")
     recipe = steps.get("03_augment").recipe
     with pytest.raises(ResultError, match="seeds 0, 1; `make series`"):
-        series.check_trained("03_augment", sample)
+        build.check_trained("03_augment", sample)
     for run in runs:
-        key = trials.key(recipe, sample, run.seed)
-        state.save_trial(trials.path(key), replace(run, key=key))
+        key = seeds.key(recipe, sample, run.seed)
+        storage.save_trial(seeds.path(key), replace(run, key=key))
         if run.seed == 0:
             with pytest.raises(ResultError, match="seeds 1;"):
-                series.check_trained("03_augment", sample)
-    series.check_trained("03_augment", sample)
+                build.check_trained("03_augment", sample)
+    build.check_trained("03_augment", sample)
 
 
 def test_outcome_judges_as_training_did(trained):
     sample, runs = trained
     recipe = replace(steps.get("03_augment").recipe, epochs=1)
-    digits, _ = outcome.judge(recipe, runs[0].weights, sample.test)
+    digits, _ = step_report.judge(recipe, runs[0].weights, sample.test)
     assert torch.equal(torch.from_numpy(digits), torch.from_numpy(runs[0].predictions))

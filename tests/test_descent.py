@@ -7,9 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch.optim import SGD, Adam, lr_scheduler
 
-from mnistlib import data, descent, published, train
+from mnistlib import data, descent, train
+from mnistlib.published import registry
+from mnistlib.published.schedulers import OneCycle, Stepped
 from mnistlib.recipe import Optimizer, Recipe
-from mnistlib.schedules import OneCycle, Stepped
 
 EPOCHS, N_STEPS = 3, 5  # of 64 images
 
@@ -96,7 +97,7 @@ def test_what_is_decayed_is_what_the_recipe_says():
 
 @pytest.mark.parametrize("name", ["000-model-4", "001-gap"])
 def test_what_an_optimizer_carries_comes_back_to_it(few, name):
-    recipe = replace(published.get(name).recipe, batch_size=100, epochs=1)
+    recipe = replace(registry.get(name).recipe, batch_size=100, epochs=1)
     net = train.fresh(recipe, 0)
     first, second = (descent.optimizer_of(net.parameters(), recipe) for _ in range(2))
     assert descent.carried(net, first) == {}

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mnistlib.models import dropout
-from mnistlib.models.dropout import Dropout
+from mnistlib.published import dropout
+from mnistlib.published.dropout import Dropout
 
 RATES = (0.01, 0.05, 0.15)
 SHAPE = (200, 8, 12, 12)

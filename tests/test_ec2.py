@@ -19,12 +19,15 @@ from clouds import REGION, Cloud, interruptible
 from machines import Machine
 from test_unit import write
 
-from mnistlib import __main__, work
-from mnistlib.commands import clouds
+from mnistlib import __main__
+from mnistlib.aws import client as aws
+from mnistlib.aws import ec2, inventory, runs
+from mnistlib.aws.launch import Plan, Wish
+from mnistlib.aws.s3 import Address
+from mnistlib.cli import cloud_options
 from mnistlib.errors import SettingError
-from mnistlib.run import aws, ec2, jobs, listing, runner, unit
-from mnistlib.run.bucket import Address
-from mnistlib.run.wishes import Plan, Wish
+from mnistlib.notebook import runner
+from mnistlib.sweep import job, record
 
 pytest_plugins = ["clouds", "machines"]
 
@@ -76,7 +79,7 @@ def booted(cloud: Cloud, machine: Machine, instance: str, **settings: str) -> No
 def launched(cloud: Cloud, story: Path, given: dict, **wish: object) -> tuple[Plan, str]:
     """Start a run and return its plan and its instance's id."""
     made = cloud.deploy()
-    plan = ec2.plan(unit.of(story, given), Wish(**{"bucket": made["Bucket"], "instance_type": "c5.xlarge", "price": 0.25} | wish))
+    plan = ec2.plan(job.of(story, given), Wish(**{"bucket": made["Bucket"], "instance_type": "c5.xlarge", "price": 0.25} | wish))
     return plan, ec2.launch(plan, lambda line: None)
 
 
@@ -93,7 +96,7 @@ def until(true: Callable[[], bool], seconds: float = 90) -> None:
 
 def test_a_machine_is_asked_for_with_all_that_keeps_it_safe_and_short(cloud, story):
     made = cloud.deploy()
-    plan = ec2.plan(unit.of(story, {"n": 2}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.25, minutes=30))
+    plan = ec2.plan(job.of(story, {"n": 2}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.25, minutes=30))
     assert not cloud.client("ec2").describe_instances()["Reservations"], "a plan started something"
     cloud.forget()
     instance = ec2.launch(plan, lambda line: None)
@@ -136,28 +139,28 @@ def test_a_machine_is_asked_for_with_all_that_keeps_it_safe_and_short(cloud, sto
 def test_spare_capacity_and_a_key_are_asked_for_where_they_are_wanted(cloud, story):
     made = cloud.deploy()
     cloud.client("ec2").create_key_pair(KeyName="mine")
-    plan = ec2.plan(unit.of(story, {}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1, spot=True), key_name="mine")
+    plan = ec2.plan(job.of(story, {}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1, spot=True), key_name="mine")
     assert plan.request["InstanceMarketOptions"] == {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
     assert plan.request["KeyName"] == "mine" and "export SPOT=yes" in plan.request["UserData"]
 
 
 def test_what_a_machine_begins_with_is_small_and_holds_no_secret(cloud, story):
     made = cloud.deploy()
-    data = ec2.plan(unit.of(story, {}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1)).request["UserData"]
+    data = ec2.plan(job.of(story, {}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1)).request["UserData"]
     assert len(data.encode()) < 4096 and "testing" not in data
 
 
 def test_the_run_travels_by_s3_and_the_data_only_once(cloud, story, tmp_path):
     plan, _ = launched(cloud, story, {})
     at = Address(plan.at.bucket, plan.at.key)
-    sent = jobs.bucket.listed(at / "input")
+    sent = runs.bucket.listed(at / "input")
     assert {name for name in sent if not name.endswith(".whl")} == {"boot.sh", "run.sh", "project.tar.gz", "parameters.yaml"}
     assert sum(name.startswith("mnistlib-") and name.endswith(".whl") for name in sent) == 1
-    assert not jobs.bucket.listed(Address(at.bucket, "mnistlib/data")), "a notebook without MNIST needs none"
+    assert not runs.bucket.listed(Address(at.bucket, "mnistlib/data")), "a notebook without MNIST needs none"
     real = write(tmp_path / "real.ipynb", "pass", parameters="dataset = 'mnist'")
     for n_sent in (6, 0):
         cloud.forget()
-        jobs.send(unit.of(real, {}), at, (), lambda line: None)
+        runs.send(job.of(real, {}), at, (), lambda line: None)
         keys = [asked["Key"] for asked in cloud.asked("PutObject") if asked["Key"].startswith("mnistlib/data/")]
         assert len(keys) == n_sent and all(len(key) == len("mnistlib/data/") + 64 for key in keys)
 
@@ -184,15 +187,15 @@ def test_what_cannot_be_had_stops_before_anything_is_sent_or_started(cloud, stor
     wish = Wish(**{"bucket": made["Bucket"], "instance_type": "c5.xlarge", "price": 0.1} | change)
     cloud.forget()
     with pytest.raises(SettingError, match=match):
-        ec2.plan(unit.of(story, {}), wish, show=lambda line: None)
+        ec2.plan(job.of(story, {}), wish, show=lambda line: None)
     assert not cloud.asked("PutObject", "RunInstances")
 
 
 def test_an_image_for_another_kind_of_processor_is_refused(cloud, story):
     made = cloud.deploy()
     with pytest.raises(SettingError, match="is for x86_64, t4g.small is arm64"):
-        image = ec2.plan(unit.of(story, {}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1)).request["ImageId"]
-        ec2.plan(unit.of(story, {}), Wish(bucket=made["Bucket"], instance_type="t4g.small", image=image, price=0.1))
+        image = ec2.plan(job.of(story, {}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1)).request["ImageId"]
+        ec2.plan(job.of(story, {}), Wish(bucket=made["Bucket"], instance_type="t4g.small", image=image, price=0.1))
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, operation: str, status: int, code: str) -> None:
@@ -257,9 +260,9 @@ def test_a_run_that_is_under_way_is_not_started_again(cloud, story, told):
     code, _, err = told("ec2", "run", story, "--bucket", plan.at.bucket, "--instance-type", "c5.xlarge", "--price", "1")
     assert code == 2 and f"is under way on {instance}; `ec2 status {plan.unit.name}`" in err
     with pytest.raises(SettingError, match=f"is under way on {instance}"):  # which `sagemaker run` asks as well
-        listing.alone(plan.unit.name, None)
+        inventory.alone(plan.unit.name, None)
     assert ec2.terminate(None, plan.unit.name) == [instance] and not ec2.instances(None)
-    listing.alone(plan.unit.name, None)
+    inventory.alone(plan.unit.name, None)
 
 
 # What the machine does
@@ -286,9 +289,9 @@ def test_a_run_comes_home_as_the_report_that_it_would_have_been_here(cloud, mach
     assert code == 0 and f"{name}: succeeded" in out and "epoch  1/1" in out
     code, out, _ = told("ec2", "fetch", name, *where, "--into", tmp_path / "home")
     home = tmp_path / "home"
-    assert code == 0 and (home / "03_augment.html").is_file() and work.read(home).status == "succeeded"
-    (line,) = (home / work.EPOCHS).read_text().splitlines()
-    assert json.loads(line)["epoch"] == 1 and not (home / work.TRIALS).exists()
+    assert code == 0 and (home / "03_augment.html").is_file() and record.read(home).status == "succeeded"
+    (line,) = (home / record.EPOCHS).read_text().splitlines()
+    assert json.loads(line)["epoch"] == 1 and not (home / record.TRIALS).exists()
     (result,) = home.rglob("results/03_augment.json")
     about = json.loads(result.read_text())["provenance"]
     assert len(list((machine.root / "home" / "data").iterdir())) == 6 and "a shared folder" not in result.read_text()
@@ -308,11 +311,11 @@ def test_a_run_comes_home_as_the_report_that_it_would_have_been_here(cloud, mach
     assert code == 0 and out == "Nothing of this project is running.\n"
 
 
-def ended(cloud: Cloud, machine: Machine, plan: Plan, instance: str) -> jobs.State:
+def ended(cloud: Cloud, machine: Machine, plan: Plan, instance: str) -> runs.State:
     """Wait for a machine's end and return the state that its run is then in; hold what is true of every end."""
     machine.wait()
     assert machine.shutdowns[-1] == "shutdown -h now", "the machine would go on costing"
-    assert jobs.bucket.get(plan.at / "machine.log"), "the log did not arrive"
+    assert runs.bucket.get(plan.at / "machine.log"), "the log did not arrive"
     state = ec2.state(plan.at, None)
     assert state.ended and state.machine == instance
     return state
@@ -324,30 +327,30 @@ def test_a_failing_notebook_and_a_killed_kernel_are_told_and_leave_what_they_hav
     plan, instance = launched(cloud, story, {"n": n})
     booted(cloud, machine, instance)
     state = ended(cloud, machine, plan, instance)
-    assert machine.process.returncode == 0 and jobs.machine(plan.at)["code"] == 1
+    assert machine.process.returncode == 0 and runs.machine(plan.at)["code"] == 1
     assert (state.word, state.code) == ("failed", 1) and match in state.why
-    jobs.fetch(plan.at, tmp_path / "home", lambda line: None)
-    assert "working" in (tmp_path / "home" / work.LOG).read_text() and (tmp_path / "home" / "story.failed.ipynb").is_file()
+    runs.fetch(plan.at, tmp_path / "home", lambda line: None)
+    assert "working" in (tmp_path / "home" / record.LOG).read_text() and (tmp_path / "home" / "story.failed.ipynb").is_file()
     page = (tmp_path / "home" / "story.failed.html").read_text()
     assert "This run failed: " in page and match in page
-    with pytest.raises(jobs.ResultError, match="Only a run that has succeeded goes into reports"):
-        jobs.fetch(plan.at, tmp_path / "reports", lambda line: None, reports=True)
+    with pytest.raises(runs.ResultError, match="Only a run that has succeeded goes into reports"):
+        runs.fetch(plan.at, tmp_path / "reports", lambda line: None, reports=True)
 
 
 @pytest.mark.slow
 def test_a_library_that_cannot_be_installed_is_told(cloud, machine, story):
-    failed = unit.of(story, {})
-    at = jobs.place(cloud.deploy()["Bucket"], failed.name)
-    jobs.bucket.put(at / "out" / work.RECORD, work.recorded(failed, "failed", "What was wrong before.", 1.0))
-    jobs.bucket.put(at / "out" / work.LOG, b"What was printed before.")
+    failed = job.of(story, {})
+    at = runs.place(cloud.deploy()["Bucket"], failed.name)
+    runs.bucket.put(at / "out" / record.RECORD, record.recorded(failed, "failed", "What was wrong before.", 1.0))
+    runs.bucket.put(at / "out" / record.LOG, b"What was printed before.")
     plan = ec2.plan(failed, Wish(bucket=at.bucket, instance_type="c5.xlarge", price=0.25))
     instance = ec2.launch(plan, lambda line: None)
-    (wheel,) = (name for name in jobs.bucket.listed(plan.at / "input") if name.endswith(".whl"))
-    jobs.bucket.put(plan.at / "input" / wheel, b"no wheel")
+    (wheel,) = (name for name in runs.bucket.listed(plan.at / "input") if name.endswith(".whl"))
+    runs.bucket.put(plan.at / "input" / wheel, b"no wheel")
     booted(cloud, machine, instance)
     state = ended(cloud, machine, plan, instance)
     assert (state.word, state.code) == ("failed", 1) and wheel in machine.log and "ERROR" in state.why
-    assert jobs.recorded(plan.at) is None, "it never came to run"
+    assert runs.recorded(plan.at) is None, "it never came to run"
 
 
 @pytest.mark.slow
@@ -364,9 +367,9 @@ def test_a_machine_that_must_end_lets_its_run_keep_what_it_has(cloud, machine, s
         machine.end()
     state = ended(cloud, machine, plan, instance)
     assert (state.word, state.code) == ("stopped", 1) and "the same `ec2 run` goes on" in state.why
-    assert jobs.machine(plan.at)["code"] == 143
+    assert runs.machine(plan.at)["code"] == 143
     if how != "watchdog":
-        assert b"working" in jobs.bucket.get(plan.at / "out" / work.LOG)
+        assert b"working" in runs.bucket.get(plan.at / "out" / record.LOG)
 
 
 @pytest.mark.slow
@@ -384,7 +387,7 @@ def test_a_run_that_takes_too_long_is_ended(cloud, machine, story):
 def test_the_next_run_goes_on_where_a_spot_machine_was_taken_back(cloud, machine, told):
     made = cloud.deploy()
     given = {"dataset": "digits", "epochs": 12, "seeds": [0]}
-    one = unit.of(runner.find("03_augment"), given)
+    one = job.of(runner.find("03_augment"), given)
     wish = Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1, spot=True)
     plan = ec2.plan(one, wish, show=lambda line: None)
     first = ec2.launch(plan, lambda line: None)
@@ -402,7 +405,7 @@ def test_the_next_run_goes_on_where_a_spot_machine_was_taken_back(cloud, machine
     booted(cloud, machine, second)
     assert ended(cloud, machine, plan, second).word == "succeeded", machine.log
     assert "goes on after epoch" in machine.log and "epoch  3/12  loss" not in machine.log
-    lines = [json.loads(line)["epoch"] for line in (jobs.bucket.get(plan.at / "out" / work.EPOCHS) or b"").decode().splitlines()]
+    lines = [json.loads(line)["epoch"] for line in (runs.bucket.get(plan.at / "out" / record.EPOCHS) or b"").decode().splitlines()]
     assert lines == sorted(set(lines)) == list(range(1, 13)), "an epoch was trained twice, or not at all"
 
 
@@ -412,7 +415,7 @@ def test_a_machine_that_is_gone_without_a_word_is_called_lost(cloud, story):
     state = ec2.state(plan.at, None)
     assert (state.word, state.ended, state.code) == ("lost", True, 1) and "goes on from what was saved" in state.why
     with pytest.raises(SettingError, match="There is no run 'story-0123456789'"):
-        ec2.state(jobs.place(plan.at.bucket, "story-0123456789"), None)
+        ec2.state(runs.place(plan.at.bucket, "story-0123456789"), None)
 
 
 @pytest.mark.slow
@@ -455,31 +458,31 @@ def test_what_cannot_be_asked_is_not_taken_for_nothing(cloud, told, monkeypatch)
 @pytest.mark.parametrize(("n_misses", "word"), [(3, "succeeded"), (99, "goes on in the cloud")])
 def test_a_look_that_fails_ends_the_waiting_only_if_it_goes_on_failing(cloud, story, monkeypatch, n_misses, word):
     plan, _ = launched(cloud, story, {})
-    jobs.bucket.put(plan.at / "out" / work.RECORD, work.recorded(plan.unit, "succeeded", "", 1.0))
+    runs.bucket.put(plan.at / "out" / record.RECORD, record.recorded(plan.unit, "succeeded", "", 1.0))
     ec2.terminate(None, plan.unit.name)
     looks = iter(range(200))
 
-    def look() -> jobs.State:
+    def look() -> runs.State:
         if next(looks) < n_misses:
             raise aws.CloudError("No network.")
         return ec2.state(plan.at, None)
 
-    monkeypatch.setattr(jobs.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(runs.time, "sleep", lambda seconds: None)
     if n_misses == 3:
-        assert jobs.follow(plan.at, look, lambda line: None).word == word
+        assert runs.follow(plan.at, look, lambda line: None).word == word
     else:
         with pytest.raises(aws.CloudError, match=f"No network. The run {word}. Follow it with `f`, stop it with `s`"):
-            clouds.wait(plan.at, look, "f", "s")
+            cloud_options.wait(plan.at, look, "f", "s")
 
 
 def test_results_go_into_reports_only_on_purpose_and_only_sound(cloud, story, tmp_path):
     plan, _ = launched(cloud, story, {})
     with pytest.raises(SettingError, match="There is nothing of"):
-        jobs.fetch(plan.at, tmp_path, lambda line: None)
+        runs.fetch(plan.at, tmp_path, lambda line: None)
     for name in ("story.html", "story.ipynb", "results/story.json"):
-        jobs.bucket.put(plan.at / "out" / name, b"{}")
-    jobs.bucket.put(plan.at / "out" / work.RECORD, work.recorded(plan.unit, "succeeded", "", 1.0))
+        runs.bucket.put(plan.at / "out" / name, b"{}")
+    runs.bucket.put(plan.at / "out" / record.RECORD, record.recorded(plan.unit, "succeeded", "", 1.0))
     (tmp_path / "story.html").write_text("before")
-    with pytest.raises(jobs.ResultError):
-        jobs.fetch(plan.at, tmp_path, lambda line: None, reports=True)
+    with pytest.raises(runs.ResultError):
+        runs.fetch(plan.at, tmp_path, lambda line: None, reports=True)
     assert (tmp_path / "story.html").read_text() == "before", "a damaged result has replaced what was there"

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mnistlib import evidence, intervals, mistakes
 from mnistlib.errors import ResultError
 from mnistlib.recipe import MIN_ACCURACY
+from mnistlib.stats import intervals, misclassified
+from mnistlib.stats import summary as evidence
 
 
 def table(n_images: int, *n_wrong: int) -> np.ndarray:
@@ -286,35 +287,35 @@ READ = np.array([[7, 3, 1, 6, 9], [7, 3, 2, 6, 4], [7, 8, 1, 0, 4]], np.uint8)
 
 
 def test_the_most_mistaken_images_come_first():
-    found = mistakes.most_mistaken(READ, PART, mistakes.known("mnist", "test"))
+    found = misclassified.most_mistaken(READ, PART, misclassified.known("mnist", "test"))
     assert [(image.id, image.votes, image.prediction) for image in found] == [(947, 3, 3), (9, 2, 6), (948, 1, 2), (2130, 1, 9)]
     assert [image.known for image in found] == ["majority", None, None, "split"]
     assert [(image.writer, image.group) for image in found[:2]] == [(5, "students"), (7, "census employees")]
     assert found[0].index == 1 and found[0].label == 2 and found[0].n_seeds == 3
-    assert len(mistakes.most_mistaken(READ, PART, {}, least=2)) == 2
+    assert len(misclassified.most_mistaken(READ, PART, {}, least=2)) == 2
     bare = SimpleNamespace(labels=PART.labels, ids=PART.ids, writers=None, groups=None)
-    assert mistakes.most_mistaken(READ, bare, {})[0] == mistakes.Mistake(1, 947, 2, 3, 3, 3, None, None, None)
+    assert misclassified.most_mistaken(READ, bare, {})[0] == misclassified.Mistake(1, 947, 2, 3, 3, 3, None, None, None)
 
 
 def test_known_wrong_labels_are_those_of_the_test_set():
-    kinds = list(mistakes.WRONG_LABELS.values())
+    kinds = list(misclassified.WRONG_LABELS.values())
     assert [kinds.count(kind) for kind in ("majority", "split", "neither")] == [10, 2, 3]
-    assert mistakes.known("mnist", "validation") == mistakes.known("digits", "test") == {}
+    assert misclassified.known("mnist", "validation") == misclassified.known("digits", "test") == {}
 
 
 def test_wrong_confusion_and_groups():
-    assert mistakes.wrong(list(READ), PART.labels).sum(1).tolist() == [3, 3, 1]
-    counts = mistakes.confusion(READ, PART.labels)
+    assert misclassified.wrong(list(READ), PART.labels).sum(1).tolist() == [3, 3, 1]
+    counts = misclassified.confusion(READ, PART.labels)
     assert counts.sum() == pytest.approx(5) and counts[2, 3] == pytest.approx(2 / 3) and counts[7, 7] == 1
-    by_group = mistakes.by_group(mistakes.wrong(READ, PART.labels), PART.groups)
+    by_group = misclassified.by_group(misclassified.wrong(READ, PART.labels), PART.groups)
     assert by_group == pytest.approx({"students": 0.5, "census employees": 5 / 9})
-    assert mistakes.by_group(mistakes.wrong(READ, PART.labels), None) == {}
+    assert misclassified.by_group(misclassified.wrong(READ, PART.labels), None) == {}
 
 
 def test_kinds_of_error_that_went_and_came():
     before = np.tile(PART.labels, (2, 1))
     before[:, 0] = 9
-    found = mistakes.changes(READ, before, PART.labels)
-    assert found[0] == mistakes.Change(7, 9, 1.0, 0.0)
+    found = misclassified.changes(READ, before, PART.labels)
+    assert found[0] == misclassified.Change(7, 9, 1.0, 0.0)
     assert (found[-1].before, found[-1].after) == (0.0, pytest.approx(2 / 3))
-    assert mistakes.changes(READ, READ, PART.labels) == []
+    assert misclassified.changes(READ, READ, PART.labels) == []

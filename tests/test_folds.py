@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlib import data, folds
+from mnistlib import data
 from mnistlib.errors import DataError, SettingError
+from mnistlib.published import folds
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from mnistlib import anatomy, models, steps
+from mnistlib import models, steps
 from mnistlib.errors import SettingError
 from mnistlib.models import parts
 from mnistlib.recipe import MAX_PARAMETERS
+from mnistlib.report import model_summary
 
 NETS = [(name, dropout) for name in models.NETS for dropout in (0.0, 0.1)]
 
@@ -23,7 +24,7 @@ def test_a_net_gives_ten_logits_and_every_parameter_a_gradient(name, dropout):
 
 @pytest.mark.parametrize("name", models.OURS)
 def test_a_net_of_ours_wastes_nothing(name):
-    about = anatomy.of(models.build(name))
+    about = model_summary.of(models.build(name))
     assert [waste.sentence for waste in about.wasted] == []
 
 
@@ -36,7 +37,7 @@ def test_dropout_is_there_when_asked_for_and_costs_no_parameter(name):
 
 
 def test_from_capacity_on_the_steps_keep_the_parameter_limit():
-    sizes = {name: anatomy.of(models.build(step.recipe.model)).n_parameters for name, step in steps.STEPS.items()}
+    sizes = {name: model_summary.of(models.build(step.recipe.model)).n_parameters for name, step in steps.STEPS.items()}
     assert sizes["00_skeleton"] >= MAX_PARAMETERS  # the first step gives no thought to size
     assert all(size < MAX_PARAMETERS for name, size in sizes.items() if name != "00_skeleton")
 

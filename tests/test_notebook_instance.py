@@ -27,9 +27,10 @@ from click.testing import CliRunner, Result
 from clouds import ACCOUNT, REGION, Cloud
 
 from mnistlib import files
-from mnistlib.commands.notebook import notebook as commands
+from mnistlib.aws import client as aws
+from mnistlib.aws import notebook_instance
+from mnistlib.cli.notebook_instance import notebook as commands
 from mnistlib.errors import SettingError
-from mnistlib.run import aws, notebook
 
 pytest_plugins = ["clouds", "machines"]
 
@@ -51,7 +52,7 @@ def stubbed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     """Return a SageMaker that gives prepared answers, in order, and takes no request but those prepared."""
     answering, real = boto3.client("sagemaker", region_name=REGION), aws.client
     monkeypatch.setattr(aws, "client", lambda service, region=None: answering if service == "sagemaker" else real(service, region))
-    monkeypatch.setattr(notebook, "EVERY", 0.0)
+    monkeypatch.setattr(notebook_instance, "EVERY", 0.0)
     with Stubber(answering) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()
@@ -77,8 +78,8 @@ def test_create_asks_for_an_instance_whose_script_stops_it(cloud):
     (kept,) = cloud.asked("CreateNotebookInstanceLifecycleConfig")
     assert set(kept) == {"NotebookInstanceLifecycleConfigName", "OnStart"} and kept["NotebookInstanceLifecycleConfigName"] == "mnistlib"
     (hook,) = kept["OnStart"]
-    wish = notebook.Wish(REPOSITORY, idle_minutes=45)
-    assert base64.b64decode(hook["Content"]).decode() == notebook.script(wish)
+    wish = notebook_instance.Wish(REPOSITORY, idle_minutes=45)
+    assert base64.b64decode(hook["Content"]).decode() == notebook_instance.script(wish)
     (made,) = cloud.asked("CreateNotebookInstance")
     assert made == {
         "NotebookInstanceName": "mnistlib",
@@ -97,18 +98,18 @@ def test_create_asks_for_an_instance_whose_script_stops_it(cloud):
 
 
 def test_the_script_is_one_that_sagemaker_takes_and_bash_reads():
-    script = notebook.script(notebook.Wish(REPOSITORY + "/" + "long/" * 40, "a-branch/of-it", idle_minutes=1440))
+    script = notebook_instance.script(notebook_instance.Wish(REPOSITORY + "/" + "long/" * 40, "a-branch/of-it", idle_minutes=1440))
     assert len(base64.b64encode(script.encode())) <= 16_384
     assert script.startswith("#!/bin/bash\n")
     asked = subprocess.run(
         ["bash", "-c", script.partition("\n# What")[0] + '\nprintf "%s" "$IDLE_PROGRAM"'], capture_output=True, text=True
     )
-    assert asked.stdout == (notebook.SCRIPTS / "notebook_idle.py").read_text()
+    assert asked.stdout == (notebook_instance.SCRIPTS / "notebook_idle.py").read_text()
 
 
 @pytest.mark.parametrize("name", ["notebook_start.sh", "notebook_setup.sh"])
 def test_the_scripts_pass_shellcheck(name):
-    done = subprocess.run([BIN / "shellcheck", notebook.SCRIPTS / name], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([BIN / "shellcheck", notebook_instance.SCRIPTS / name], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -149,7 +150,7 @@ def test_a_script_that_an_earlier_instance_left_is_replaced(cloud, stubbed):
     name = {"NotebookInstanceLifecycleConfigName": "mnistlib"}
     told(stubbed, "")
     stubbed.add_response("describe_notebook_instance_lifecycle_config", {}, name)
-    content = base64.b64encode(notebook.script(notebook.Wish(REPOSITORY)).encode()).decode()
+    content = base64.b64encode(notebook_instance.script(notebook_instance.Wish(REPOSITORY)).encode()).decode()
     stubbed.add_response("update_notebook_instance_lifecycle_config", {}, name | {"OnStart": [{"Content": content}]})
     stubbed.add_response("create_notebook_instance", {})
     told(stubbed, "Pending")
@@ -188,7 +189,7 @@ def test_ctrl_c_while_waiting_leaves_the_instance_alone(stubbed, monkeypatch):
     def interrupted(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(notebook.time, "sleep", interrupted)
+    monkeypatch.setattr(notebook_instance.time, "sleep", interrupted)
     told(stubbed, "Pending", "Pending")
     done = call("start", "--wait")
     assert done.exit_code == 130 and "It goes on without this." in done.stderr
@@ -254,12 +255,12 @@ def test_the_repository_is_this_clones_origin_unless_given(cloud, tmp_path, monk
     git = ["git", "-c", "init.defaultBranch=main"]
     subprocess.run([*git, "init", "--quiet"], check=True)
     with pytest.raises(SettingError, match="no clone with an origin.*give --repository"):
-        notebook.origin()
+        notebook_instance.origin()
     subprocess.run([*git, "remote", "add", "origin", "git@example.org:mnist.git"], check=True)
     with pytest.raises(SettingError, match="origin is 'git@example.org:mnist.git', which no notebook instance could clone"):
-        notebook.origin()
+        notebook_instance.origin()
     subprocess.run([*git, "remote", "set-url", "origin", REPOSITORY], check=True)
-    assert notebook.origin() == REPOSITORY
+    assert notebook_instance.origin() == REPOSITORY
 
 
 def test_without_the_stack_nothing_is_made(cloud):
@@ -307,7 +308,7 @@ class Instance:
         """Run the script as SageMaker does, wait for what it started, and return the set-up's log."""
         log = self.folder / "mnistlib-setup.log"
         log.unlink(missing_ok=True)
-        script = notebook.script(notebook.Wish(REPOSITORY, revision)).replace(f"={REPOSITORY}\n", f"='{repository}'\n", 1)
+        script = notebook_instance.script(notebook_instance.Wish(REPOSITORY, revision)).replace(f"={REPOSITORY}\n", f"='{repository}'\n", 1)
         path = self.root / "OnStart"
         path.write_text(script)
         path.chmod(0o755)
@@ -488,7 +489,7 @@ def test_an_instance_without_a_fitting_python_asks_dnf_and_says_what_is_missing(
 def test_where_there_is_systemd_it_keeps_both_programs_the_one_that_stops_the_instance_first(instance):
     instance.program("systemd-run", 'echo "$*" >>"$EVENTS"')
     path = instance.root / "OnStart"
-    path.write_text(notebook.script(notebook.Wish(REPOSITORY, idle_minutes=30)))
+    path.write_text(notebook_instance.script(notebook_instance.Wish(REPOSITORY, idle_minutes=30)))
     subprocess.run(["bash", path], env=instance.environment, cwd="/", check=True, timeout=20, capture_output=True)
     idle, setup = instance.events()
     assert "--unit=mnistlib-idle" in idle and idle.endswith(
@@ -561,7 +562,7 @@ def idling(cloud: Cloud, tmp_path: Path) -> Iterator[Callable[..., Callable[[], 
 
     def start(where: str, path: str = f"{BIN}:{os.environ['PATH']}") -> Callable[[], str]:
         environment = os.environ | {"MNISTLIB_JUPYTER": where, "MNISTLIB_EVERY": "0.2", "PATH": path}
-        command = [sys.executable, notebook.SCRIPTS / "notebook_idle.py", "0.05", metadata, tmp_path / "setup.log"]
+        command = [sys.executable, notebook_instance.SCRIPTS / "notebook_idle.py", "0.05", metadata, tmp_path / "setup.log"]
         programs.append(subprocess.Popen(command, env=environment, stdout=(tmp_path / "said").open("a")))
         return lambda: sagemaker.describe_notebook_instance(NotebookInstanceName="mnistlib")["NotebookInstanceStatus"]
 

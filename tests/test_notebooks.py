@@ -5,8 +5,9 @@ import re
 import nbformat
 import pytest
 
-from mnistlib import files, originals, settings, steps
-from mnistlib.run import runner
+from mnistlib import files, steps
+from mnistlib.notebook import params, runner
+from mnistlib.published import originals
 
 FOLDER = files.root() / "notebooks"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
@@ -39,8 +40,8 @@ def test_a_notebook_is_stripped_and_small(name):
 def test_a_notebook_has_one_parameters_cell_of_literals_that_settings_knows(name):
     tagged = [cell for cell in code(name) if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1 and tagged[0] is code(name)[0] or tagged[0].source == code(name)[0].source
-    defaults = settings.assigned(tagged[0].source)
-    known = {field: getattr(settings.Settings(), field) for field in settings.Settings.__dataclass_fields__}
+    defaults = params.assigned(tagged[0].source)
+    known = {field: getattr(params.Settings(), field) for field in params.Settings.__dataclass_fields__}
     if name == "published":
         assert defaults.pop("row") in originals.ROWS and list(defaults)[0] == "seeds"
         assert defaults.pop("seeds") is None and known.pop("seeds")  # as many as the row asks for

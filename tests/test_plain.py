@@ -10,8 +10,9 @@ from safetensors.numpy import load_file
 from threadpoolctl import threadpool_limits
 from torch import nn
 
-from mnistlib import anatomy, data, files, models, results, steps
+from mnistlib import data, files, models, steps
 from mnistlib.models.parts import conv, drop, head, initialise
+from mnistlib.report import model_summary, results
 
 REPORTS = files.root() / "reports"
 RESULTS = sorted((REPORTS / "results").glob("*.json"))
@@ -59,7 +60,7 @@ def test_agrees_with_torch(name: str, monkeypatch) -> None:
     with torch.no_grad():
         expected = net(data.normalise(images)).numpy()
     assert expected.std() > 0.1  # logits worth comparing
-    found = plain.logits(anatomy.signature(net), arrays(net), images.numpy())
+    found = plain.logits(model_summary.signature(net), arrays(net), images.numpy())
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
@@ -67,7 +68,7 @@ def test_refuses_what_it_does_not_compute() -> None:
     """A kind of convolution it was not written for is refused, not computed wrongly."""
     net = nn.Sequential(nn.Conv2d(1, 2, 3, dilation=2))
     with pytest.raises(NotImplementedError):
-        plain.logits(anatomy.signature(net), arrays(net), np.zeros((1, 28, 28), np.uint8))
+        plain.logits(model_summary.signature(net), arrays(net), np.zeros((1, 28, 28), np.uint8))
 
 
 def test_every_step_is_committed() -> None:
@@ -83,7 +84,7 @@ def test_committed_accuracies(path, mnist: data.Mnist) -> None:
     """Each checkpoint, judged by plain arithmetic, gives exactly the accuracy its report states for the last epoch."""
     result = results.read(path)
     assert result.headline, f"{path.name} is no full run on MNIST; only those are committed"
-    layers = anatomy.signature(models.build(result.recipe.model, result.recipe.dropout))
+    layers = model_summary.signature(models.build(result.recipe.model, result.recipe.dropout))
     images, labels = mnist.test.images.numpy(), mnist.test.labels.numpy()
     for run in result.runs:
         checkpoint = REPORTS / run.checkpoint

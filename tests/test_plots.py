@@ -12,21 +12,27 @@ import pytest
 import torch
 from PIL import Image
 
-from mnistlib import canvas, data, form, mistakes, plots, recipe, schedules, state, steps, tables
+from mnistlib import data, formatting, recipe, steps
+from mnistlib.published import schedulers
+from mnistlib.report import figure_style, html, plots
+from mnistlib.runs import storage
+from mnistlib.stats import misclassified
 
 TEST, VALIDATION = SimpleNamespace(dataset="mnist", split="test"), SimpleNamespace(dataset="mnist", split="validation")
 
 
-def run(final: float, epochs: int = 4, train: float = 0.98, loss: float = 0.03) -> state.History:
+def run(final: float, epochs: int = 4, train: float = 0.98, loss: float = 0.03) -> storage.History:
     """Return a history that climbs in equal steps to what it ends at."""
     climb = np.linspace(0.9, 1, epochs)
     fall = np.linspace(10, 1, epochs)
-    return state.History(list(2 * loss * fall), list(train * climb), list(loss * fall), list(final * climb), [0.1] * epochs, [1.0] * epochs)
+    return storage.History(
+        list(2 * loss * fall), list(train * climb), list(loss * fall), list(final * climb), [0.1] * epochs, [1.0] * epochs
+    )
 
 
-def trial(history: state.History, seed: int = 0) -> state.Trial:
+def trial(history: storage.History, seed: int = 0) -> storage.Trial:
     """Return a trial with that history and nothing else of interest."""
-    return state.Trial("key", seed, history, 0.99, {}, np.zeros(1, np.uint8), np.zeros(1, np.float32), {})
+    return storage.Trial("key", seed, history, 0.99, {}, np.zeros(1, np.uint8), np.zeros(1, np.float32), {})
 
 
 RUNS = [run(0.9943), run(0.9951), run(0.9947)]
@@ -43,11 +49,11 @@ def judged(groups: np.ndarray | None = None) -> data.Part:
     return data.Part(images(len(LABELS)), torch.from_numpy(LABELS), np.array([10, 20, 30, 40, 947]), groups, groups)
 
 
-def mistaken(n_seeds: int = 3, groups: np.ndarray | None = None) -> list[mistakes.Mistake]:
+def mistaken(n_seeds: int = 3, groups: np.ndarray | None = None) -> list[misclassified.Mistake]:
     """Return three mistakes: one by all seeds but for the first, one by one seed, and one on a wrong label."""
     predictions = np.tile(LABELS, (n_seeds, 1))
     predictions[1:, 0], predictions[0, 2], predictions[:, 4] = 8, 6, 4
-    return mistakes.most_mistaken(predictions, judged(groups), mistakes.known("mnist", "test"))
+    return misclassified.most_mistaken(predictions, judged(groups), misclassified.known("mnist", "test"))
 
 
 FIGURES = {
@@ -65,7 +71,7 @@ def test_a_figure_is_a_small_palette_png_of_the_house_width_the_same_each_time_a
     figure = FIGURES[name]()
     content = plots.png(figure)
     picture = Image.open(io.BytesIO(content))
-    assert (picture.mode, picture.width, picture.info) == ("P", 2 * canvas.WIDTH, {})
+    assert (picture.mode, picture.width, picture.info) == ("P", 2 * figure_style.WIDTH, {})
     assert len(content) < 100_000
     assert picture.convert("RGB").getpixel((picture.width - 1, picture.height - 1)) == (255, 255, 255)
     assert len(plots.alt(figure)) > 30 and plots.alt(figure).endswith(".")
@@ -78,7 +84,7 @@ def test_the_alt_text_of_curves_states_the_figures_of_the_data():
     words = plots.alt(plots.curves(trials, TEST))
     assert "4 epochs, 3 seeds" in words
     assert "test mean ends at 99.47% (seeds from 99.43% to 99.51%)" in words
-    assert f"target line is at {form.percent(recipe.MIN_ACCURACY)}" in words
+    assert f"target line is at {formatting.percent(recipe.MIN_ACCURACY)}" in words
     assert "running training mean at 98.00%" in words
     assert "test mean goes from 0.3000 to 0.0300, running training mean goes from 0.6000 to 0.0600" in words
 
@@ -108,7 +114,7 @@ def test_curves_keep_within_the_axes_and_mark_what_lies_outside():
             assert heights.size == 0 or (heights.min() >= low - 1e-9 and heights.max() <= high + 1e-9)
     marks = {(line.get_color(), line.get_marker()): len(line.get_xdata()) for line in upper.lines if line.get_marker() in ("^", "v")}
     # Every training accuracy is below the axis, the first three of the test images' too, their last one above it.
-    assert marks == {(canvas.ORANGE, "v"): 5, (canvas.ORANGE, "^"): 0, (canvas.BLUE, "v"): 3, (canvas.BLUE, "^"): 1}
+    assert marks == {(figure_style.ORANGE, "v"): 5, (figure_style.ORANGE, "^"): 0, (figure_style.BLUE, "v"): 3, (figure_style.BLUE, "^"): 1}
 
 
 def test_labels_at_the_ends_of_curves_do_not_overlap():
@@ -123,8 +129,8 @@ def test_curves_of_seeds_that_have_not_come_as_far_end_where_all_have_been():
     late = run(0.995, 4)
     late.test_accuracy[0] = late.train_accuracy[0] = late.test_loss[0] = late.train_loss[0] = math.nan  # resumed after its first epoch
     words = plots.alt(plots.curves([late, run(0.99, 3)], TEST))
-    assert form.percent((late.test_accuracy[2] + 0.99) / 2) in words and "nan" not in words
-    assert "nan" not in plots.alt(plots.curves([run(0.99, 1), state.History(*[[math.nan]] * 6)], TEST))
+    assert formatting.percent((late.test_accuracy[2] + 0.99) / 2) in words and "nan" not in words
+    assert "nan" not in plots.alt(plots.curves([run(0.99, 1), storage.History(*[[math.nan]] * 6)], TEST))
 
 
 def test_the_target_line_stands_at_the_target():
@@ -137,7 +143,7 @@ def test_a_schedule_says_its_peak_and_when():
     made = replace(steps.SKELETON, epochs=10, optimizer=recipe.Optimizer(lr=0.25), schedule=recipe.Schedule(0.3, "linear"))
     figure = plots.schedule(made, steps=50)
     assert plots.alt(figure) == "Learning rate over 10 epochs: it is highest, 0.25, at epoch 3, and 0.00036 in the last step."
-    cycled = replace(made, schedule=schedules.OneCycle(rise=0.2))
+    cycled = replace(made, schedule=schedulers.OneCycle(rise=0.2))
     assert "it is highest, 0.25, at epoch 2, and 1e-06 in the last step." in plots.alt(plots.schedule(cycled))
     drawn = figure.axes[0].lines[0]
     middles = (np.arange(500) + 0.5) / 50  # of every step, in epochs
@@ -196,12 +202,12 @@ def test_a_stamp_stands_above_a_figure_and_in_its_alt_text_once(name):
     figure = FIGURES[name]()
     height, alt = figure.get_figheight(), plots.alt(figure)
     inches = [box.height * height for box in (axes.get_position() for axes in figure.axes)]
-    stamped = plots.stamp(plots.stamp(figure, tables.OFFLINE), tables.OFFLINE)
-    assert plots.alt(stamped) == f"{tables.OFFLINE}. {alt}"
+    stamped = plots.stamp(plots.stamp(figure, html.OFFLINE), html.OFFLINE)
+    assert plots.alt(stamped) == f"{html.OFFLINE}. {alt}"
     grown = stamped.get_figheight()
     assert [axes.get_position().height * grown for axes in stamped.axes] == pytest.approx(inches)
     assert max(axes.get_position().y1 * grown for axes in stamped.axes) <= height + 1e-9
     picture = Image.open(io.BytesIO(plots.png(stamped))).convert("RGB")
     red, green, blue = picture.getpixel((4, 4))
     assert red > 140 and green < 100 and blue < 40
-    assert [text.get_text() for text in stamped.texts] == [tables.OFFLINE]
+    assert [text.get_text() for text in stamped.texts] == [html.OFFLINE]

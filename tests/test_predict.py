@@ -12,8 +12,9 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 from torch import Tensor
 
-from mnistlib import data, files, models, predict, results
+from mnistlib import data, files, models, predict
 from mnistlib.errors import DataError
+from mnistlib.report import results
 
 WHITE, BLACK, PAPER, BLUE, RED, GREEN, YELLOW = "white", "black", "#cdc8be", "#1e28a0", "#c81e28", "#14783c", "#faf096"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.stub import ANY
 
-from mnistlib.run import price
+from mnistlib.aws import pricing
 
 pytest_plugins = ["clouds", "stubs"]
 
@@ -26,7 +26,7 @@ INSTANCE = {
 
 def product(*prices: tuple[str, str]) -> str:
     """Return an entry of AWS's list that has these prices, each with its unit."""
-    dimensions = {str(place): {"unit": unit, "pricePerUnit": {"USD": price}} for place, (unit, price) in enumerate(prices)}
+    dimensions = {str(place): {"unit": unit, "pricePerUnit": {"USD": pricing}} for place, (unit, pricing) in enumerate(prices)}
     return json.dumps({"product": {"sku": "X"}, "terms": {"OnDemand": {"X.Y": {"priceDimensions": dimensions}}, "Reserved": {}}})
 
 
@@ -50,23 +50,23 @@ def asked(service: str, wanted: dict[str, str]) -> dict[str, Any]:
 )
 def test_a_price_is_the_one_that_is_listed_or_none(stubbed, told, expected):
     stubbed("pricing").add_response("get_products", {"PriceList": told}, asked("AmazonSageMaker", TRAINING))
-    assert price.sagemaker("ml.c5.xlarge", "eu-central-1") == expected
+    assert pricing.sagemaker("ml.c5.xlarge", "eu-central-1") == expected
     stubbed("pricing").add_response("get_products", {"PriceList": told}, asked("AmazonEC2", INSTANCE))
-    assert price.ec2("c7i.xlarge", "eu-central-1", spot=False) == expected
+    assert pricing.ec2("c7i.xlarge", "eu-central-1", spot=False) == expected
 
 
 def test_a_price_in_another_currency_is_none(stubbed):
     body = json.loads(product(("Hrs", "1")))
     body["terms"]["OnDemand"]["X.Y"]["priceDimensions"]["0"]["pricePerUnit"] = {"CNY": "9"}
     stubbed("pricing").add_response("get_products", {"PriceList": [json.dumps(body)]})
-    assert price.sagemaker("ml.c5.xlarge", "eu-central-1") is None
+    assert pricing.sagemaker("ml.c5.xlarge", "eu-central-1") is None
 
 
 def test_whoever_may_not_ask_for_prices_still_gets_a_machine(stubbed):
     stubbed("pricing").add_client_error("get_products", "AccessDeniedException", "not authorized")
-    assert price.sagemaker("ml.c5.xlarge", "eu-central-1") is None
+    assert pricing.sagemaker("ml.c5.xlarge", "eu-central-1") is None
     stubbed("ec2").add_client_error("describe_spot_price_history", "UnauthorizedOperation", "not authorized")
-    assert price.ec2("c7i.xlarge", "eu-central-1", spot=True) is None
+    assert pricing.ec2("c7i.xlarge", "eu-central-1", spot=True) is None
 
 
 def test_a_spot_price_is_the_highest_there_is_now(stubbed):
@@ -76,6 +76,6 @@ def test_a_spot_price_is_the_highest_there_is_now(stubbed):
     ]
     wanted = {"InstanceTypes": ["c7i.xlarge"], "ProductDescriptions": ["Linux/UNIX"], "StartTime": ANY}
     stubbed("ec2").add_response("describe_spot_price_history", {"SpotPriceHistory": history}, wanted)
-    assert price.ec2("c7i.xlarge", "eu-central-1", spot=True) == 0.1
+    assert pricing.ec2("c7i.xlarge", "eu-central-1", spot=True) == 0.1
     stubbed("ec2").add_response("describe_spot_price_history", {"SpotPriceHistory": []}, wanted)
-    assert price.ec2("c7i.xlarge", "eu-central-1", spot=True) is None
+    assert pricing.ec2("c7i.xlarge", "eu-central-1", spot=True) is None

@@ -5,10 +5,12 @@ from dataclasses import fields
 
 import pytest
 
-from mnistlib import anatomy, models, published, written
+from mnistlib import models, written
 from mnistlib.errors import SettingError
-from mnistlib.models.dropout import Dropout
-from mnistlib.published import ARMS, ROWS
+from mnistlib.published import registry
+from mnistlib.published.dropout import Dropout
+from mnistlib.published.registry import ARMS, ROWS
+from mnistlib.report import model_summary
 
 # What the authors' layers come to, worked out on paper: parameters, receptive field, and millions of multiply-accumulates where known.
 FIGURES = {
@@ -40,8 +42,8 @@ BENT = {  # the layers behind the last weights
 }
 
 
-def wasted(row: published.Row, kind: str) -> list:
-    return [waste for waste in anatomy.of(models.build(row.recipe.model, row.recipe.dropout)).wasted if waste.kind == kind]
+def wasted(row: registry.Row, kind: str) -> list:
+    return [waste for waste in model_summary.of(models.build(row.recipe.model, row.recipe.dropout)).wasted if waste.kind == kind]
 
 
 def test_there_are_seventeen_rows_of_sixteen_nets():
@@ -52,7 +54,7 @@ def test_there_are_seventeen_rows_of_sixteen_nets():
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_net_is_the_published_one(name):
     row, (n_parameters, receptive_field, macs) = ROWS[name], FIGURES[name]
-    found = anatomy.of(models.build(row.recipe.model, row.recipe.dropout))
+    found = model_summary.of(models.build(row.recipe.model, row.recipe.dropout))
     assert found.n_parameters == row.n_parameters == n_parameters
     assert receptive_field in (None, found.receptive_field)
     assert macs is None or found.n_macs / 1e6 == pytest.approx(macs, abs=0.05 if macs == 2.1 else 0.005)
@@ -88,7 +90,7 @@ def test_a_claim_agrees_with_its_own_curve(row):
         assert claim.where and figures and max(figures) == claim.headline and 0.97 < min(figures) <= max(figures) < 1
         if claim.curve:
             assert len(claim.curve) == row.recipe.epochs
-            assert (max(claim.curve), claim.curve[-1]) == (round(claim.best * published.N_TEST), round(claim.final * published.N_TEST))
+            assert (max(claim.curve), claim.curve[-1]) == (round(claim.best * registry.N_TEST), round(claim.final * registry.N_TEST))
 
 
 def test_six_whole_logs_were_published():
@@ -128,9 +130,9 @@ ASKED = {
 def test_an_arm_changes_what_its_study_asks_for_and_nothing_else():
     changed = {}
     for name, arm in ARMS.items():
-        before = published.get(arm.of).recipe
+        before = registry.get(arm.of).recipe
         changed[name] = {field.name for field in fields(before) if getattr(arm.recipe, field.name) != getattr(before, field.name)}
-        assert arm.n_parameters == anatomy.of(models.build(arm.recipe.model, arm.recipe.dropout)).n_parameters
+        assert arm.n_parameters == model_summary.of(models.build(arm.recipe.model, arm.recipe.dropout)).n_parameters
         assert arm.step.before == arm.of and arm.claim is None
     assert changed == ASKED
     assert ARMS["001-gap-half-dropout"].recipe.dropout == ROWS["001-gap"].recipe.dropout / 2
@@ -155,14 +157,14 @@ def test_an_arm_changes_what_its_study_asks_for_and_nothing_else():
     ],
 )
 def test_a_row_is_found_by_the_names_it_goes_by(name, row):
-    assert published.get(name).name == row
+    assert registry.get(name).name == row
 
 
 def test_a_name_of_several_rows_or_of_none_is_told_with_the_list():
     with pytest.raises(SettingError, match="several rows 'Model 1': 000-model-1, 002-model-1, 003-model-1. Name one of them"):
-        published.get("Model 1")
+        registry.get("Model 1")
     with pytest.raises(SettingError, match="no row '003-modl-1'. Did you mean '003-model-1'.*The rows are 000-model-1, .*004-part-3; for"):
-        published.get("003-modl-1")
+        registry.get("003-modl-1")
 
 
 @pytest.mark.parametrize(
@@ -175,10 +177,10 @@ def test_a_name_of_several_rows_or_of_none_is_told_with_the_list():
 )
 def test_a_claim_that_cannot_be_is_refused(fields, match):
     with pytest.raises(SettingError, match=match):
-        published.Claim("here", **fields)
+        registry.Claim("here", **fields)
 
 
 def test_a_row_that_is_no_text_is_refused():
     for name in (4, None):
         with pytest.raises(SettingError, match=f"row is {name}; it must be a row's name, such as '000-model-1'"):
-            published.get(name)
+            registry.get(name)

@@ -7,16 +7,18 @@ import json
 import numpy as np
 import pytest
 
-from mnistlib import data, files, folds, looks, outcome, published, results, standing, studies, trials
-from mnistlib.run import published as building
-from mnistlib.run import summary
-from mnistlib.site import index
-from mnistlib.site import published as site
+from mnistlib import data, files
+from mnistlib.cli import summaries
+from mnistlib.published import build as building
+from mnistlib.published import folds, registry, replication, studies
+from mnistlib.published import site_index as site
+from mnistlib.report import index, results, step_report, test_set_log
+from mnistlib.runs import seeds
 
 PLACE = files.root() / building.PLACE
-BOTH = published.ROWS | published.ARMS
-ROWS = list(published.ROWS)
-FOLDS = [f"{published.FOLDED}-fold-{fold}" for fold in range(1, published.FOLDS + 1)]
+BOTH = registry.ROWS | registry.ARMS
+ROWS = list(registry.ROWS)
+FOLDS = [f"{registry.FOLDED}-fold-{fold}" for fold in range(1, registry.FOLDS + 1)]
 
 
 def committed(name: str) -> results.Result:
@@ -37,12 +39,12 @@ def test_every_model_and_every_study_has_a_committed_result():
 
 @pytest.mark.parametrize("name", BOTH)
 def test_a_result_is_that_of_the_present_recipe(name, mnist: data.Mnist):
-    result, row = committed(name), published.get(name)
+    result, row = committed(name), registry.get(name)
     assert result.headline and result.recipe == row.recipe and result.seeds == row.seeds and result.n_parameters == row.n_parameters
-    assert result.claim == standing.claim_of(row) and result.keys["notebook"] == files.story("published")
+    assert result.claim == replication.claim_of(row) and result.keys["notebook"] == files.story("published")
     for run in result.runs:
-        assert run.key == trials.key(row.recipe, mnist, run.seed), f"the trials of {name} are stale; run `make published`"
-    seen = [(look["step"], look["recipe"], tuple(look["final"])) for look in looks.read(looks.path())]
+        assert run.key == seeds.key(row.recipe, mnist, run.seed), f"the trials of {name} are stale; run `make published`"
+    seen = [(look["step"], look["recipe"], tuple(look["final"])) for look in test_set_log.read(test_set_log.path())]
     assert (name, result.keys["recipe"], tuple(run.final for run in result.runs)) in seen
 
 
@@ -52,13 +54,13 @@ def test_a_page_is_that_of_its_result_and_light(name):
     written = json.loads((PLACE / "results" / f"{name}.json").read_text())["sha256"]
     assert f'content="{written}"' in page, f"{name}.html is stale: its result changed; run `make published`"
     assert len(page.encode()) < 400_000
-    assert published.get(name).long_title in page
+    assert registry.get(name).long_title in page
 
 
 def test_trained_arithmetic_still_repeats(mnist: data.Mnist):
     """One row of each kind of optimizer, schedule and transform: another loss after a short run means stale trials."""
     for name in ("000-model-4", "001-gap", "002-model-3-by-validation", "003-model-3", "004-part-3"):
-        repeated, stored = outcome.reference(committed(name).recipe, mnist), committed(name).keys["reference"]
+        repeated, stored = step_report.reference(committed(name).recipe, mnist), committed(name).keys["reference"]
         assert repeated == pytest.approx(stored, rel=1e-3), f"the trials of {name} are stale"
 
 
@@ -83,13 +85,13 @@ def test_a_folds_accuracy_is_that_of_its_checkpoint(name, mnist: data.Mnist):
     result = committed(name)
     fold = folds.load("mnist", result.split)
     assert not set(np.unique(fold.train.writers)) & set(np.unique(fold.test.writers))
-    for run, digits in zip(result.runs, outcome.predictions(result, PLACE, fold), strict=True):
+    for run, digits in zip(result.runs, step_report.predictions(result, PLACE, fold), strict=True):
         assert (digits == fold.test.labels.numpy()).mean() == pytest.approx(run.final, abs=2e-4)
 
 
 def test_index_and_readme_tell_the_committed_results(tmp_path):
-    standings = standing.beside([standing.of(published.get(name), committed(name)) for name in ROWS])
-    arms = [committed(name) for name in published.ARMS]
+    standings = replication.beside([replication.of(registry.get(name), committed(name)) for name in ROWS])
+    arms = [committed(name) for name in registry.ARMS]
     there = {path.stem for path in PLACE.glob("*.html")}
     assert (PLACE / "index.html").read_text() == site.page(standings, record(), index.load(files.root() / "reports"), arms, there)
     readme = tmp_path / "README.md"
@@ -102,7 +104,7 @@ def test_index_and_readme_tell_the_committed_results(tmp_path):
 def test_a_run_of_a_row_is_held_against_the_committed_one():
     for name in ("002-model-3", "002-model-3-sgd", "03_augment"):
         place = PLACE if name in BOTH else PLACE.parent
-        sentence = summary.against(results.read(place / "results" / f"{name}.json"), PLACE.parent)
+        sentence = summaries.against(results.read(place / "results" / f"{name}.json"), PLACE.parent)
         assert sentence.startswith("Committed: ") and "differs by 0.00 points" in sentence
 
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlib import choices, data, files, form, looks, outcome, results, steps, trials
-from mnistlib.candidates import CANDIDATES, recipe
-from mnistlib.run import series
-from mnistlib.site import index, markup
+from mnistlib import data, files, formatting, steps
+from mnistlib.notebook import build
+from mnistlib.report import index, markup, results, step_report, test_set_log
+from mnistlib.runs import seeds
+from mnistlib.selection import search
+from mnistlib.selection.candidates import CANDIDATES, recipe
 
 REPORTS = files.root() / "reports"
 STEPS = list(steps.STEPS)
@@ -37,9 +39,9 @@ def test_a_step_changes_one_field_of_the_one_before(name):
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_is_the_candidate_that_won_on_the_validation_split(name):
-    record = choices.read(name)
+    record = search.read(name)
     assert record["split"] == "validation" and record["by_writer"] and record["step"] == name
-    assert record["chosen"] == choices.chosen(name, record["candidates"]) and record["rule"] == choices.rule(name)
+    assert record["chosen"] == search.chosen(name, record["candidates"]) and record["rule"] == search.rule(name)
     candidate = next(candidate for candidate in CANDIDATES[name] if candidate.name == record["chosen"])
     assert recipe(steps.get(name), replace(candidate, under=None)) == steps.get(name).recipe
     assert [row["name"] for row in record["candidates"]] == [candidate.name for candidate in CANDIDATES[name]]
@@ -61,23 +63,23 @@ def test_trials_are_not_stale(name, mnist):
     """Recipe, data and arithmetic are still those of the committed trials: `make series` trains what is missing."""
     result, step = committed(name), steps.get(name)
     assert result.headline and result.recipe == step.recipe and result.keys["data"] == mnist.sha256
-    assert result.seeds == series.seeds(name)
+    assert result.seeds == build.seeds(name)
     for run in result.runs:
-        assert run.key == trials.key(step.recipe, mnist, run.seed), f"the trials of {name} are stale; run `make series`"
-    assert outcome.reference(step.recipe, mnist) == pytest.approx(result.keys["reference"], rel=1e-3), f"the trials of {name} are stale"
+        assert run.key == seeds.key(step.recipe, mnist, run.seed), f"the trials of {name} are stale; run `make series`"
+    assert step_report.reference(step.recipe, mnist) == pytest.approx(result.keys["reference"], rel=1e-3), f"the trials of {name} are stale"
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_the_stated_accuracies_are_those_of_the_checkpoints(name, mnist: data.Mnist):
     result = committed(name)
-    for run, digits in zip(result.runs, outcome.predictions(result, REPORTS, mnist), strict=True):
+    for run, digits in zip(result.runs, step_report.predictions(result, REPORTS, mnist), strict=True):
         assert (
             abs((digits == mnist.test.labels.numpy()).mean() - run.test_accuracy[-1]) < 1.5e-4
         )  # another machine may round one image away
 
 
 def test_every_headline_run_is_on_the_list_of_looks():
-    seen = [(look["step"], look["recipe"], tuple(look["final"])) for look in looks.read(looks.path())]
+    seen = [(look["step"], look["recipe"], tuple(look["final"])) for look in test_set_log.read(test_set_log.path())]
     for name in STEPS:
         result = committed(name)
         assert (name, result.keys["recipe"], tuple(run.test_accuracy[-1] for run in result.runs)) in seen
@@ -113,4 +115,4 @@ def test_index_and_readme_tell_the_committed_results(tmp_path):
     index.build_readme(REPORTS, readme, tmp_path / "images")
     assert readme.read_text() == (files.root() / "README.md").read_text()
     for name in STEPS:
-        assert form.percent(committed(name).summary.final_min) in readme.read_text()
+        assert formatting.percent(committed(name).summary.final_min) in readme.read_text()

@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from mnistlib import checkpoints, data, evidence, files, looks, mistakes, provenance, results, state, steps
+from mnistlib import data, files, steps
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.recipe import Augment, Recipe
+from mnistlib.report import results, test_set_log
+from mnistlib.runs import checkpoints, provenance, storage
+from mnistlib.stats import misclassified, summary
 
 N_TEST, EPOCHS = 1_000, 3
 STEP = steps.Step("03_augment", "Augmentation", Recipe("early", augment=Augment(rotate=7), epochs=EPOCHS), "02_regularise")
@@ -33,10 +36,10 @@ def mnist(**changed: object) -> data.Mnist:
     return replace(made, **changed)
 
 
-def trial(seed: int, n_wrong: int, epochs: int = EPOCHS, **changed: object) -> state.Trial:
+def trial(seed: int, n_wrong: int, epochs: int = EPOCHS, **changed: object) -> storage.Trial:
     """Return a finished seed that gets the first `n_wrong` images wrong after every epoch."""
     accuracy = [(N_TEST - n_wrong) / N_TEST] * epochs
-    history = state.History([0.5] * epochs, [0.9] * epochs, [0.1] * epochs, accuracy, [0.05] * epochs, [1.25] * epochs)
+    history = storage.History([0.5] * epochs, [0.9] * epochs, [0.1] * epochs, accuracy, [0.05] * epochs, [1.25] * epochs)
     predictions = (np.arange(N_TEST) % 10).astype(np.uint8)
     predictions[:n_wrong] = (predictions[:n_wrong] + 1) % 10
     generator = torch.Generator().manual_seed(seed)
@@ -44,7 +47,7 @@ def trial(seed: int, n_wrong: int, epochs: int = EPOCHS, **changed: object) -> s
         "norm.num": torch.tensor(3),
         "conv.weight": torch.randn(2, 3, 5, 5, generator=generator).to(memory_format=torch.channels_last),
     }
-    made = state.Trial(f"{seed:024x}", seed, history, 0.999, weights, predictions, np.full(N_TEST, 0.9, np.float32), ORIGIN)
+    made = storage.Trial(f"{seed:024x}", seed, history, 0.999, weights, predictions, np.full(N_TEST, 0.9, np.float32), ORIGIN)
     return replace(made, **changed)
 
 
@@ -79,7 +82,7 @@ def test_a_result_holds_the_figures_of_its_trials():
     result = make()
     assert result.seeds == [0, 1, 2] and result.n_train == result.n_test == N_TEST and result.epochs == EPOCHS
     assert result.summary.final_mean == 0.994 and result.summary.n_held == 2 and result.summary.interval_by == "seeds and writers"
-    assert result.verdict == evidence.Verdict("kept", "kept", "reached", 2)
+    assert result.verdict == summary.Verdict("kept", "kept", "reached", 2)
     assert result.runs[2].test_accuracy == (0.992,) * 3 and result.runs[2].status == "finished" and result.runs[2].key == f"{2:024x}"
     assert result.notes == ("A note.",) and result.headline and result.keys["data"] == "d" * 64
 
@@ -93,7 +96,7 @@ def test_no_verdict_on_anything_but_the_exercise():
 def test_the_difference_is_that_of_the_same_images():
     worse = [trial(seed, 60 + seed) for seed in range(4)]
     before = make(worse, BEFORE)
-    wrong = mistakes.wrong([run.predictions for run in worse], mnist().test.labels)
+    wrong = misclassified.wrong([run.predictions for run in worse], mnist().test.labels)
     result = make(before=before, wrong_before=wrong)
     assert result.difference.from_ == "02_regularise" and result.difference.mean == pytest.approx(0.0555)
     assert result.difference.direction == "better" and make().difference is None
@@ -118,19 +121,19 @@ def test_trials_that_make_no_result_are_refused(trials, word):
 
 
 def test_what_is_saved_is_read_back(tmp_path):
-    result = make(claims=[evidence.Claim("So.", np.bool_(True), "1 of 2")], claim={"authors": "Ü", "accuracy": 0.994})
+    result = make(claims=[summary.Claim("So.", np.bool_(True), "1 of 2")], claim={"authors": "Ü", "accuracy": 0.994})
     path = results.save(result, TRIALS, tmp_path)
     assert path == tmp_path / "results" / "03_augment.json" and results.read(path) == result
     assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == [
         *(f"03_augment-seed{seed}.safetensors" for seed in range(3)),
         "03_augment.json",
     ]
-    difference = evidence.Difference("02_regularise", 0.1, (-0.1, 0.3))
+    difference = summary.Difference("02_regularise", 0.1, (-0.1, 0.3))
     assert results.read(results.save(replace(result, difference=difference), TRIALS, tmp_path)).difference == difference
 
 
 def test_the_json_has_the_fields_of_its_schema(tmp_path):
-    value = json.loads(results.save(replace(make(), difference=evidence.Difference("x", 0.1, (0.0, 0.2))), TRIALS, tmp_path).read_text())
+    value = json.loads(results.save(replace(make(), difference=summary.Difference("x", 0.1, (0.0, 0.2))), TRIALS, tmp_path).read_text())
     assert value["schema"] == 1 and list(value)[-1] == "sha256" and list(value["difference"]) == ["from", "mean", "interval"]
     asked = "step title dataset split n_train model n_parameters n_macs receptive_field epochs recipe claim runs summary verdict claims"
     assert {*asked.split(), "provenance"} <= set(value) and set(value["keys"]) == {"notebook", "recipe", "data", "reference"}
@@ -333,15 +336,19 @@ def test_the_revision_is_that_of_the_tracked_code(tmp_path):
 
 def test_looks_only_grow(tmp_path):
     path = tmp_path / "reports" / "test_looks.json"
-    assert looks.read(path) == [] and looks.record(make(), path)
+    assert test_set_log.read(path) == [] and test_set_log.record(make(), path)
     first = path.read_text().splitlines()[1]
-    assert not looks.record(make(provenance={**ORIGIN, "started": "2030-01-01T00:00:00Z"}), path)  # the same trials, told again
+    assert not test_set_log.record(make(provenance={**ORIGIN, "started": "2030-01-01T00:00:00Z"}), path)  # the same trials, told again
     unlucky = [trial(0, 5), *TRIALS[1:]]
-    assert looks.record(make(unlucky), path) and looks.record(make(step=BEFORE), path) and looks.record(make(TRIALS[:2]), path)
-    assert looks.record(make([replace(was, seed=was.seed + 10) for was in TRIALS]), path)  # equally good, but other seeds
+    assert (
+        test_set_log.record(make(unlucky), path)
+        and test_set_log.record(make(step=BEFORE), path)
+        and test_set_log.record(make(TRIALS[:2]), path)
+    )
+    assert test_set_log.record(make([replace(was, seed=was.seed + 10) for was in TRIALS]), path)  # equally good, but other seeds
     lines = path.read_text().splitlines()
     assert len(lines) == 7 and lines[1].startswith(first)
-    assert looks.read(path)[0] == {
+    assert test_set_log.read(path)[0] == {
         "date": "2026-09-21T14:13:20Z",
         "step": "03_augment",
         "recipe": make().keys["recipe"],
@@ -354,7 +361,7 @@ def test_looks_only_grow(tmp_path):
 def test_only_headline_runs_are_looks(tmp_path):
     path = tmp_path / "test_looks.json"
     for changed in ({"dataset": "digits"}, {"limit": 9}, {"split": "validation"}):
-        assert not looks.record(make(on=mnist(**changed)), path)
+        assert not test_set_log.record(make(on=mnist(**changed)), path)
     assert not path.exists()
 
 
@@ -362,5 +369,5 @@ def test_only_headline_runs_are_looks(tmp_path):
 def test_a_damaged_list_of_looks_is_not_overwritten(tmp_path, text):
     path = files.write(tmp_path / "test_looks.json", text)
     with pytest.raises(ResultError, match="must only grow"):
-        looks.record(make(), path)
+        test_set_log.record(make(), path)
     assert path.read_text() == text

@@ -17,7 +17,7 @@ from nbformat import v4
 
 from mnistlib import files
 from mnistlib.errors import SettingError
-from mnistlib.run import runner
+from mnistlib.notebook import runner
 
 TAGGED = "seeds: list[int] = [0]  # one run each\nepochs: int | None = None  # None: the recipe's"
 

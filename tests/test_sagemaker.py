@@ -24,10 +24,15 @@ from moto.sagemaker.models import FakeTrainingJob
 from moto.sagemaker.responses import SageMakerResponse
 from test_unit import write
 
-from mnistlib import __main__, data, results, steps, train, work
-from mnistlib.run import aws, bucket, jobs, runner, sagemaker, shipping, unit
-from mnistlib.run.bucket import Address
-from mnistlib.run.wishes import Wish
+from mnistlib import __main__, data, steps, train
+from mnistlib.aws import client, runs, s3, sagemaker
+from mnistlib.aws.launch import Wish
+from mnistlib.aws.s3 import Address
+from mnistlib.notebook import runner
+from mnistlib.report import results
+from mnistlib.sweep import job as unit
+from mnistlib.sweep import packaging
+from mnistlib.sweep import record as work
 
 pytest_plugins = ["clouds", "machines", "stubs"]
 
@@ -138,7 +143,7 @@ def test_a_job_is_asked_for_with_all_that_it_needs(made, cloud, story):
     assert "CreateTrainingJob" not in str(cloud.requests) and "PutObject" not in str(cloud.requests), "a plan started something"
     name = sagemaker.launch(plan, lambda line: None)
     (asked,) = cloud.asked("CreateTrainingJob")
-    fits(aws.client("sagemaker").meta.service_model.shape_for("CreateTrainingJobRequest"), asked)
+    fits(client.client("sagemaker").meta.service_model.shape_for("CreateTrainingJobRequest"), asked)
     at, image = (
         f"s3://{made['Bucket']}/mnistlib/runs/{plan.unit.name}",
         sagemaker.IMAGE.format(account=sagemaker.OWNER, region=REGION, kind="cpu-py312"),
@@ -180,13 +185,13 @@ def test_a_job_is_asked_for_with_all_that_it_needs(made, cloud, story):
 
 def test_what_is_sent_along_is_all_that_the_scripts_read(made, story):
     plan = sagemaker.plan(unit.of(story, {"n": 2}), wish(made))
-    bucket.put(plan.at / "input" / "mnistlib-0.0.1-py3-none-any.whl", b"of yesterday")
+    s3.put(plan.at / "input" / "mnistlib-0.0.1-py3-none-any.whl", b"of yesterday")
     sagemaker.launch(plan, lambda line: None)
-    sent = bucket.listed(plan.at / "input")
+    sent = s3.listed(plan.at / "input")
     (wheel,) = [name for name in sent if name.endswith(".whl")]
     assert set(sent) == {"entry.sh", "run.sh", "project.tar.gz", "parameters.yaml", wheel} and "0.0.1" not in wheel
-    assert bucket.get(plan.at / "input" / "parameters.yaml") == b"n: 2\n"
-    with tarfile.open(fileobj=io.BytesIO(bucket.get(plan.at / "input" / "project.tar.gz"))) as archive:
+    assert s3.get(plan.at / "input" / "parameters.yaml") == b"n: 2\n"
+    with tarfile.open(fileobj=io.BytesIO(s3.get(plan.at / "input" / "project.tar.gz"))) as archive:
         assert archive.extractfile("notebooks/story.ipynb").read() == story.read_bytes()
 
 
@@ -197,20 +202,20 @@ def test_spare_capacity_is_waited_for_longer_than_a_run_may_take(made, story):
 
 
 def test_data_goes_once_for_all_runs_and_a_job_has_it_in_a_channel(made, story, cloud, monkeypatch):
-    monkeypatch.setattr(shipping, "data", lambda units: {"f" * 64: b"images"})
+    monkeypatch.setattr(packaging, "data", lambda units: {"f" * 64: b"images"})
     plan = sagemaker.plan(unit.of(story, {}), wish(made))
     code, data = (channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in plan.request["InputDataConfig"])
     assert [channel["ChannelName"] for channel in plan.request["InputDataConfig"]] == ["code", "mnist"]
     for _ in range(2):
         sagemaker.launch(plan, lambda line: None)
         plan.request["TrainingJobName"] += "1"
-    assert bucket.listed(Address.of(data)) == {"f" * 64: 6} and code.endswith(f"/{plan.unit.name}/input/")
+    assert s3.listed(Address.of(data)) == {"f" * 64: 6} and code.endswith(f"/{plan.unit.name}/input/")
     assert [one["Key"] for one in cloud.asked("PutObject")].count(f"mnistlib/data/{'f' * 64}") == 1
 
 
 @pytest.mark.parametrize("stem", ["03_augment", "a", "_", "a" * 100, "x_-_y" * 20, "A--"])
 def test_a_jobs_name_is_one_that_amazon_takes_and_finds_again(stem, cloud):
-    shapes = aws.client("sagemaker").meta.service_model
+    shapes = client.client("sagemaker").meta.service_model
     slug = sagemaker.slug(f"{stem}-0123456789")
     fits(shapes.shape_for("TrainingJobName"), f"{slug}-20261231235959")
     fits(shapes.shape_for("NameContains"), slug)
@@ -220,8 +225,8 @@ def test_a_jobs_name_is_one_that_amazon_takes_and_finds_again(stem, cloud):
 def test_the_image_fits_the_machine_and_the_region(made, story, cloud, monkeypatch):
     monkeypatch.setattr(sagemaker, "_held", lambda image, region: True)
     assert ":2.8.0-gpu-py312" in str(sagemaker.plan(unit.of(story, {}), wish(made, instance_type="ml.g4dn.xlarge")))
-    monkeypatch.setattr(jobs, "check", lambda wish: "eu-south-1")
-    monkeypatch.setattr(jobs, "made", lambda wish, region: made)
+    monkeypatch.setattr(runs, "check", lambda wish: "eu-south-1")
+    monkeypatch.setattr(runs, "made", lambda wish, region: made)
     assert "image 692866216735.dkr.ecr.eu-south-1." in str(sagemaker.plan(unit.of(story, {}), wish(made)))
 
 
@@ -268,7 +273,7 @@ def test_a_dry_run_sends_nothing_and_starts_nothing(made, story, cloud, ask):
     assert ", at most $0.250 an hour, at most 2 h 15 min; everything goes to s3://" in said
     asked = {operation for _, operation, _ in cloud.requests}
     assert asked == {"HeadBucket", "DescribeStacks", "GetObject", "ListTrainingJobs", "BatchGetImage", "DescribeInstances"}
-    assert not bucket.listed(Address(made["Bucket"], ""))
+    assert not s3.listed(Address(made["Bucket"], ""))
 
 
 def test_a_run_says_how_to_follow_stop_and_fetch_it_and_is_not_started_twice(made, story, cloud, ask):
@@ -285,8 +290,8 @@ def test_a_run_says_how_to_follow_stop_and_fetch_it_and_is_not_started_twice(mad
     code, _, error = ask("run", story, "--bucket", made["Bucket"], *DOLLARS)
     assert code == 2 and f"{name} is under way as {latest}; `sagemaker status {name}` says how far it is." in error
     assert ask("run", story, "--bucket", made["Bucket"], "-p", "n", "2", "--dry-run", *DOLLARS)[0] == 0, "another run was held up"
-    at = jobs.place(made["Bucket"], name)
-    bucket.put(at / "out" / work.RECORD, work.recorded(unit.of(story, {}), "succeeded", "", 1.0))
+    at = runs.place(made["Bucket"], name)
+    s3.put(at / "out" / work.RECORD, work.recorded(unit.of(story, {}), "succeeded", "", 1.0))
     cloud.forget()
     code, _, error = ask("run", story, "--bucket", made["Bucket"], *DOLLARS)
     assert code == 2 and f"{name} has succeeded already; `sagemaker fetch {name} --bucket {made['Bucket']}` brings it home." in error
@@ -301,7 +306,7 @@ def test_a_quota_of_nothing_says_where_to_ask_for_more(made, story, stubbed, ask
     code, said, error = ask("run", story, "--bucket", made["Bucket"], *DOLLARS)
     assert code == 1 and "Started" not in said
     assert error.strip() == (
-        f"Error: The account's quota does not allow it ({words[:-1]}); ask for more at {aws.QUOTAS}, or take another instance type."
+        f"Error: The account's quota does not allow it ({words[:-1]}); ask for more at {client.QUOTAS}, or take another instance type."
     )
 
 
@@ -328,10 +333,10 @@ def test_a_quota_of_nothing_says_where_to_ask_for_more(made, story, stubbed, ask
 )
 def test_how_far_a_run_is(cloud, story, stubbed, status, detail, record, word, ended, why):
     one, now = unit.of(story, {}), datetime.now(UTC)
-    at = jobs.place("a-bucket", one.name)
+    at = runs.place("a-bucket", one.name)
     cloud.client("s3").create_bucket(Bucket=at.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     if record:
-        bucket.put(at / "out" / work.RECORD, work.recorded(one, record, "", 1.0))
+        s3.put(at / "out" / work.RECORD, work.recorded(one, record, "", 1.0))
     named = {"TrainingJobName": "j", "TrainingJobArn": "arn:aws:sagemaker:eu-central-1:123456789012:training-job/j", "CreationTime": now}
     told = named | {"TrainingJobStatus": status, "SecondaryStatus": detail, "ModelArtifacts": {"S3ModelArtifacts": "s3://b/x"}}
     told |= {"StoppingCondition": {}} | ({"FailureReason": why} if status == "Failed" else {})
@@ -365,7 +370,7 @@ def test_a_status_is_nothing_to_fail_for_until_the_run_has_failed(made, story, a
     assert ask("status", "story", *where)[0] == 2
     ask("run", story, *where, *DOLLARS)
     one = job(name)
-    bucket.put(jobs.place(made["Bucket"], name) / "machine.log", "\n".join(f"line {n}" for n in range(20)).encode())
+    s3.put(runs.place(made["Bucket"], name) / "machine.log", "\n".join(f"line {n}" for n in range(20)).encode())
     code, said, error = ask("status", name, *where)
     assert (code, error) == (0, "")
     assert said.splitlines() == [*(f"line {n}" for n in range(10, 20)), f"{name}: starting  {one.training_job_name}"]
@@ -428,10 +433,10 @@ class Container:
         self.kept, self.at = self.ml / "checkpoints", Address.of(request["CheckpointConfig"]["S3Uri"])
         for old in (self.ml, machine.root / "home"):
             shutil.rmtree(old, ignore_errors=True)
-        bucket.bring(self.at, self.kept)
+        s3.bring(self.at, self.kept)
         for channel in request["InputDataConfig"]:
             place = Address.of(channel["DataSource"]["S3DataSource"]["S3Uri"])
-            assert bucket.bring(place, self.ml / "input" / "data" / channel["ChannelName"]), "SageMaker refuses an empty channel"
+            assert s3.bring(place, self.ml / "input" / "data" / channel["ChannelName"]), "SageMaker refuses an empty channel"
 
     def start(self) -> None:
         """Start the entry point."""
@@ -448,9 +453,9 @@ class Container:
         code, failure = self.machine.wait(), self.ml / "output" / "failure"
         here = {path.relative_to(self.kept).as_posix(): path.read_bytes() for path in self.kept.rglob("*") if path.is_file()}
         for name, body in here.items():
-            bucket.put(self.at / name, body)
-        for name in set(bucket.listed(self.at)) - set(here):
-            aws.client("s3").delete_object(Bucket=self.at.bucket, Key=(self.at / name).key)
+            s3.put(self.at / name, body)
+        for name in set(s3.listed(self.at)) - set(here):
+            client.client("s3").delete_object(Bucket=self.at.bucket, Key=(self.at / name).key)
         one = job(self.at.key.rpartition("/")[2])
         one.training_job_status = one.secondary_status = "Stopped" if stopped else "Failed" if code else "Completed"
         if code and not stopped:
@@ -481,9 +486,9 @@ def test_a_job_that_succeeds_leaves_all_and_comes_home(made, story, machine, ask
     one = unit.of(story, {"n": 2})
     container = launched(made, machine, one)
     assert container.end() == 0 and not (container.ml / "output" / "failure").exists()
-    record = jobs.recorded(container.at)
+    record = runs.recorded(container.at)
     assert (record.status, record.key) == ("succeeded", one.key), "the machine ran something else than was planned"
-    said = jobs.machine(container.at)
+    said = runs.machine(container.at)
     assert (said["phase"], said["code"], said["instance"]) == ("succeeded", 0, container.request["TrainingJobName"])
     where = ("--bucket", made["Bucket"])
     code, out, error = ask("status", one.name, *where)
@@ -498,8 +503,8 @@ def test_a_job_that_succeeds_leaves_all_and_comes_home(made, story, machine, ask
 
 def broken(at: Address) -> None:
     """Send a wheel that is none in place of the library's."""
-    (wheel,) = [name for name in bucket.listed(at / "input") if name.endswith(".whl")]
-    bucket.put(at / "input" / wheel, b"no wheel")
+    (wheel,) = [name for name in s3.listed(at / "input") if name.endswith(".whl")]
+    s3.put(at / "input" / wheel, b"no wheel")
 
 
 @pytest.mark.slow
@@ -516,9 +521,9 @@ def test_a_job_that_fails_says_why_and_ends_with_no_zero(made, story, machine, a
     one = unit.of(story, {"n": n})
     container = launched(made, machine, one, spoil)
     code = container.end()
-    assert code == jobs.machine(container.at)["code"] == 1
-    assert jobs.machine(container.at)["phase"] == "failed" and reason in bucket.get(container.at / "machine.log").decode()
-    assert (jobs.recorded(container.at) is not None) == recorded
+    assert code == runs.machine(container.at)["code"] == 1
+    assert runs.machine(container.at)["phase"] == "failed" and reason in s3.get(container.at / "machine.log").decode()
+    assert (runs.recorded(container.at) is not None) == recorded
     status, out, error = ask("status", one.name, "--bucket", made["Bucket"])
     assert status == 1 and f"{one.name}: failed" in out
     assert error.startswith("AlgorithmError: ") and reason in error and error.strip().endswith(f"exit code: {code}")
@@ -533,15 +538,15 @@ def test_a_job_stopped_in_training_goes_on_in_the_next_one(made, machine, ask, t
     until(lambda: container.says("epoch  2/12"), machine)
     machine.process.terminate()
     assert container.end(stopped=True) == 143
-    assert jobs.machine(container.at)["phase"] == "stopped" and jobs.recorded(container.at) is None
-    assert "Stopped; the same command goes on where it stopped." in bucket.get(container.at / "machine.log").decode()
+    assert runs.machine(container.at)["phase"] == "stopped" and runs.recorded(container.at) is None
+    assert "Stopped; the same command goes on where it stopped." in s3.get(container.at / "machine.log").decode()
     code, _, error = ask("status", one.name, *where)
     assert code == 1 and "It was stopped; the same `sagemaker run` goes on from what it had saved." in error
     container = launched(made, machine, one)
     assert container.end() == 0
-    (epoch,) = re.findall(r"goes on after epoch (\d+)/12", bucket.get(container.at / "out" / work.LOG).decode())
+    (epoch,) = re.findall(r"goes on after epoch (\d+)/12", s3.get(container.at / "out" / work.LOG).decode())
     assert 2 <= int(epoch) < 12
-    assert not any(name.startswith(f"out/{work.TRIALS}/") for name in bucket.listed(container.at)), "what is no longer needed is kept"
+    assert not any(name.startswith(f"out/{work.TRIALS}/") for name in s3.listed(container.at)), "what is no longer needed is kept"
     assert ask("fetch", one.name, *where, "--into", tmp_path / "home")[0] == 0
     (path,) = (tmp_path / "home").rglob("results/03_augment.json")
     result, sample = results.read(path), data.load("digits", "test", 600)

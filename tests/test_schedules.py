@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.optim import SGD, Adam, Optimizer, lr_scheduler
 
-from mnistlib import schedules
 from mnistlib.errors import SettingError
+from mnistlib.published import schedulers
+from mnistlib.published.schedulers import Cyclic, Moment, OneCycle, Plateau, Stepped
 from mnistlib.recipe import Recipe, Steering
-from mnistlib.schedules import Cyclic, Moment, OneCycle, Plateau, Stepped
 
 N_STEPS, EPOCHS, LR = 7, 15, 0.05
 ACCURACIES = (0.5, 0.9, 0.9, 0.90001, 0.8, 0.91, 0.91, 0.91, 0.91, 0.92, 0.1, 0.1, 0.1, 0.1, 0.1)
@@ -77,7 +77,7 @@ def test_a_plateau_says_which_images_it_goes_by():
     assert Recipe("brisk", schedule=Plateau(), steering=Steering(by="validation")).steering.keep == "last"
 
 
-@pytest.mark.parametrize("kind", schedules.KINDS.values())
+@pytest.mark.parametrize("kind", schedulers.KINDS.values())
 def test_fields_out_of_range_are_refused_in_a_sentence(kind):
     field = "every" if kind is Stepped else "rise" if kind is OneCycle else "up" if kind is Cyclic else "patience"
     with pytest.raises(SettingError, match=f"{kind.__name__}.{field} is -1; it must be"):

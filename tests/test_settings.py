@@ -13,8 +13,9 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from mnistlib import files, settings, steps
+from mnistlib import files, steps
 from mnistlib.errors import SettingError
+from mnistlib.notebook import params
 from mnistlib.recipe import Augment
 
 TAGGED = """seeds: list[int] = [0, 1, 2, 3, 4]  # one training run each
@@ -32,12 +33,12 @@ def namespace(tmp_path: Path) -> dict:
 def refused(namespace: dict, **changed: object) -> str:
     """Return the sentence with which a parameter is refused."""
     with pytest.raises(SettingError) as caught:
-        settings.read(namespace | changed)
+        params.read(namespace | changed)
     return str(caught.value)
 
 
 def test_good_values_come_back_in_their_final_types(namespace, tmp_path):
-    read = settings.read(namespace | {"limit": 60_000, "split": "validation", "device": "cpu", "workers": 2, "reuse": True})
+    read = params.read(namespace | {"limit": 60_000, "split": "validation", "device": "cpu", "workers": 2, "reuse": True})
     assert read.seeds == (0, 1) and read.epochs is None and read.limit == 60_000
     assert read.split == "validation" and read.dataset == "auto" and read.data_dir is None
     assert read.results_dir == tmp_path / "out" and read.results_dir.is_dir()
@@ -46,15 +47,15 @@ def test_good_values_come_back_in_their_final_types(namespace, tmp_path):
 
 @pytest.mark.parametrize("epochs", [1, 15, 16, 100])
 def test_epochs_beyond_the_exercise_may_be_run(namespace, epochs):
-    assert settings.read(namespace | {"epochs": epochs}).epochs == epochs
+    assert params.read(namespace | {"epochs": epochs}).epochs == epochs
 
 
 def test_fields_of_the_recipe_are_replaced_one_by_one(namespace):
     own = steps.get("03_augment").recipe
-    assert settings.read(namespace).recipe(own) == own
-    tried = settings.read(namespace | {"fields": {"optimizer.lr": 0.05, "augment.rotate": 5, "dropout": 0.1}}).recipe(own)
+    assert params.read(namespace).recipe(own) == own
+    tried = params.read(namespace | {"fields": {"optimizer.lr": 0.05, "augment.rotate": 5, "dropout": 0.1}}).recipe(own)
     assert tried == replace(own, optimizer=replace(own.optimizer, lr=0.05), augment=replace(own.augment, rotate=5), dropout=0.1)
-    plain = settings.read(namespace | {"epochs": 3, "fields": {"augment.shift": 1.0, "epochs": 9}}).recipe(steps.get("00_skeleton").recipe)
+    plain = params.read(namespace | {"epochs": 3, "fields": {"augment.shift": 1.0, "epochs": 9}}).recipe(steps.get("00_skeleton").recipe)
     assert plain.augment == Augment(shift=1.0) and plain.epochs == 3
 
 
@@ -70,7 +71,7 @@ def test_fields_of_the_recipe_are_replaced_one_by_one(namespace):
 )
 def test_a_field_that_the_recipe_does_not_have_is_named(namespace, fields, match):
     with pytest.raises(SettingError, match=match):
-        settings.read(namespace | {"fields": fields}).recipe(steps.get("03_augment").recipe)
+        params.read(namespace | {"fields": fields}).recipe(steps.get("03_augment").recipe)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_unknown_words_name_the_nearest(namespace, name, value, guess):
 
 
 def test_a_device_that_is_not_there_says_which_are(namespace):
-    absent = sorted({"cuda", "mps"} - set(settings.devices()))
+    absent = sorted({"cuda", "mps"} - set(params.devices()))
     sentence = refused(namespace, device=absent[0])
     assert "does not offer" in sentence and "'cpu'" in sentence
 
@@ -117,7 +118,7 @@ def test_a_relative_results_folder_counts_from_the_root(namespace, tmp_path, mon
         (tmp_path / folder).mkdir()
     (tmp_path / "mnistlib" / "__init__.py").touch()
     monkeypatch.chdir(tmp_path / "notebooks")
-    assert settings.read(namespace | {"results_dir": "mine"}).results_dir == files.root() / "mine" == tmp_path / "mine"
+    assert params.read(namespace | {"results_dir": "mine"}).results_dir == files.root() / "mine" == tmp_path / "mine"
 
 
 @pytest.mark.parametrize("between", [[], ["mine = 1"]], ids=["at once", "after a cell of the user's"])
@@ -144,7 +145,7 @@ def test_a_misspelt_parameter_is_named_with_its_nearest(namespace, between):
     ],
 )
 def test_names_that_do_not_count_as_misspelt(namespace, history):
-    assert settings.read(namespace | {"In": history}).epochs is None
+    assert params.read(namespace | {"In": history}).epochs is None
 
 
 def test_papermill_called_directly_stops_with_one_sentence(tmp_path):
@@ -164,5 +165,5 @@ def test_papermill_called_directly_stops_with_one_sentence(tmp_path):
 
 
 def test_torch_is_not_imported_for_reading_parameters():
-    tree = ast.parse(Path(settings.__file__).read_text())
+    tree = ast.parse(Path(params.__file__).read_text())
     assert not any(alias.name == "torch" for node in tree.body if isinstance(node, ast.Import) for alias in node.names)

@@ -17,9 +17,13 @@ import papermill
 import pytest
 from nbformat import v4
 
-from mnistlib import evidence, files, form, recipe, schedules, schema, steps, transforms
+from mnistlib import files, formatting, recipe, steps
 from mnistlib.errors import ResultError
-from mnistlib.site import dots, index, markup, pages, rows
+from mnistlib.published import schedulers, transforms
+from mnistlib.report import dots, index, markup, overview
+from mnistlib.report import page as pages
+from mnistlib.report import result as schema
+from mnistlib.stats import summary as evidence
 
 SERIES = {name: f"Step {name}" for name in steps.STEPS}
 CELLS = [
@@ -242,7 +246,10 @@ def test_the_chrome_leads_through_the_series(text, story):
 def test_the_strip_says_what_the_result_says(text):
     shown = result("03_augment", [0.9951, 0.9947, 0.9938])
     strip = text[text.index('class="strip"') : text.index("</dl>")]
-    assert form.mean_sd(shown.summary.final_mean, shown.summary.final_sd) in strip and form.interval(shown.summary.interval) in strip
+    assert (
+        formatting.mean_sd(shown.summary.final_mean, shown.summary.final_sd) in strip
+        and formatting.interval(shown.summary.interval) in strip
+    )
     assert "2 of 3" in strip and "7,546" in strip and '<span class="verdict reached">reached</span>' in strip
     assert text.index("<h1") < text.index('class="strip"') < text.index('<h2 id="Target">')
     foot = text[text.index("<footer") :]
@@ -370,26 +377,26 @@ def test_readme_gets_its_table_and_image_between_the_marks(reports, tmp_path):
 def test_changes_are_read_off_the_recipes():
     skeleton = recipe.Recipe(model="skeleton")
     warped = replace(skeleton, augment=recipe.Augment(rotate=7.0, shift=1.0))
-    assert rows.change(skeleton, None) == "the starting point" and rows.change(skeleton, skeleton) == "nothing"
-    assert rows.change(replace(skeleton, label_smoothing=0.05), skeleton) == "label smoothing 0.05 (was 0)"
-    assert rows.change(warped, skeleton) == "augment: rotate 7, shift 1" and rows.change(skeleton, warped) == "no augment"
-    assert rows.change(replace(warped, augment=recipe.Augment(rotate=9.0, shift=1.0)), warped) == "augment: rotate 9"
-    cycled = replace(skeleton, schedule=schedules.OneCycle(rise=0.2))
-    assert rows.change(cycled, skeleton) == "schedule: one cycle, rise 0.2"
-    assert rows.change(skeleton, cycled) == "schedule: defaults"
-    assert rows.change(replace(cycled, schedule=schedules.OneCycle(rise=0.4)), cycled) == "schedule: rise 0.4"
+    assert overview.change(skeleton, None) == "the starting point" and overview.change(skeleton, skeleton) == "nothing"
+    assert overview.change(replace(skeleton, label_smoothing=0.05), skeleton) == "label smoothing 0.05 (was 0)"
+    assert overview.change(warped, skeleton) == "augment: rotate 7, shift 1" and overview.change(skeleton, warped) == "no augment"
+    assert overview.change(replace(warped, augment=recipe.Augment(rotate=9.0, shift=1.0)), warped) == "augment: rotate 9"
+    cycled = replace(skeleton, schedule=schedulers.OneCycle(rise=0.2))
+    assert overview.change(cycled, skeleton) == "schedule: one cycle, rise 0.2"
+    assert overview.change(skeleton, cycled) == "schedule: defaults"
+    assert overview.change(replace(cycled, schedule=schedulers.OneCycle(rise=0.4)), cycled) == "schedule: rise 0.4"
     turned = replace(skeleton, augment=(transforms.Rotation(degrees=7), transforms.ResizedCrop()))
-    assert rows.change(turned, skeleton) == "augment: rotation, then resized crop" and rows.change(skeleton, turned) == "no augment"
-    assert rows.change(warped, turned) == "augment: rotate 7, shift 1"
+    assert overview.change(turned, skeleton) == "augment: rotation, then resized crop" and overview.change(skeleton, turned) == "no augment"
+    assert overview.change(warped, turned) == "augment: rotate 7, shift 1"
     steered = replace(skeleton, steering=recipe.Steering(by="validation", stop_at=0.99))
-    assert rows.change(steered, skeleton) == "steering: by validation, stop at 0.99"
-    assert rows.change(skeleton, steered) == "no steering"
-    assert rows.badges(None) == ()
-    broken = rows.badges(evidence.Verdict("broken", "kept", "missed", 0))
+    assert overview.change(steered, skeleton) == "steering: by validation, stop at 0.99"
+    assert overview.change(skeleton, steered) == "no steering"
+    assert overview.badges(None) == ()
+    broken = overview.badges(evidence.Verdict("broken", "kept", "missed", 0))
     assert [badge.text for badge in broken] == ["missed", "parameters broken"]
 
 
 def test_passing_and_held_are_counts_of_their_own():
     made = result("03_augment", [0.9951, 0.9947, 0.9938])
-    row = rows.row(replace(made, summary=replace(made.summary, n_held=1)))
+    row = overview.row(replace(made, summary=replace(made.summary, n_held=1)))
     assert (row.passing, row.held) == ("2 of 3", "1 of 3")

@@ -15,8 +15,8 @@ import pytest
 from cfnlint.decode.cfn_yaml import load
 from clouds import ACCOUNT, REGION, Cloud
 
+from mnistlib.aws import stack
 from mnistlib.errors import SettingError
-from mnistlib.run import stack
 
 pytest_plugins = ["clouds"]
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from mnistlib import data, stacked, train, trials
+from mnistlib import data, train
 from mnistlib.errors import SettingError, TrainingError
 from mnistlib.recipe import Augment, Optimizer, Recipe
-from mnistlib.state import State, load_trial
+from mnistlib.runs import seeds, stacked
+from mnistlib.runs.storage import State, load_trial
 
 TINY = Recipe("brisk", Optimizer(lr=0.01), epochs=2, batch_size=64, augment=Augment(rotate=5, shift=1), label_smoothing=0.05)
 KEYS = {3: "c", 0: "a", 1: "b"}
@@ -81,8 +82,8 @@ def test_seeds_are_stacked_a_bounded_number_at_a_time_and_stored(few, dropout, e
     monkeypatch.setattr(stacked, "fit", counted)
     monkeypatch.setattr(stacked, "TOGETHER", 2)
     recipe, seen = replace(TINY, dropout=dropout), []
-    keys = {seed: trials.key(recipe, few, seed) for seed in (5, 6, 7)}
-    trials._in_stacks(recipe, few, keys, "cpu", tmp_path, lambda seed, history, resumed=False: seen.append(seed))
+    keys = {seed: seeds.key(recipe, few, seed) for seed in (5, 6, 7)}
+    seeds._in_stacks(recipe, few, keys, "cpu", tmp_path, lambda seed, history, resumed=False: seen.append(seed))
     assert sizes == expected and sorted(seen) == [5, 5, 6, 6, 7, 7]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f"{key}.trial" for key in keys.values())
     assert all(load_trial(tmp_path / f"{key}.trial", key).seed == seed for seed, key in keys.items())

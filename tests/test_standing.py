@@ -11,14 +11,27 @@ import pytest
 from scipy import stats
 from test_results import N_TEST, mnist, trial
 
-from mnistlib import claimed, files, intervals, luck, published, results, standing, studies
+from mnistlib import files
 from mnistlib.errors import ResultError
-from mnistlib.estimates import Found, Line
-from mnistlib.schema import Result
-from mnistlib.site import answers, cloud, index, kernels, ladder, markup, scale
-from mnistlib.site import published as site
+from mnistlib.published import (
+    registry,
+    replication,
+    selection_bias,
+    site_answers,
+    site_cloud,
+    site_kernels,
+    site_ladder,
+    site_scale,
+    studies,
+    tables,
+)
+from mnistlib.published import site_index as site
+from mnistlib.published.estimates import Found, Line
+from mnistlib.report import index, markup, results
+from mnistlib.report.result import Result
+from mnistlib.stats import intervals
 
-ROW = replace(published.get("003-model-3"), recipe=replace(published.get("003-model-3").recipe, epochs=4))
+ROW = replace(registry.get("003-model-3"), recipe=replace(registry.get("003-model-3").recipe, epochs=4))
 
 
 def result(row=ROW, finals=((0.97, 0.993, 0.995, 0.994), (0.97, 0.992, 0.991, 0.993), (0.97, 0.99, 0.994, 0.992))) -> Result:
@@ -28,34 +41,34 @@ def result(row=ROW, finals=((0.97, 0.993, 0.995, 0.994), (0.97, 0.992, 0.991, 0.
         made = trial(seed, round((1 - accuracies[-1]) * N_TEST), epochs=len(accuracies))
         runs.append(replace(made, history=replace(made.history, test_accuracy=list(accuracies))))
     about = {"n_parameters": row.n_parameters, "n_macs": 856_940, "receptive_field": 22, "provenance": runs[0].provenance}
-    return results.make(row.step, mnist(), runs, claim=standing.claim_of(row), **about)
+    return results.make(row.step, mnist(), runs, claim=replication.claim_of(row), **about)
 
 
 def test_a_standing_takes_a_claim_apart():
-    beside = standing.of(ROW, result())
+    beside = replication.of(ROW, result())
     assert beside.bests == (0.995, 0.993, 0.994) and beside.lasts == (0.994, 0.993, 0.992)
     assert (beside.best, beside.its_last, beside.luckiest) == (0.995, 0.994, 0) and beside.mean == pytest.approx(0.993)
     assert beside.by_epoch == pytest.approx(0.001) and beside.by_seed == pytest.approx(0.001)
     assert beside.place() == "" and not beside.leaks  # the range is known only among other rows
 
 
-def placed(*rows: published.Row) -> list[standing.Standing]:
-    return standing.beside([standing.of(row, result(row)) for row in rows])
+def placed(*rows: registry.Row) -> list[replication.Standing]:
+    return replication.beside([replication.of(row, result(row)) for row in rows])
 
 
 def test_a_claim_lies_inside_above_or_below_the_range_of_one_seed_more():
-    bold = replace(ROW, claims=(published.Claim("here", 0.9999, 0.95),))
+    bold = replace(ROW, claims=(registry.Claim("here", 0.9999, 0.95),))
     silent, least = (
-        replace(ROW, claims=(published.Claim("here", 0.994),)),
-        replace(ROW, claims=(published.Claim("here", None, 0.9, least=True),)),
+        replace(ROW, claims=(registry.Claim("here", 0.994),)),
+        replace(ROW, claims=(registry.Claim("here", None, 0.9, least=True),)),
     )
     honest, above, no_last, bound, inferred = placed(ROW, bold, silent, least, replace(ROW, inferred=True))
     assert honest.place() == "inside" == honest.place(best=False) and (above.place(), above.place(best=False)) == ("above", "below")
     assert no_last.place() == "inside" and no_last.place(best=False) == "" == bound.place()
     assert bound.place(best=False) == "kept" and inferred.place() == "inside"
-    (beyond,) = placed(replace(ROW, claims=(published.Claim("here", None, 0.9999, least=True),)))
+    (beyond,) = placed(replace(ROW, claims=(registry.Claim("here", None, 0.9999, least=True),)))
     assert beyond.place(best=False) == "above"
-    assert bound.row.claim.headline == 0.9 and published.get("002-model-3").claim.least
+    assert bound.row.claim.headline == 0.9 and registry.get("002-model-3").claim.least
     low, high = honest.one_more_last  # narrower than what three seeds alone would tell
     assert 0 < high - low < 2 * stats.t.ppf(0.975, 2) * 0.001 * math.sqrt(1 + 1 / 3)
 
@@ -73,17 +86,17 @@ def test_variances_are_moderated_as_far_as_they_agree():
 
 def test_only_a_full_run_on_the_test_images_stands_beside_a_claim():
     with pytest.raises(ResultError, match="no full run"):
-        standing.of(ROW, replace(result(), limit=500))
+        replication.of(ROW, replace(result(), limit=500))
     with pytest.raises(ResultError, match="no full run"):
-        standing.of(published.get("003-model-3"), result())  # another recipe: fewer epochs
-    assert "no claim" in claimed.against(ROW, replace(result(), split="validation")).text
+        replication.of(registry.get("003-model-3"), result())  # another recipe: fewer epochs
+    assert "no claim" in tables.against(ROW, replace(result(), split="validation")).text
 
 
 def test_a_page_says_claim_recipe_and_comparison_in_words():
-    text = claimed.claim(published.get("000-model-3")).text
+    text = tables.claim(registry.get("000-model-3")).text
     assert "13,808 in an earlier version, 8,392 in truth" in text and "98.49%" in text and "not said" in text
-    assert "This is 003-model-2, changed for a study" in claimed.claim(published.get("003-model-2-augmented")).text
-    recipe = claimed.recipe(published.get("000-model-4").recipe).text
+    assert "This is 003-model-2, changed for a study" in tables.claim(registry.get("003-model-2-augmented")).text
+    recipe = tables.recipe(registry.get("000-model-4").recipe).text
     for words in (
         "SGD, momentum 0.9, Nesterov, weight decay 0.0001",
         "0.01, times 0.1 after every 6 epochs",
@@ -92,31 +105,30 @@ def test_a_page_says_claim_recipe_and_comparison_in_words():
     ):
         assert words in recipe, words
     assert (
-        "Adam" in claimed.recipe(published.get("001-gap").recipe).text
-        and "one cycle" in claimed.recipe(published.get("001-gap").recipe).text
+        "Adam" in tables.recipe(registry.get("001-gap").recipe).text and "one cycle" in tables.recipe(registry.get("001-gap").recipe).text
     )
-    assert "a leak; keeps the last epoch" in claimed.recipe(published.get("002-model-3").recipe).text
-    assert "set aside" in claimed.recipe(published.get("002-model-3-by-validation").recipe).text
-    assert "0.01 throughout" in claimed.recipe(published.get("004-part-1").recipe).text
-    crop = claimed.recipe(published.get("004-part-3").recipe).text
+    assert "a leak; keeps the last epoch" in tables.recipe(registry.get("002-model-3").recipe).text
+    assert "set aside" in tables.recipe(registry.get("002-model-3-by-validation").recipe).text
+    assert "0.01 throughout" in tables.recipe(registry.get("004-part-1").recipe).text
+    crop = tables.recipe(registry.get("004-part-3").recipe).text
     assert "centre crop to 22 pixels and back, for 10% of the images, then rotation ±15°" in crop
-    text = claimed.against(ROW, result()).text
+    text = tables.against(ROW, result()).text
     assert "99.46%" in text and "99.40 ± 0.10%" in text and "99.30% to 99.50%" in text and "+0.10 points" in text and "SageMaker" in text
-    said = claimed.claims(ROW, result())
+    said = tables.claims(ROW, result())
     assert [claim.supported for claim in said] == [False, False, True]
-    assert claimed.curves(ROW)["Colab"][-1] == 0.994 and claimed.curves(published.get("001-gap")) == {}
+    assert tables.curves(ROW)["Colab"][-1] == 0.994 and tables.curves(registry.get("001-gap")) == {}
 
 
 def test_a_claim_of_at_least_so_much_is_kept_by_any_seed_above_it():
     for least, supported in ((0.9, True), (0.9999, False)):
-        row = replace(ROW, claims=(published.Claim("here", None, least, least=True),))
-        said = claimed.claims(row, result())[-1]
+        row = replace(ROW, claims=(registry.Claim("here", None, least, least=True),))
+        said = tables.claims(row, result())[-1]
         assert said.supported == supported and said.figures.startswith("at least ")
 
 
-@pytest.mark.parametrize("name", [*published.ROWS, *published.ARMS])
+@pytest.mark.parametrize("name", [*registry.ROWS, *registry.ARMS])
 def test_every_recipe_has_words(name):
-    text = claimed.recipe(published.get(name).recipe).text
+    text = tables.recipe(registry.get(name).recipe).text
     assert "object" not in text and "mnistlib" not in text and "None" not in text
 
 
@@ -137,7 +149,7 @@ def test_intervals_of_few_values_are_students_and_chi_squares():
 
 def found(**finals) -> Found:
     """Return results under the names of rows, with underscores for dashes."""
-    made = {name.replace("_", "-"): result(replace(published.get(name), recipe=ROW.recipe), values) for name, values in finals.items()}
+    made = {name.replace("_", "-"): result(replace(registry.get(name), recipe=ROW.recipe), values) for name, values in finals.items()}
     wrong = {name: np.stack([np.arange(N_TEST) < round((1 - run.final) * N_TEST) for run in made[name].runs]) for name in made}
     return Found(made, wrong, mnist())
 
@@ -162,21 +174,21 @@ def test_studies_compare_what_is_there_and_leave_out_what_is_not():
     whole = replace(whole, wrong={**there.wrong, "003-model-3-unaugmented": there.wrong["003-model-2"]})
     both = next(line for line in studies.augmentation(whole).lines if line.what.endswith("both together"))
     assert both.value == pytest.approx(lines[2].value) and both.interval[0] > 0
-    answer = answers.augmentation([vars(line) for line in studies.augmentation(whole).lines])
+    answer = site_answers.augmentation([vars(line) for line in studies.augmentation(whole).lines])
     assert answer.startswith("+0.13 points were claimed for all of it, from one run each; augmentation alone gives +6.67")
-    assert answer.endswith("), told apart from none.") and answers.augmentation([vars(line) for line in lines]) == ""
+    assert answer.endswith("), told apart from none.") and site_answers.augmentation([vars(line) for line in lines]) == ""
     assert studies.logits(there).lines == [] and studies.machine(there).lines == [] and studies.ensemble(there, files.root()).lines == []
 
 
 def test_the_studies_of_epoch_and_seed_pool_the_rows(monkeypatch):
     there = found(**{"003_model_2": LOW, "003_model_3": HIGH})
-    epoch = luck.epoch(there).lines
+    epoch = selection_bias.epoch(there).lines
     assert epoch[0].what == "All models" and epoch[0].value == pytest.approx(np.mean([0.01, 0, 0.02, 0.01, 0.01, 0]))
     assert epoch[1].value == pytest.approx(np.mean([0, 0.0006, 0])) and "3 runs" in epoch[1].n  # as their authors report them
-    monkeypatch.setattr(luck, "NEAR", 0.95)
-    seed = luck.seed(there).lines
+    monkeypatch.setattr(selection_bias, "NEAR", 0.95)
+    seed = selection_bias.seed(there).lines
     assert seed[0].value == pytest.approx(np.std([0.98, 0.97, 0.98], ddof=1)) and seed[1].value == pytest.approx(0.02 / 3)
-    assert luck.seed(found(**{"003_model_2": (LOW[0],)})).lines == []  # one seed spreads nowhere
+    assert selection_bias.seed(found(**{"003_model_2": (LOW[0],)})).lines == []  # one seed spreads nowhere
 
 
 def test_two_machines_are_held_against_two_seeds():
@@ -184,7 +196,7 @@ def test_two_machines_are_held_against_two_seeds():
     assert lines[0].value == pytest.approx(0.0007) and lines[1].value == pytest.approx(0.0012)
     chance = next(line.value for line in lines if line.kind == "share")
     assert chance == pytest.approx(intervals.apart([0.99, 0.98, 0.98], 0.0007))
-    assert "chance alone may explain it" in answers.machine([vars(line) for line in lines])
+    assert "chance alone may explain it" in site_answers.machine([vars(line) for line in lines])
 
 
 def test_a_leak_is_held_against_the_epoch_that_validation_kept():
@@ -194,14 +206,14 @@ def test_a_leak_is_held_against_the_epoch_that_validation_kept():
     reported, of_epoch, *_ = studies.leak(there).lines
     assert reported.value == pytest.approx(np.mean([0.99, 0.98, 0.98]) - 0.9)
     assert of_epoch.value == pytest.approx(np.mean([0.03, 0.01, 0.02]))
-    answer = answers.leak([vars(line) for line in studies.leak(there).lines])
+    answer = site_answers.leak([vars(line) for line in studies.leak(there).lines])
     assert answer.startswith(
         "What is reported under the leak differs from what is honest by +8.33 points (Model_1); told apart from none: 1 of 1"
     )
 
 
 def test_a_published_training_accuracy_is_held_against_one_further_run():
-    claim = published.get("003-model-2").claim.train
+    claim = registry.get("003-model-2").claim.train
     there = found(**{"003_model_2": LOW})
     for shift, told in ((0.0, "1 of 1"), (0.3, "0 of 1")):
         runs = [
@@ -209,10 +221,10 @@ def test_a_published_training_accuracy_is_held_against_one_further_run():
             for run, step in zip(there.results["003-model-2"].runs, (-0.001, 0, 0.001), strict=True)
         ]
         moved = replace(there, results={"003-model-2": replace(there.results["003-model-2"], runs=tuple(runs))})
-        (line,) = luck.rebuilt(moved).lines
+        (line,) = selection_bias.rebuilt(moved).lines
         low, high = intervals.one_more(claim - shift, 0.001, 2, 3)
         assert line.interval == pytest.approx((low - claim, high - claim)) and line.value == pytest.approx(-shift, abs=1e-9)
-        assert answers.rebuilt([vars(line)]).endswith(f"{told}.")
+        assert site_answers.rebuilt([vars(line)]).endswith(f"{told}.")
 
 
 def test_an_estimate_becomes_words():
@@ -227,9 +239,9 @@ def test_an_estimate_becomes_words():
     assert size["figure"] == "0.07 points" and size["said"] == "" == site.estimate(vars(Line("A", "gain", 0.1, (0.0, 0.2), "")))["said"]
 
 
-def standings() -> list[standing.Standing]:
+def standings() -> list[replication.Standing]:
     """Return two rows' standings, one claimed too high."""
-    return placed(ROW, replace(published.get("000-model-3"), recipe=ROW.recipe, claims=(published.Claim("here", 0.99999),)))
+    return placed(ROW, replace(registry.get("000-model-3"), recipe=ROW.recipe, claims=(registry.Claim("here", 0.99999),)))
 
 
 def test_the_index_tells_every_row_and_plainly_where_it_differs():
@@ -246,31 +258,33 @@ def test_the_index_tells_every_row_and_plainly_where_it_differs():
 
 
 def test_a_leak_and_an_inferred_recipe_are_marked_wherever_their_figures_stand():
-    leaking = replace(published.get("002-model-3"), recipe=replace(published.get("002-model-3").recipe, epochs=4))
+    leaking = replace(registry.get("002-model-3"), recipe=replace(registry.get("002-model-3").recipe, epochs=4))
     (each,) = placed(leaking)
     assert each.leaks and site.marks(each) == "steered by the test images, partly inferred"
     record = {"schema": 1, "studies": [], "kernels": None}
     assert "steered by the test images, partly inferred" in site.page([each], record, [], [], set())
-    assert "(steered by the test images)" in ladder.inline([each]) and "steered by the test images" in site.block([each])
+    assert "(steered by the test images)" in site_ladder.inline([each]) and "steered by the test images" in site.block([each])
     assert "at least 97.90%" in site.block([each]) and site.line(each).claim == "not said"
 
 
 def test_the_ladder_places_every_mark_by_its_accuracy():
     both = standings()
-    drawing = ElementTree.fromstring(ladder.file(both))
+    drawing = ElementTree.fromstring(site_ladder.file(both))
     name = "{http://www.w3.org/2000/svg}"
     lasts = [dot for dot in drawing.iter(f"{name}circle") if dot.get("class") == "last"]
     dots = [float(dot.get("cx").rstrip("%")) for dot in lasts]
     shown = [(each.row.claim.headline, each.best, each.its_last, each.mean, *each.result.summary.interval) for each in both]
-    axis = scale.around([value for row in shown for value in row])
-    assert dots == pytest.approx([ladder.LEFT + (ladder.RIGHT - ladder.LEFT) * axis.share(each.its_last) for each in both], abs=0.02)
-    assert ladder.alt(both) == drawing.get("aria-label") and "claimed 99.46%, best epoch 99.50%" in ladder.alt(both)
+    axis = site_scale.around([value for row in shown for value in row])
+    assert dots == pytest.approx(
+        [site_ladder.LEFT + (site_ladder.RIGHT - site_ladder.LEFT) * axis.share(each.its_last) for each in both], abs=0.02
+    )
+    assert site_ladder.alt(both) == drawing.get("aria-label") and "claimed 99.46%, best epoch 99.50%" in site_ladder.alt(both)
     assert axis.share(0.994) - axis.share(0.993) > axis.share(0.99) - axis.share(0.989)
-    assert scale.around([0.9931, 0.9949]) == scale.Scale(0.992, 0.995)
+    assert site_scale.around([0.9931, 0.9949]) == site_scale.Scale(0.992, 0.995)
 
 
 def test_the_cloud_shows_measured_and_claimed(tmp_path):
-    drawing = cloud.inline(standings(), [replace(result(), step="03_augment")])
+    drawing = site_cloud.inline(standings(), [replace(result(), step="03_augment")])
     for kind, n in (("claim", 2), ("row", 2), ("own", 1)):
         assert drawing.count(f'class="{kind}"') == n
     assert "<title>woncoh1/era1a7: claimed 99.48%</title>" in drawing
@@ -278,7 +292,7 @@ def test_the_cloud_shows_measured_and_claimed(tmp_path):
 
 
 def test_the_kernels_show_what_never_moved():
-    drawing = kernels.inline({"first": [[[0.5, -0.2], [0.1, 0.0]]], "moved": [[0.0, 0.0], [0.0, 0.3]]})
+    drawing = site_kernels.inline({"first": [[[0.5, -0.2], [0.1, 0.0]]], "moved": [[0.0, 0.0], [0.0, 0.3]]})
     assert "3 of 4 taps did not move at all" in drawing and drawing.count('class="none"') == 4
     ElementTree.fromstring(drawing)
 

@@ -9,11 +9,14 @@ import pytest
 import torch
 from test_train import same
 
-from mnistlib import anatomy, data, folds, models, published, results, state, steering, steps, train, trials
+from mnistlib import data, models, steps, train
 from mnistlib.errors import ResultError
+from mnistlib.published import early_stopping, folds, registry
+from mnistlib.published.schedulers import Cyclic, Plateau
 from mnistlib.recipe import Optimizer, Recipe, Steering
-from mnistlib.schedules import Cyclic, Plateau
-from mnistlib.state import History, State
+from mnistlib.report import model_summary, results
+from mnistlib.runs import seeds, storage
+from mnistlib.runs.storage import History, State
 
 BEST = Steering(by="validation", keep="best")
 LEARNS = Recipe("brisk", Optimizer(lr=0.1, nesterov=False), Cyclic(base=0.01, up=20), batch_size=32, epochs=5, steering=BEST)
@@ -31,21 +34,25 @@ def history(test: list[float], guide: list[float] | None = None) -> History:
 
 def test_a_run_goes_by_the_images_its_recipe_names():
     plain, leak = replace(LEARNS, steering=None), replace(LEARNS, steering=Steering(by="judged"))
-    assert steering.guides(plain, history([0.5, 0.6])) == ()
-    assert steering.guides(leak, history([0.5, 0.6])) == (0.5, 0.6)
-    assert steering.guides(LEARNS, history([0.5, 0.6], [0.7, 0.4])) == (0.7, 0.4)
+    assert early_stopping.guides(plain, history([0.5, 0.6])) == ()
+    assert early_stopping.guides(leak, history([0.5, 0.6])) == (0.5, 0.6)
+    assert early_stopping.guides(LEARNS, history([0.5, 0.6], [0.7, 0.4])) == (0.7, 0.4)
 
 
 def test_the_best_epoch_is_the_first_of_the_best():
     last = replace(LEARNS, steering=Steering(by="validation"))
     told = history([0.9, 0.1, 0.1, 0.1], [0.1, 0.8, 0.8, 0.2])
-    assert (steering.kept(LEARNS, told), steering.kept(last, told), steering.kept(replace(LEARNS, steering=None), told)) == (2, 4, 4)
+    assert (
+        early_stopping.kept(LEARNS, told),
+        early_stopping.kept(last, told),
+        early_stopping.kept(replace(LEARNS, steering=None), told),
+    ) == (2, 4, 4)
 
 
 def test_a_goal_ends_a_run_only_where_there_is_one_and_it_is_reached():
     goal = replace(LEARNS, steering=Steering(by="validation", stop_at=0.8))
-    assert steering.ended(goal, history([0.1], [0.8])) and not steering.ended(goal, history([0.9], [0.79]))
-    assert not steering.ended(goal, history([])) and not steering.ended(LEARNS, history([1.0], [1.0]))
+    assert early_stopping.ended(goal, history([0.1], [0.8])) and not early_stopping.ended(goal, history([0.9], [0.79]))
+    assert not early_stopping.ended(goal, history([])) and not early_stopping.ended(LEARNS, history([1.0], [1.0]))
 
 
 @pytest.mark.parametrize("by", ["validation", "judged"])
@@ -57,7 +64,7 @@ def test_the_best_epochs_net_is_what_a_run_ends_with(few, by, monkeypatch):
     nets: list[dict[str, torch.Tensor]] = []
     recipe = replace(LEARNS, epochs=3, steering=Steering(by=by, keep="best"))
     trial = train.train(recipe, few, 0, after_epoch=lambda now: nets.append({name: value.clone() for name, value in now.weights.items()}))
-    assert steering.kept(recipe, trial.history) == 2 and len(nets) == 3
+    assert early_stopping.kept(recipe, trial.history) == 2 and len(nets) == 3
     assert all(torch.equal(trial.weights[name], value) for name, value in nets[1].items())
     assert not all(torch.equal(trial.weights[name], value) for name, value in nets[2].items())
     net = models.build("brisk")
@@ -99,7 +106,7 @@ def test_the_images_that_steer_are_never_trained_on(few, monkeypatch):
     assert max(trial.history.steering_accuracy) == train.share_right(train.predict(net, guide)[1], guide)
 
 
-GAP, PLATEAU = published.get("001-gap").recipe, published.get("002-model-3").recipe
+GAP, PLATEAU = registry.get("001-gap").recipe, registry.get("002-model-3").recipe
 RESUMED = {  # each with the epoch after which it is interrupted
     "Adam and a cycle": (replace(GAP, epochs=3), 2),
     "a plateau and the best epoch": (
@@ -117,14 +124,14 @@ def test_an_interrupted_run_goes_on_bit_for_bit(few, name, tmp_path):
     (recipe, after), path = RESUMED[name], tmp_path / "run.state"
 
     def keep(now: State) -> None:
-        state.save_state(path, "key", now)
+        storage.save_state(path, "key", now)
         if len(now.history.seconds) == after:
             raise KeyboardInterrupt
 
     whole = train.train(recipe, few, 0)
     with pytest.raises(KeyboardInterrupt):
         train.train(recipe, few, 0, after_epoch=keep)
-    start = state.load_state(path, "key")
+    start = storage.load_state(path, "key")
     assert len(start.history.seconds) == after < len(whole.history.seconds)
     assert bool(start.best) == (recipe.steering is not None and recipe.steering.keep == "best")
     assert same(train.train(recipe, few, 0, start=start), whole)
@@ -137,8 +144,8 @@ def test_an_interrupted_run_goes_on_bit_for_bit(few, name, tmp_path):
 # On record
 
 
-def result(few: data.Mnist, recipe: Recipe, runs: list[state.Trial]) -> results.Result:
-    about = anatomy.of(models.build(recipe.model))
+def result(few: data.Mnist, recipe: Recipe, runs: list[storage.Trial]) -> results.Result:
+    about = model_summary.of(models.build(recipe.model))
     return results.make(
         steps.Step("own", "Own", recipe, None),
         few,
@@ -160,8 +167,8 @@ def test_a_result_tells_the_epoch_that_was_kept(few, tmp_path):
     assert (run.kept, run.final, run.steering_accuracy) == (1, right, (0.9, 0.1)) and made.summary.final_mean == pytest.approx(right)
     assert made.n_train == len(folds.steered(few, "validation")[0].ids) < len(few.train.ids)
     assert results.read(results.save(made, [trial], tmp_path)) == made
-    state.save_trial(tmp_path / "a.trial", trial)
-    assert same(state.load_trial(tmp_path / "a.trial", trial.key), trial)
+    storage.save_trial(tmp_path / "a.trial", trial)
+    assert same(storage.load_trial(tmp_path / "a.trial", trial.key), trial)
 
 
 def test_a_short_trial_is_a_result_only_where_its_goal_was_reached(few):
@@ -174,7 +181,7 @@ def test_a_short_trial_is_a_result_only_where_its_goal_was_reached(few):
 
 def test_a_run_that_ended_early_leaves_no_time_to_wait():
     recipe = replace(LEARNS, steering=Steering(by="judged", stop_at=0.9))
-    report = trials._Reporter(recipe, [0, 1], lambda line: None, lambda so_far: None)
+    report = seeds._Reporter(recipe, [0, 1], lambda line: None, lambda so_far: None)
     told = {name: [0.5] for name in ("train_loss", "train_accuracy", "test_loss", "learning_rate", "seconds")} | {"steering_accuracy": []}
     report(0, told | {"test_accuracy": [0.95]})
     assert report.left == {0: 0, 1: 5}

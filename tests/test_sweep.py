@@ -14,12 +14,14 @@ import pytest
 from ray.cluster_utils import Cluster
 from test_unit import write
 
-from mnistlib import __main__, settings, work
+from mnistlib import __main__
 from mnistlib.errors import SettingError
-from mnistlib.run import errand, sweep, unit
-from mnistlib.run.stopping import Stopped, Stopping
-from mnistlib.site import markup
-from mnistlib.site import sweep as site
+from mnistlib.notebook import params
+from mnistlib.notebook.signals import Stopped, Stopping
+from mnistlib.report import markup
+from mnistlib.sweep import job, ray_sweep, worker
+from mnistlib.sweep import page as site
+from mnistlib.sweep import record as work
 
 # What a run tells a file outside its folder: that it began, on which node, and that it came to its end.
 STORY = """
@@ -64,11 +66,11 @@ def diary(path: Path, word: str) -> list[tuple[int, str]]:
 @pytest.mark.slow
 def test_a_sweep_spreads_over_a_cluster_survives_a_lost_node_and_runs_only_what_is_missing(cluster, tmp_path):
     path, written, out, lines = story(tmp_path), tmp_path / "diary", tmp_path / "out", []
-    second, options = cluster.second.all_processes["raylet"][0].process.pid, sweep.Options(cluster.address)
+    second, options = cluster.second.all_processes["raylet"][0].process.pid, ray_sweep.Options(cluster.address)
     given = {"diary": str(written), "wait": 1.0}
 
-    units = sweep.combinations([path], {"n": [1, 2, 3]}, given)
-    swept = sweep.run(units, out, options, lines.append)
+    units = ray_sweep.combinations([path], {"n": [1, 2, 3]}, given)
+    swept = ray_sweep.run(units, out, options, lines.append)
     assert swept.succeeded == 2 and [one.parameters["n"] for one, _ in swept.failed] == [3]
     assert len({node for _, node in diary(written, "begin")}) == 2, "one of the nodes had nothing to do"
     assert [(out / one.name / "n").read_text() for one in units[:2]] == ["1", "2"]
@@ -89,8 +91,8 @@ def test_a_sweep_spreads_over_a_cluster_survives_a_lost_node_and_runs_only_what_
             process.kill()
 
     threading.Thread(target=lose, daemon=True).start()
-    units = sweep.combinations([path], {"n": [1, 2, 3, 4]}, given)
-    swept = sweep.run(units, out, options, lines.append)
+    units = ray_sweep.combinations([path], {"n": [1, 2, 3, 4]}, given)
+    swept = ray_sweep.run(units, out, options, lines.append)
     assert swept.succeeded == 4 and not swept.failed and any("2 of 4 runs have succeeded already, left: 2" in line for line in lines)
     assert sorted(n for n, _ in diary(written, "end")) == [1, 2, 3, 4], "a run was lost, or came to its end twice"
     again = diary(written, "begin")[before:]
@@ -100,7 +102,7 @@ def test_a_sweep_spreads_over_a_cluster_survives_a_lost_node_and_runs_only_what_
 @pytest.mark.slow
 def test_the_command_runs_a_step_lists_failures_and_sums_it_all_up(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    absent = next(name for name in ("mps", "cuda") if name not in settings.devices())
+    absent = next(name for name in ("mps", "cuda") if name not in params.devices())
     (tmp_path / "grid.yaml").write_text(f"device: [cpu, {absent}]")
     command = ["sweep", "05_short", "--grid-file", str(tmp_path / "grid.yaml"), "-p", "dataset", "digits", "-p", "epochs", "1"]
     command += ["-y", "seeds: [0]", "-p", "limit", "100", "--out", str(tmp_path / "out"), "--cpus", "0.5"]
@@ -123,24 +125,24 @@ def test_the_command_runs_a_step_lists_failures_and_sums_it_all_up(tmp_path, mon
 
 def test_a_run_whose_process_dies_is_a_failed_one_with_a_log(tmp_path):
     path = write(tmp_path / "story.ipynb", "1")
-    one = unit.of(path, {})
+    one = job.of(path, {})
     shipped = {"notebooks/story.ipynb": path.read_bytes()}
-    contents, reason = errand.run("story.ipynb", b"{nowhere: 1}", shipped)
-    record = errand.keep(one, contents, reason, tmp_path / "out")
+    contents, reason = worker.run("story.ipynb", b"{nowhere: 1}", shipped)
+    record = worker.keep(one, contents, reason, tmp_path / "out")
     assert record.status == "failed" and "ended with code 2: Error: There is no parameter 'nowhere'" in record.reason
     assert record.key == one.key and "no parameter 'nowhere'" in (tmp_path / "out" / work.LOG).read_text()
 
 
 def test_what_ran_as_another_unit_has_failed(tmp_path):
-    one, other = (unit.of(write(tmp_path / "story.ipynb", cell), {}) for cell in ("1", "2"))
-    record = errand.keep(one, {work.RECORD: work.recorded(other, "succeeded", "", 1.0)}, "", tmp_path / "out")
+    one, other = (job.of(write(tmp_path / "story.ipynb", cell), {}) for cell in ("1", "2"))
+    record = worker.keep(one, {work.RECORD: work.recorded(other, "succeeded", "", 1.0)}, "", tmp_path / "out")
     assert (record.status, record.key) == ("failed", one.key) and "something else was run" in record.reason
 
 
 def test_the_summary_names_what_differs_and_what_does_not(tmp_path):
     paths = [write(tmp_path / f"{name}.ipynb", "1", parameters="n_hidden = 1\nseeds = [0]\nfields = None") for name in ("first", "second")]
-    units = sweep.combinations(paths, {"n_hidden": [1, None], "seeds": [[0, 1]]}, {"fields": {"optimizer.lr": 0.5}})
-    record = errand.keep(units[1], {}, "It broke <off>.", tmp_path / "out" / units[1].name)
+    units = ray_sweep.combinations(paths, {"n_hidden": [1, None], "seeds": [[0, 1]]}, {"fields": {"optimizer.lr": 0.5}})
+    record = worker.keep(units[1], {}, "It broke <off>.", tmp_path / "out" / units[1].name)
     page = site.page(work.Swept(tmp_path / "out", tuple(units), (None, record, None, None)))
     assert "Sweep of first and second" in page and "The same for all: seeds 0, 1, optimizer.lr 0.5." in page and "Failed: 1." in page
     assert '<th scope="col">N hidden</th>' in page and ">Seeds</th>" not in page and page.count("not run") == 3
@@ -160,16 +162,16 @@ def test_a_wait_that_ray_ends_in_its_own_way_is_stopped_all_the_same():
 def test_without_ray_the_command_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingError, match=r"pip install 'mnistlib\[sweep\]'"):
-        sweep.run([unit.of(story(tmp_path), {})], tmp_path / "out")
+        ray_sweep.run([job.of(story(tmp_path), {})], tmp_path / "out")
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SettingError, match=r"127.0.0.1:1' cannot be reached"):
-        sweep.run([unit.of(story(tmp_path), {})], tmp_path / "out", sweep.Options("127.0.0.1:1"), lambda line: None)
+        ray_sweep.run([job.of(story(tmp_path), {})], tmp_path / "out", ray_sweep.Options("127.0.0.1:1"), lambda line: None)
 
 
 def test_what_a_run_may_take_has_bounds():
     for name, value in (("cpus", -1), ("cpus", 0), ("cpus", float("nan")), ("gpus", -1), ("gpus", 1.5)):
         with pytest.raises(SettingError, match=f"{name} is {value}"):
-            sweep.Options(**{name: value})
-    assert sweep.Options(gpus=0.5).gpus == 0.5
+            ray_sweep.Options(**{name: value})
+    assert ray_sweep.Options(gpus=0.5).gpus == 0.5

@@ -10,7 +10,7 @@ from mnistlib import augment, data, descent, train
 from mnistlib.errors import TrainingError
 from mnistlib.models import parts
 from mnistlib.recipe import Augment, Optimizer, Recipe
-from mnistlib.state import State
+from mnistlib.runs.storage import State
 
 TINY = Recipe("early", epochs=2, batch_size=64, augment=Augment(rotate=5), dropout=0.1, averaging=0.9)
 

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mnistlib import data, files, published, results, trials
+from mnistlib import data, files
+from mnistlib.cli import summaries, training
 from mnistlib.errors import SettingError
-from mnistlib.run import published as building
-from mnistlib.run import summary, training
+from mnistlib.published import build as building
+from mnistlib.published import registry
+from mnistlib.report import results
+from mnistlib.runs import seeds as trials
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def test_a_row_or_a_step_trains_to_the_same_result_as_its_notebook(name, scratch
     assert log == [line for line in lines if line in log] and log[0].startswith(f"{name}: ")
     assert any(line.startswith("seed 1  epoch  1/1") for line in log) and any("not MNIST" in line for line in log)
     assert done.result.seeds == [1] and (done.result.claim is not None) == (name == "003-model-3")
-    said = summary.training(done)
+    said = summaries.training(done)
     assert any(line.startswith("No verdict") for line in said) and said[-2].startswith("Result: ") and said[-1].startswith("Log: ")
     weights = results.weights(done.result.runs[0], scratch / "digits")
     (again,) = trials.fit(done.result.recipe, data.load("digits", limit=400), [1], "cpu", 1, True, lambda line: None)
@@ -68,7 +71,7 @@ def test_an_unknown_name_or_parameter_stops_before_anything_is_read(scratch):
 @pytest.mark.slow
 def test_rows_train_what_is_missing_and_say_what_is_left(scratch):
     sample, lines = data.load("digits", limit=400), []
-    rows = [replace(published.get(name), recipe=replace(published.get(name).recipe, epochs=1)) for name in ("002-model-1", "002-model-3")]
+    rows = [replace(registry.get(name), recipe=replace(registry.get(name).recipe, epochs=1)) for name in ("002-model-1", "002-model-3")]
     tasks = [building.Task(row, sample, seed) for row in rows for seed in (0, 1)]
     assert tasks[0].cost > tasks[2].cost > 0  # Model_1 multiplies more than Model_3
     building.fit(tasks[:1], lines.append)
@@ -81,17 +84,17 @@ def test_rows_train_what_is_missing_and_say_what_is_left(scratch):
 
 
 def test_the_row_that_is_cross_validated_has_its_folds_beside_its_seeds(mnist):
-    tasks = building._tasks(published.get(published.FOLDED), mnist)
+    tasks = building._tasks(registry.get(registry.FOLDED), mnist)
     assert [task.mnist.split for task in tasks] == ["test"] * 5 + [f"fold {fold} of 5" for fold in range(1, 6)]
     assert len({task.key for task in tasks}) == 10
-    assert [task.mnist.split for task in building._tasks(published.get("001-gap"), mnist)] == ["test"] * 5
+    assert [task.mnist.split for task in building._tasks(registry.get("001-gap"), mnist)] == ["test"] * 5
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "a request to end"])
 def test_a_stopped_training_says_so_and_goes_on_from_its_last_epoch(tmp_path, number, code):
     mnist = data.load("digits", limit=401 if number == signal.SIGINT else 402)
-    recipe = replace(published.get("003-model-1").recipe, epochs=60)
+    recipe = replace(registry.get("003-model-1").recipe, epochs=60)
     unfinished = files.root() / trials.FOLDER / f"{trials.key(recipe, mnist, 0)}.state"
     command = [sys.executable, "-m", "mnistlib", "train", "003-model-1", "--device", "cpu", "--seed", "0", "-p", "dataset", "digits"]
     command += ["-p", "limit", str(len(mnist.train.labels)), "-p", "epochs", "60", "-p", "results_dir", str(tmp_path)]

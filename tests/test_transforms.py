@@ -11,9 +11,10 @@ from torch import Generator, Tensor
 from torchvision.transforms import CenterCrop, RandomAffine, RandomResizedCrop, RandomRotation
 from torchvision.transforms import functional as F
 
-from mnistlib import data, published, sources, transforms
+from mnistlib import data, sources
 from mnistlib.errors import SettingError
-from mnistlib.transforms import Affine, CentreCrop, ResizedCrop, Rotation
+from mnistlib.published import registry, transforms
+from mnistlib.published.transforms import Affine, CentreCrop, ResizedCrop, Rotation
 
 N_DRAWN = 4_000
 
@@ -75,7 +76,7 @@ def test_every_pixel_is_that_of_torchvision(images, transform):
 
 @pytest.mark.parametrize("name", ["000-model-4", "001-gap", "003-model-3", "004-part-3"])
 def test_a_published_chain_is_that_of_torchvision_in_its_order(images, name):
-    chain = published.get(name).recipe.augment
+    chain = registry.get(name).recipe.augment
     ours = transforms.randomly(images, chain, generator(2))
     assert torch.equal(ours, one_by_one(images, chain, 2))
     if name == "000-model-4":
@@ -92,7 +93,7 @@ def test_images_draw_their_own_parameters_and_a_seed_repeats_them(images):
 
 
 def test_how_many_are_worked_on_at_once_changes_nothing(images, monkeypatch):
-    chain = (*published.get("000-model-4").recipe.augment, CentreCrop(22, 0.5))
+    chain = (*registry.get("000-model-4").recipe.augment, CentreCrop(22, 0.5))
     whole = transforms.randomly(images, chain, generator(5))
     monkeypatch.setattr(transforms, "AT_ONCE", 7)
     assert torch.equal(transforms.randomly(images, chain, generator(5)), whole)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from test_train import same
 
-from mnistlib import data, files, machine, progress, state, train, trials
+from mnistlib import data, files, train
 from mnistlib.errors import SettingError, TrainingError
 from mnistlib.recipe import Augment, Optimizer, Recipe
+from mnistlib.runs import device, progress, seeds, storage
 
 TINY = Recipe("early", epochs=2, batch_size=64, augment=Augment(rotate=5))
 QUIET = {"device": "cpu", "show": lambda line: None}
@@ -27,17 +28,17 @@ def few() -> data.Mnist:
 @pytest.fixture
 def scratch(tmp_path, monkeypatch) -> Path:
     """Keep trials in a folder of the test's own."""
-    monkeypatch.setattr(trials, "FOLDER", str(tmp_path))
+    monkeypatch.setattr(seeds, "FOLDER", str(tmp_path))
     return tmp_path
 
 
 def test_side_by_side_equals_alone_and_lines_tell_each_epoch(few, scratch):
     lines: list[str] = []
-    runs = trials.fit(TINY, few, [1, 0], device="cpu", workers=2, show=lines.append)
+    runs = seeds.fit(TINY, few, [1, 0], device="cpu", workers=2, show=lines.append)
     assert [run.seed for run in runs] == [1, 0]
     for run in runs:
         assert same(run, train.train(TINY, few, run.seed))
-        assert run.key == trials.key(TINY, few, run.seed)
+        assert run.key == seeds.key(TINY, few, run.seed)
         assert run.provenance["workers"] == 2 and run.provenance["threads"] == 1
     assert len(lines) == 4
     for words in ("seed 0", "epoch  2/2", "loss", "accuracy", "lr", " s", "left"):
@@ -46,12 +47,12 @@ def test_side_by_side_equals_alone_and_lines_tell_each_epoch(few, scratch):
 
 @pytest.mark.slow
 def test_reuse_trains_only_what_is_missing_and_without_it_all_are_trained(few, scratch):
-    first = trials.fit(TINY, few, [0], workers=1, **QUIET)
+    first = seeds.fit(TINY, few, [0], workers=1, **QUIET)
     lines: list[str] = []
-    both = trials.fit(TINY, few, [0, 1], workers=1, device="cpu", reuse=True, show=lines.append)
+    both = seeds.fit(TINY, few, [0, 1], workers=1, device="cpu", reuse=True, show=lines.append)
     assert same(first[0], both[0]) and {line.split()[1] for line in lines if "left" in line} == {"1"}
     again: list[str] = []
-    trials.fit(TINY, few, [0, 1], workers=1, device="cpu", show=again.append)
+    seeds.fit(TINY, few, [0, 1], workers=1, device="cpu", show=again.append)
     assert {line.split()[1] for line in again} == {"0", "1"}
 
 
@@ -64,37 +65,37 @@ def test_the_time_left_is_that_of_the_busiest_worker():
 
 @pytest.mark.slow
 def test_a_damaged_trial_is_trained_again(few, scratch):
-    first = trials.fit(TINY, few, [0], workers=1, **QUIET)
-    path = trials.path(first[0].key)
+    first = seeds.fit(TINY, few, [0], workers=1, **QUIET)
+    path = seeds.path(first[0].key)
     body = bytearray(path.read_bytes())
     body[len(body) // 2] ^= 1
     path.write_bytes(body)
-    assert same(first[0], trials.fit(TINY, few, [0], workers=1, reuse=True, **QUIET)[0])
-    assert state.load_trial(path, first[0].key) is not None
+    assert same(first[0], seeds.fit(TINY, few, [0], workers=1, reuse=True, **QUIET)[0])
+    assert storage.load_trial(path, first[0].key) is not None
 
 
 def test_the_key_names_all_that_decides_a_trial(few):
-    keys = [trials.key(TINY, few, 0), trials.key(TINY, few, 1)]
+    keys = [seeds.key(TINY, few, 0), seeds.key(TINY, few, 1)]
     keys += [
-        trials.key(replace(TINY, **change), few, 0) for change in ({"dropout": 0.1}, {"model": "deep"}, {"epochs": 3}, {"augment": None})
+        seeds.key(replace(TINY, **change), few, 0) for change in ({"dropout": 0.1}, {"model": "deep"}, {"epochs": 3}, {"augment": None})
     ]
     keys += [
-        trials.key(TINY, replace(few, limit=None), 0),
-        trials.key(TINY, replace(few, sha256="0"), 0),
-        trials.key(TINY, replace(few, split="x"), 0),
+        seeds.key(TINY, replace(few, limit=None), 0),
+        seeds.key(TINY, replace(few, sha256="0"), 0),
+        seeds.key(TINY, replace(few, split="x"), 0),
     ]
     assert len(set(keys)) == len(keys)
-    assert trials.key(TINY, few, 0) == keys[0]
+    assert seeds.key(TINY, few, 0) == keys[0]
 
 
 def test_a_failing_seed_stops_all_with_its_sentence(few, scratch):
     with pytest.raises(TrainingError, match="diverged"):
-        trials.fit(replace(TINY, optimizer=Optimizer(lr=100.0, momentum=0.99), batch_size=20), few, [0, 1], workers=2, **QUIET)
+        seeds.fit(replace(TINY, optimizer=Optimizer(lr=100.0, momentum=0.99), batch_size=20), few, [0, 1], workers=2, **QUIET)
 
 
 def test_an_absent_device_is_named_with_those_there_are():
     with pytest.raises(SettingError, match="no device 'tpu' here; allowed are 'auto', .*'cpu'"):
-        machine.device("tpu")
+        device.device("tpu")
 
 
 SCRIPT = """
@@ -138,7 +139,7 @@ def test_a_stopped_run_goes_on_and_ends_bit_equal(few, scratch, how):
     if how != signal.SIGKILL:
         assert ".part" not in left
     lines: list[str] = []
-    runs = trials.fit(LONG, few, [0, 1], device="cpu", workers=2, show=lines.append)
+    runs = seeds.fit(LONG, few, [0, 1], device="cpu", workers=2, show=lines.append)
     assert any("goes on after epoch" in line for line in lines)
     assert len(lines) < 50
     for run in runs:

@@ -10,10 +10,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mnistlib import progress, work
 from mnistlib.errors import ResultError, SettingError
-from mnistlib.run import runner, unit
-from mnistlib.run.sweep import axis, combinations
+from mnistlib.notebook import runner
+from mnistlib.runs import progress
+from mnistlib.sweep import job
+from mnistlib.sweep import record as work
+from mnistlib.sweep.ray_sweep import axis, combinations
 
 STORY = """from pathlib import Path
 
@@ -33,23 +35,23 @@ def write(path: Path, *cells: str, parameters: str = "n = 1\nresults_dir = 'buil
 
 def test_a_units_key_says_what_runs_and_not_where(tmp_path):
     story = write(tmp_path / "a" / "story.ipynb", STORY)
-    one = unit.of(story, {"n": 2})
+    one = job.of(story, {"n": 2})
     assert one.name == f"story-{one.key[:10]}"
-    same = [unit.of(write(tmp_path / "b" / "story.ipynb", STORY), {"n": 2}), unit.of(story, {"n": 2, "workers": 3, "data_dir": "x"})]
+    same = [job.of(write(tmp_path / "b" / "story.ipynb", STORY), {"n": 2}), job.of(story, {"n": 2, "workers": 3, "data_dir": "x"})]
     same.append(
-        unit.of(write(tmp_path / "c" / "story.ipynb", STORY, parameters="n = 2\nresults_dir = ''\nworkers = 1\ndata_dir = None"), {})
+        job.of(write(tmp_path / "c" / "story.ipynb", STORY, parameters="n = 2\nresults_dir = ''\nworkers = 1\ndata_dir = None"), {})
     )
     assert {other.key for other in same} == {one.key}, "the same run would be made twice"
-    others = [unit.of(story, {}), unit.of(write(tmp_path / "d" / "story.ipynb", STORY + "\nn"), {"n": 2})]
-    others.append(unit.of(write(tmp_path / "tale.ipynb", STORY), {"n": 2}))
+    others = [job.of(story, {}), job.of(write(tmp_path / "d" / "story.ipynb", STORY + "\nn"), {"n": 2})]
+    others.append(job.of(write(tmp_path / "tale.ipynb", STORY), {"n": 2}))
     assert len({one.key, *(other.key for other in others)}) == 4
 
 
 def test_a_units_key_changes_with_the_library(tmp_path, monkeypatch):
     story = write(tmp_path / "story.ipynb", STORY)
-    before = unit.of(story, {}).key
-    monkeypatch.setattr(unit, "library", lambda: "another")
-    assert unit.of(story, {}).key != before
+    before = job.of(story, {}).key
+    monkeypatch.setattr(job, "library", lambda: "another")
+    assert job.of(story, {}).key != before
 
 
 @pytest.mark.parametrize(
@@ -63,25 +65,25 @@ def test_a_units_key_changes_with_the_library(tmp_path, monkeypatch):
 )
 def test_a_unit_that_cannot_be_is_refused_before_it_starts(tmp_path, given, match):
     with pytest.raises(SettingError, match=match):
-        unit.of(write(tmp_path / "story.ipynb", STORY), given)
+        job.of(write(tmp_path / "story.ipynb", STORY), given)
 
 
 def test_a_unit_leaves_all_there_is_to_know_and_its_record_last(tmp_path):
-    one, folder = unit.of(write(tmp_path / "story.ipynb", STORY), {"n": 2}), tmp_path / "out"
+    one, folder = job.of(write(tmp_path / "story.ipynb", STORY), {"n": 2}), tmp_path / "out"
     assert not work.finished(one, folder)
-    unit.run(one, folder)
+    job.run(one, folder)
     assert {path.name for path in folder.iterdir()} == {"story.ipynb", "story.html", "n", work.LOG, work.RECORD}
     record = work.read(folder)
     assert (record.status, record.key, record.parameters, record.reason) == ("succeeded", one.key, {"n": 2}, "") and record.seconds > 0
-    assert work.finished(one, folder) and not work.finished(unit.of(one.notebook, {"n": 3}), folder)
+    assert work.finished(one, folder) and not work.finished(job.of(one.notebook, {"n": 3}), folder)
     log = (folder / work.LOG).read_text()
     assert "── A story" in log and "working 2" in log
 
 
 def test_a_failed_unit_says_why_and_counts_as_not_run(tmp_path):
-    one, folder = unit.of(write(tmp_path / "story.ipynb", STORY), {"n": -1}), tmp_path / "out"
+    one, folder = job.of(write(tmp_path / "story.ipynb", STORY), {"n": -1}), tmp_path / "out"
     with pytest.raises(runner.RunError, match="n is below zero"):
-        unit.run(one, folder)
+        job.run(one, folder)
     record = work.read(folder)
     assert record.status == "failed" and "n is below zero" in record.reason and not work.finished(one, folder)
     assert record.reason in (folder / work.LOG).read_text() and (folder / "story.failed.ipynb").is_file()

@@ -23,9 +23,10 @@ from moto.sagemaker.models import FakeTrainingJob
 from moto.sagemaker.responses import SageMakerResponse
 from test_sagemaker import MANIFEST, Container
 
-from mnistlib import files, work
-from mnistlib.run import sagemaker
-from mnistlib.run.bucket import Address, listed
+from mnistlib import files
+from mnistlib.aws import sagemaker
+from mnistlib.aws.s3 import Address, listed
+from mnistlib.sweep import record
 
 pytest_plugins = ["clouds", "machines"]
 
@@ -140,7 +141,7 @@ def test_the_section_on_the_cloud_holds_word_for_word(reader, cloud, machine, mn
     assert f"{name}: succeeded" in reader.run(status.replace("RUN", name))
     assert "files in" in reader.run(fetch.replace("RUN", name))
     home = files.root() / "build" / "cloud" / name
-    assert work.read(home).status == "succeeded" and machine.metadata.said["instance-id"] in (home / "03_augment.html").read_text()
+    assert record.read(home).status == "succeeded" and machine.metadata.said["instance-id"] in (home / "03_augment.html").read_text()
     assert "Ending i-" in reader.run(terminate.replace("RUN", name))
     assert reader.run(everything) == "Nothing of this project is running.\n"
 

@@ -7,17 +7,19 @@ from collections.abc import Callable
 from torch import nn
 
 from mnistlib.errors import SettingError, nearest
-from mnistlib.models import considered, published, series
+from mnistlib.models import series
+from mnistlib.published import nets as published_nets
+from mnistlib.selection import nets
 
 OURS: dict[str, Callable[[float], nn.Sequential]] = {
     net.__name__: net
     for net in (
         *(series.skeleton, series.average, series.brisk),
-        *(considered.early, considered.deep, considered.twice, considered.late),
-        *(considered.strided, considered.lean, considered.broad),
+        *(nets.early, nets.deep, nets.twice, nets.late),
+        *(nets.strided, nets.lean, nets.broad),
     )
 }
-NETS = OURS | published.NETS | published.VARIANTS
+NETS = OURS | published_nets.NETS | published_nets.VARIANTS
 
 
 def build(name: str, dropout: float = 0.0) -> nn.Sequential:

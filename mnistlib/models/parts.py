@@ -7,7 +7,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from mnistlib.models.dropout import Dropout
+from mnistlib.published.dropout import Dropout
 
 
 class GlobalMax(nn.Module):

@@ -1,0 +1,1 @@
+"""Runs on Amazon EC2 and SageMaker."""

@@ -1,0 +1,77 @@
+"""What commands have in common: parameters of a notebook, what they print, and how they stop."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mnistlib.errors import SettingError, nearest
+
+
+class Commands(click.Group):
+    """A group that names the nearest command where one is unknown."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the arguments begin with, or raise SettingError."""
+        names = self.list_commands(ctx)
+        if args[0] not in names and not args[0].startswith("-"):
+            raise SettingError(f"There is no command {args[0]!r}.{nearest(args[0], names)} The commands are {', '.join(names)}.")
+        return super().resolve_command(ctx, args)
+
+
+def parameterised(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command be given a notebook's parameters; it takes them as `given`."""
+
+    @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter: -p epochs 2.")
+    @click.option("-y", "yamls", multiple=True, metavar="YAML", help="Set parameters: -y 'seeds: [0, 1]'.")
+    @click.option("-f", "yaml_files", multiple=True, type=click.Path(exists=True, dir_okay=False), help="Set parameters from a YAML file.")
+    @functools.wraps(command)
+    def reading(pairs: tuple[tuple[str, str], ...], yamls: tuple[str, ...], yaml_files: tuple[str, ...], **others: Any) -> Any:
+        return command(given=parameters(pairs, yamls, yaml_files), **others)
+
+    return reading
+
+
+def parameters(pairs: tuple[tuple[str, str], ...], yamls: tuple[str, ...], yaml_files: tuple[str, ...]) -> dict[str, Any]:
+    """Return the parameters given on the command line; -p goes before -y, and -y before -f."""
+    import yaml
+
+    given: dict[str, Any] = {}
+    for text in (*(Path(path).read_text(encoding="utf-8") for path in yaml_files), *yamls):
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+        if not isinstance(value, dict):
+            raise SettingError(f"{text.strip()!r} does not set parameters; write NAME: VALUE, such as 'seeds: [0, 1]'.")
+        given |= value
+    return given | {name: literal(text) for name, text in pairs}
+
+
+def literal(text: str) -> Any:
+    """Return the Python value that a text spells, or the text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def stoppable() -> contextlib.AbstractContextManager[object]:
+    """Return a context in which Ctrl-C and a request to end stop the command with a sentence, its trials kept to the last epoch."""
+    from mnistlib.notebook.signals import Stopping
+
+    return Stopping()
+
+
+def tell(*lines: str) -> None:
+    """Print lines at once, also into a pipe."""
+    for line in lines:
+        click.echo(line)
+        sys.stdout.flush()

@@ -1,0 +1,1 @@
+"""Published models for this exercise: their nets, recipes and claims, trained again and compared."""

@@ -1,0 +1,118 @@
+"""What the templates do to HTML: pictures with alt text, tables in their own box, headings, and a check for addresses."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+import struct
+from collections.abc import Mapping
+from html.parser import HTMLParser
+from typing import Any
+
+from mnistlib import formatting
+
+UNDESCRIBED = "A figure to which the notebook gives no description."
+
+_HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
+_TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
+_CAPTION = re.compile(r"<caption\b([^>]*)>(.*?)</caption>", re.DOTALL)
+_ADDRESS = re.compile(r"""url\(\s*['"]?([^'")]*)|@import\s+['"]([^'"]*)""")
+_LOADING = {"src", "srcset", "poster", "background", "data", "action", "formaction", "manifest", "ping", "xlink:href"}
+
+
+def picture(output: Mapping[str, Any], kind: str) -> str:
+    """Return the attributes of an `img` that holds a picture of an output: source, alt text, size at one half of its pixels."""
+    data = output["data"][kind]
+    metadata = output.get("metadata", {}).get(kind, {})
+    encoded = base64.b64encode(data.encode()).decode() if kind == "image/svg+xml" else "".join(data.split())
+    attributes = {"src": f"data:{kind};base64,{encoded}", "alt": metadata.get("alt") or UNDESCRIBED}
+    if kind == "image/png":
+        width, height = struct.unpack(">II", base64.b64decode(encoded[:32])[16:24])
+        shown = metadata.get("width") or width
+        attributes |= {"width": str(round(shown)), "height": str(round(shown * height / width))}
+    return " ".join(f'{name}="{html.escape(value)}"' for name, value in attributes.items())
+
+
+def first_line(cell: Mapping[str, Any]) -> str:
+    """Return the first line of a cell's code that says something."""
+    lines = [line for line in cell["source"].splitlines() if line.strip() and not line.startswith("# Parameters")]
+    return lines[0] if lines else ""
+
+
+def summary(cell: Mapping[str, Any]) -> str:
+    """Return what a folded cell is called on the page."""
+    tags = cell["metadata"].get("tags", [])
+    if "injected-parameters" in tags:
+        return "Parameters given to this run"
+    return "Parameters" if "parameters" in tags else "Code"
+
+
+def lines(text: str) -> str:
+    """Return how many lines a text has: "75 lines"."""
+    n_lines = len(text.splitlines())
+    return f"{formatting.count(n_lines)} line{'' if n_lines == 1 else 's'}"
+
+
+def dress(story: str) -> str:
+    """Give every table a box to scroll in and its header cells a scope, and keep one heading of the first level."""
+    story = _TABLE.sub(lambda match: _boxed(match[0]), story)
+    first, end, rest = story.partition("</h1>")
+    return first + end + re.sub(r"(</?)h1\b", r"\1h2", rest)
+
+
+def outline(story: str) -> list[dict[str, str]]:
+    """Return anchor and text of every heading of the second level."""
+    return [{"anchor": anchor, "text": re.sub(r"<[^>]*>", "", text).strip()} for anchor, text in _HEADING.findall(story)]
+
+
+def addresses(page: str) -> list[str]:
+    """Return everything that a browser would fetch to show a page: an empty list for a page that stands alone."""
+    reader = _Addresses()
+    reader.feed(page)
+    return [address for address in reader.found if address and not address.startswith(("data:", "#"))]
+
+
+def _boxed(table: str) -> str:
+    """Return a table in a scrolling box that is named for the reader who cannot see it."""
+    head, end, body = table.rpartition("</thead>")
+    caption = _CAPTION.search(table)
+    name = re.sub(r"<[^>]*>", "", caption[2]).strip() if caption else "Table"
+    scoped = _CAPTION.sub(r"<caption\1><span>\2</span></caption>", _scoped(head, "col") + end + _scoped(body, "row"))
+    return f'<div class="scroll" role="region" aria-label="{html.escape(html.unescape(name))}" tabindex="0">{scoped}</div>'
+
+
+def _scoped(part: str, scope: str) -> str:
+    """Return part of a table with a scope for every header cell that has none."""
+    return re.sub(r"<th\b(?![^>]*\bscope=)", f'<th scope="{scope}"', part)
+
+
+class _Addresses(HTMLParser):
+    """Collects the addresses that a page loads from: attributes, style sheets, and every link that is not an anchor's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.in_style = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note what an element loads."""
+        self.in_style = tag == "style"
+        for name, value in attrs:
+            if name in _LOADING or (name == "href" and tag not in ("a", "area")):
+                self.found.append(value or "")
+            elif name == "style":
+                self._note(value or "")
+
+    def handle_data(self, data: str) -> None:
+        """Note what a style sheet loads."""
+        if self.in_style:
+            self._note(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave a style sheet."""
+        self.in_style = False
+
+    def _note(self, css: str) -> None:
+        """Note the addresses in a piece of CSS."""
+        self.found += [address or imported for address, imported in _ADDRESS.findall(css)]
