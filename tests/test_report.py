@@ -403,9 +403,9 @@ def test_saved_names_a_path_that_says_nothing_of_the_machine(tmp_path):
 
 LIVE = """
 from types import SimpleNamespace
-from mnistlib import report
+from mnistlib.report import display
 from mnistlib.runs.progress import Progress
-live = report.live(SimpleNamespace(dataset="mnist", split="test"))
+live = display.Live(SimpleNamespace(dataset="mnist", split="test"))
 live.__init__.__globals__["_REST"] = 0
 so_far = []
 for epoch in (2, 3, 4):
@@ -439,3 +439,11 @@ def test_the_live_curve_sorts_epochs_by_seed():
     lines = [Progress(seed, epoch, 3, 0.2, 0.9, 0.1, 0.5 + epoch / 10, 0.05, 1.0, 1.0) for seed, epoch in ((1, 2), (0, 1), (1, 3), (0, 2))]
     first, second = display.so_far_by_seed(lines)
     assert first.test_accuracy == [0.6, 0.7] and np.isnan(second.test_accuracy[0]) and second.test_accuracy[1:] == [0.7, 0.8]
+
+
+def test_a_saved_result_is_handed_to_programs_beside_its_text(tmp_path):
+    shown = tables.saved(tmp_path / "results" / "03_augment.json")
+    bundle = shown._repr_mimebundle_()
+    assert bundle[tables.RESULT_MIMETYPE] == {"result": "results/03_augment.json"}
+    assert bundle["text/html"] == shown.html and bundle["text/plain"] == repr(shown)
+    assert html_tables.together([html_tables.phrase("a"), shown]).data == shown.data

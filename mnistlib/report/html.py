@@ -5,7 +5,8 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 OFFLINE = "Offline sample, not MNIST"  # in every figure, table and page of a run without MNIST
 
@@ -17,14 +18,22 @@ _LINE = 34  # characters of a cell that may stand in one line
 
 @dataclass(frozen=True)
 class Shown:
-    """What a report function returns: Jupyter shows the HTML, a terminal the text."""
+    """What a report function returns: Jupyter shows the HTML, a terminal the text.
+
+    `data` holds outputs for programs, by mimetype; they are stored in the notebook and are not shown.
+    """
 
     html: str
     text: str
+    data: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
         return self.html
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """Return everything that a notebook stores, by mimetype."""
+        return {"text/html": self.html, "text/plain": self.text, **self.data}
 
     def __repr__(self) -> str:
         """Return what a terminal shows."""
@@ -37,7 +46,8 @@ Cell = str | Shown
 def together(parts: Iterable[Shown]) -> Shown:
     """Return several things, one below the other."""
     parts = list(parts)
-    return Shown("\n".join(part.html for part in parts), "\n\n".join(part.text for part in parts))
+    data = {mimetype: value for part in parts for mimetype, value in part.data.items()}
+    return Shown("\n".join(part.html for part in parts), "\n\n".join(part.text for part in parts), data)
 
 
 def phrase(text: str) -> Shown:
@@ -49,7 +59,7 @@ def element(name: str, content: Cell, kind: str = "") -> Shown:
     """Return a text or what is shown already in an HTML element, with a class where one is given."""
     inner = content if isinstance(content, Shown) else phrase(content)
     attribute = f' class="{html.escape(kind)}"' if kind else ""
-    return Shown(f"<{name}{attribute}>{inner.html}</{name}>", inner.text)
+    return Shown(f"<{name}{attribute}>{inner.html}</{name}>", inner.text, inner.data)
 
 
 def sentence(text: Cell, kind: str = "") -> Shown:

@@ -21,6 +21,7 @@ from mnistlib.report import html as tables
 from mnistlib.report.html import Shown
 from mnistlib.stats.misclassified import group_name
 
+RESULT_MIMETYPE = "application/vnd.mnistlib.result+json"  # hands a step's result from its notebook to the runner
 # One place to look for everything that a notebook displays.
 figure, live = display.figure, display.Live
 limits, result, provenance, claims = result_tables.limits, result_tables.result, result_tables.provenance, result_tables.claims
@@ -197,7 +198,8 @@ def source(function: Callable[..., Any]) -> Shown:
 
 
 def saved(path: Path) -> Shown:
-    """Return where a file was written, relative to the repository where it lies in it."""
-    place, root = Path(path).resolve(), files.root().resolve()
-    shown = place.relative_to(root).as_posix() if place.is_relative_to(root) else place.name
-    return tables.sentence(Shown(f"Saved as <code>{html.escape(shown)}</code>.", f"Saved as {shown}."))
+    """Return where a result was saved; the runner reads its path, relative to the results folder, from the notebook's outputs."""
+    path, root = Path(path).resolve(), files.root().resolve()
+    shown = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
+    data = {RESULT_MIMETYPE: {"result": f"{path.parent.name}/{path.name}"}}
+    return tables.sentence(Shown(f"Saved as <code>{html.escape(shown)}</code>.", f"Saved as {shown}.", data))
