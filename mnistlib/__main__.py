@@ -11,7 +11,7 @@ import click
 from mnistlib.cli.ec2 import ec2
 from mnistlib.cli.options import Commands, parameterised, stoppable, tell
 from mnistlib.cli.sagemaker import sagemaker
-from mnistlib.cli.sweep import sweep, unit
+from mnistlib.cli.sweep import job, sweep
 from mnistlib.errors import MnistlibError
 
 # Every command imports what it needs itself, so that `help` and a mistyped command answer at once.
@@ -138,7 +138,7 @@ def step(name: str, source: str) -> None:
     tell(f"  {sys.executable} -m mnistlib report {path} -p split validation")
 
 
-for command in (unit, sweep, ec2, sagemaker):
+for command in (job, sweep, ec2, sagemaker):
     commands.add_command(command)
 
 

@@ -12,14 +12,14 @@ import nbformat
 import papermill
 import pytest
 from clouds import REGION, Cloud
-from test_unit import STORY, write
+from test_job import STORY, write
 
 from mnistlib import __main__
 from mnistlib.aws import client, remote_run, s3
 from mnistlib.aws.s3 import Address
 from mnistlib.errors import SettingError
 from mnistlib.notebook import runner
-from mnistlib.sweep import record as work
+from mnistlib.sweep import job as work
 
 pytest_plugins = ["clouds"]
 
@@ -184,7 +184,7 @@ def test_a_run_that_fails_leaves_its_record_in_s3_too(place, tmp_path):
 
 def test_the_command_says_what_is_wrong_with_an_address(place, tmp_path, monkeypatch, capsys):
     def said(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["mnistlib", "unit", *map(str, words)])
+        monkeypatch.setattr("sys.argv", ["mnistlib", "job", *map(str, words)])
         return __main__.main(), capsys.readouterr().err.strip()
 
     story = write(tmp_path / "story.ipynb", STORY)

@@ -17,7 +17,7 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from clouds import REGION, Cloud, interruptible
 from machines import Machine
-from test_unit import write
+from test_job import write
 
 from mnistlib import __main__
 from mnistlib.aws import client as aws
@@ -27,7 +27,8 @@ from mnistlib.aws.s3 import Address
 from mnistlib.cli import cloud_options
 from mnistlib.errors import SettingError
 from mnistlib.notebook import runner
-from mnistlib.sweep import job, record
+from mnistlib.sweep import job
+from mnistlib.sweep import job as record
 
 pytest_plugins = ["clouds", "machines"]
 
@@ -79,7 +80,7 @@ def booted(cloud: Cloud, machine: Machine, instance: str, **settings: str) -> No
 def launched(cloud: Cloud, story: Path, given: dict, **wish: object) -> tuple[Plan, str]:
     """Start a run and return its plan and its instance's id."""
     made = cloud.deploy()
-    plan = ec2.plan(job.of(story, given), Wish(**{"bucket": made["Bucket"], "instance_type": "c5.xlarge", "price": 0.25} | wish))
+    plan = ec2.plan(job.make(story, given), Wish(**{"bucket": made["Bucket"], "instance_type": "c5.xlarge", "price": 0.25} | wish))
     return plan, ec2.launch(plan, lambda line: None)
 
 
@@ -96,7 +97,7 @@ def until(true: Callable[[], bool], seconds: float = 90) -> None:
 
 def test_a_machine_is_asked_for_with_all_that_keeps_it_safe_and_short(cloud, story):
     made = cloud.deploy()
-    plan = ec2.plan(job.of(story, {"n": 2}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.25, minutes=30))
+    plan = ec2.plan(job.make(story, {"n": 2}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.25, minutes=30))
     assert not cloud.client("ec2").describe_instances()["Reservations"], "a plan started something"
     cloud.forget()
     instance = ec2.launch(plan, lambda line: None)
@@ -139,14 +140,14 @@ def test_a_machine_is_asked_for_with_all_that_keeps_it_safe_and_short(cloud, sto
 def test_spare_capacity_and_a_key_are_asked_for_where_they_are_wanted(cloud, story):
     made = cloud.deploy()
     cloud.client("ec2").create_key_pair(KeyName="mine")
-    plan = ec2.plan(job.of(story, {}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1, spot=True), key_name="mine")
+    plan = ec2.plan(job.make(story, {}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1, spot=True), key_name="mine")
     assert plan.request["InstanceMarketOptions"] == {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
     assert plan.request["KeyName"] == "mine" and "export SPOT=yes" in plan.request["UserData"]
 
 
 def test_what_a_machine_begins_with_is_small_and_holds_no_secret(cloud, story):
     made = cloud.deploy()
-    data = ec2.plan(job.of(story, {}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1)).request["UserData"]
+    data = ec2.plan(job.make(story, {}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1)).request["UserData"]
     assert len(data.encode()) < 4096 and "testing" not in data
 
 
@@ -160,7 +161,7 @@ def test_the_run_travels_by_s3_and_the_data_only_once(cloud, story, tmp_path):
     real = write(tmp_path / "real.ipynb", "pass", parameters="dataset = 'mnist'")
     for n_sent in (6, 0):
         cloud.forget()
-        runs.send(job.of(real, {}), at, (), lambda line: None)
+        runs.send(job.make(real, {}), at, (), lambda line: None)
         keys = [asked["Key"] for asked in cloud.asked("PutObject") if asked["Key"].startswith("mnistlib/data/")]
         assert len(keys) == n_sent and all(len(key) == len("mnistlib/data/") + 64 for key in keys)
 
@@ -187,15 +188,15 @@ def test_what_cannot_be_had_stops_before_anything_is_sent_or_started(cloud, stor
     wish = Wish(**{"bucket": made["Bucket"], "instance_type": "c5.xlarge", "price": 0.1} | change)
     cloud.forget()
     with pytest.raises(SettingError, match=match):
-        ec2.plan(job.of(story, {}), wish, show=lambda line: None)
+        ec2.plan(job.make(story, {}), wish, show=lambda line: None)
     assert not cloud.asked("PutObject", "RunInstances")
 
 
 def test_an_image_for_another_kind_of_processor_is_refused(cloud, story):
     made = cloud.deploy()
     with pytest.raises(SettingError, match="is for x86_64, t4g.small is arm64"):
-        image = ec2.plan(job.of(story, {}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1)).request["ImageId"]
-        ec2.plan(job.of(story, {}), Wish(bucket=made["Bucket"], instance_type="t4g.small", image=image, price=0.1))
+        image = ec2.plan(job.make(story, {}), Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1)).request["ImageId"]
+        ec2.plan(job.make(story, {}), Wish(bucket=made["Bucket"], instance_type="t4g.small", image=image, price=0.1))
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, operation: str, status: int, code: str) -> None:
@@ -291,7 +292,7 @@ def test_a_run_comes_home_as_the_report_that_it_would_have_been_here(cloud, mach
     home = tmp_path / "home"
     assert code == 0 and (home / "03_augment.html").is_file() and record.read(home).status == "succeeded"
     (line,) = (home / record.EPOCHS).read_text().splitlines()
-    assert json.loads(line)["epoch"] == 1 and not (home / record.TRIALS).exists()
+    assert json.loads(line)["epoch"] == 1 and not (home / record.RUNS).exists()
     (result,) = home.rglob("results/03_augment.json")
     about = json.loads(result.read_text())["provenance"]
     assert len(list((machine.root / "home" / "data").iterdir())) == 6 and "a shared folder" not in result.read_text()
@@ -339,9 +340,9 @@ def test_a_failing_notebook_and_a_killed_kernel_are_told_and_leave_what_they_hav
 
 @pytest.mark.slow
 def test_a_library_that_cannot_be_installed_is_told(cloud, machine, story):
-    failed = job.of(story, {})
+    failed = job.make(story, {})
     at = runs.place(cloud.deploy()["Bucket"], failed.name)
-    runs.bucket.put(at / "out" / record.RECORD, record.recorded(failed, "failed", "What was wrong before.", 1.0))
+    runs.bucket.put(at / "out" / record.RECORD, record.record_text(failed, "failed", "What was wrong before.", 1.0))
     runs.bucket.put(at / "out" / record.LOG, b"What was printed before.")
     plan = ec2.plan(failed, Wish(bucket=at.bucket, instance_type="c5.xlarge", price=0.25))
     instance = ec2.launch(plan, lambda line: None)
@@ -387,7 +388,7 @@ def test_a_run_that_takes_too_long_is_ended(cloud, machine, story):
 def test_the_next_run_goes_on_where_a_spot_machine_was_taken_back(cloud, machine, told):
     made = cloud.deploy()
     given = {"dataset": "digits", "epochs": 12, "seeds": [0]}
-    one = job.of(runner.find("03_augment"), given)
+    one = job.make(runner.find("03_augment"), given)
     wish = Wish(bucket=made["Bucket"], instance_type="c5.xlarge", price=0.1, spot=True)
     plan = ec2.plan(one, wish, show=lambda line: None)
     first = ec2.launch(plan, lambda line: None)
@@ -458,7 +459,7 @@ def test_what_cannot_be_asked_is_not_taken_for_nothing(cloud, told, monkeypatch)
 @pytest.mark.parametrize(("n_misses", "word"), [(3, "succeeded"), (99, "goes on in the cloud")])
 def test_a_look_that_fails_ends_the_waiting_only_if_it_goes_on_failing(cloud, story, monkeypatch, n_misses, word):
     plan, _ = launched(cloud, story, {})
-    runs.bucket.put(plan.at / "out" / record.RECORD, record.recorded(plan.unit, "succeeded", "", 1.0))
+    runs.bucket.put(plan.at / "out" / record.RECORD, record.record_text(plan.unit, "succeeded", "", 1.0))
     ec2.terminate(None, plan.unit.name)
     looks = iter(range(200))
 
@@ -481,7 +482,7 @@ def test_results_go_into_reports_only_on_purpose_and_only_sound(cloud, story, tm
         runs.fetch(plan.at, tmp_path, lambda line: None)
     for name in ("story.html", "story.ipynb", "results/story.json"):
         runs.bucket.put(plan.at / "out" / name, b"{}")
-    runs.bucket.put(plan.at / "out" / record.RECORD, record.recorded(plan.unit, "succeeded", "", 1.0))
+    runs.bucket.put(plan.at / "out" / record.RECORD, record.record_text(plan.unit, "succeeded", "", 1.0))
     (tmp_path / "story.html").write_text("before")
     with pytest.raises(runs.ResultError):
         runs.fetch(plan.at, tmp_path, lambda line: None, reports=True)

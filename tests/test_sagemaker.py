@@ -22,7 +22,7 @@ from clouds import ACCOUNT, REGION, Cloud, interruptible
 from machines import Machine
 from moto.sagemaker.models import FakeTrainingJob
 from moto.sagemaker.responses import SageMakerResponse
-from test_unit import write
+from test_job import write
 
 from mnistlib import __main__, data, steps, train
 from mnistlib.aws import client, runs, s3, sagemaker
@@ -31,8 +31,8 @@ from mnistlib.aws.s3 import Address
 from mnistlib.notebook import runner
 from mnistlib.report import results
 from mnistlib.sweep import job as unit
+from mnistlib.sweep import job as work
 from mnistlib.sweep import packaging
-from mnistlib.sweep import record as work
 
 pytest_plugins = ["clouds", "machines", "stubs"]
 
@@ -139,7 +139,7 @@ def wish(made: dict[str, str], **others: object) -> Wish:
 
 
 def test_a_job_is_asked_for_with_all_that_it_needs(made, cloud, story):
-    plan = sagemaker.plan(unit.of(story, {"n": 2}), wish(made, minutes=30))
+    plan = sagemaker.plan(unit.make(story, {"n": 2}), wish(made, minutes=30))
     assert "CreateTrainingJob" not in str(cloud.requests) and "PutObject" not in str(cloud.requests), "a plan started something"
     name = sagemaker.launch(plan, lambda line: None)
     (asked,) = cloud.asked("CreateTrainingJob")
@@ -184,7 +184,7 @@ def test_a_job_is_asked_for_with_all_that_it_needs(made, cloud, story):
 
 
 def test_what_is_sent_along_is_all_that_the_scripts_read(made, story):
-    plan = sagemaker.plan(unit.of(story, {"n": 2}), wish(made))
+    plan = sagemaker.plan(unit.make(story, {"n": 2}), wish(made))
     s3.put(plan.at / "input" / "mnistlib-0.0.1-py3-none-any.whl", b"of yesterday")
     sagemaker.launch(plan, lambda line: None)
     sent = s3.listed(plan.at / "input")
@@ -196,14 +196,14 @@ def test_what_is_sent_along_is_all_that_the_scripts_read(made, story):
 
 
 def test_spare_capacity_is_waited_for_longer_than_a_run_may_take(made, story):
-    asked = sagemaker.plan(unit.of(story, {}), wish(made, spot=True, minutes=30)).request
+    asked = sagemaker.plan(unit.make(story, {}), wish(made, spot=True, minutes=30)).request
     assert asked["EnableManagedSpotTraining"] and asked["Environment"]["SERVICE"] == "SageMaker managed spot"
     assert asked["StoppingCondition"]["MaxWaitTimeInSeconds"] >= asked["StoppingCondition"]["MaxRuntimeInSeconds"] == 2700
 
 
 def test_data_goes_once_for_all_runs_and_a_job_has_it_in_a_channel(made, story, cloud, monkeypatch):
     monkeypatch.setattr(packaging, "data", lambda units: {"f" * 64: b"images"})
-    plan = sagemaker.plan(unit.of(story, {}), wish(made))
+    plan = sagemaker.plan(unit.make(story, {}), wish(made))
     code, data = (channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in plan.request["InputDataConfig"])
     assert [channel["ChannelName"] for channel in plan.request["InputDataConfig"]] == ["code", "mnist"]
     for _ in range(2):
@@ -224,17 +224,17 @@ def test_a_jobs_name_is_one_that_amazon_takes_and_finds_again(stem, cloud):
 
 def test_the_image_fits_the_machine_and_the_region(made, story, cloud, monkeypatch):
     monkeypatch.setattr(sagemaker, "_held", lambda image, region: True)
-    assert ":2.8.0-gpu-py312" in str(sagemaker.plan(unit.of(story, {}), wish(made, instance_type="ml.g4dn.xlarge")))
+    assert ":2.8.0-gpu-py312" in str(sagemaker.plan(unit.make(story, {}), wish(made, instance_type="ml.g4dn.xlarge")))
     monkeypatch.setattr(runs, "check", lambda wish: "eu-south-1")
     monkeypatch.setattr(runs, "made", lambda wish, region: made)
-    assert "image 692866216735.dkr.ecr.eu-south-1." in str(sagemaker.plan(unit.of(story, {}), wish(made)))
+    assert "image 692866216735.dkr.ecr.eu-south-1." in str(sagemaker.plan(unit.make(story, {}), wish(made)))
 
 
 def test_a_registry_that_does_not_answer_strangers_stops_nobody(made, story, stubbed):
     image = f"210987654321.dkr.ecr.{REGION}.amazonaws.com/mine@sha256:{'a' * 64}"
     which = {"registryId": "210987654321", "repositoryName": "mine", "imageIds": [{"imageDigest": f"sha256:{'a' * 64}"}]}
     stubbed("ecr").add_client_error("batch_get_image", "AccessDeniedException", "no policy", expected_params=which)
-    plan = sagemaker.plan(unit.of(story, {}), wish(made, image=image))
+    plan = sagemaker.plan(unit.make(story, {}), wish(made, image=image))
     assert plan.request["AlgorithmSpecification"]["TrainingImage"] == image
 
 
@@ -267,7 +267,7 @@ def test_what_cannot_be_had_stops_before_anything_is_sent(made, story, cloud, as
 
 def test_a_dry_run_sends_nothing_and_starts_nothing(made, story, cloud, ask):
     code, said, error = ask("run", story, "--bucket", made["Bucket"], "--spot", "-p", "n", "2", "--dry-run", *DOLLARS)
-    name = unit.of(story, {"n": 2}).name
+    name = unit.make(story, {"n": 2}).name
     assert (code, error) == (0, "") and said.splitlines()[-1] == "Nothing was started."
     assert said.startswith(f"{name}: spot {TYPE} in {REGION}, image {sagemaker.OWNER}.dkr.ecr.")
     assert ", at most $0.250 an hour, at most 2 h 15 min; everything goes to s3://" in said
@@ -278,7 +278,7 @@ def test_a_dry_run_sends_nothing_and_starts_nothing(made, story, cloud, ask):
 
 def test_a_run_says_how_to_follow_stop_and_fetch_it_and_is_not_started_twice(made, story, cloud, ask):
     code, said, _ = ask("run", story, "--bucket", made["Bucket"], *DOLLARS)
-    name, where = unit.of(story, {}).name, f"--bucket {made['Bucket']} --region {REGION}"
+    name, where = unit.make(story, {}).name, f"--bucket {made['Bucket']} --region {REGION}"
     latest = job(name).training_job_name
     assert code == 0 and said.splitlines()[-4:] == [
         f"Started {latest} for {name}.",
@@ -291,7 +291,7 @@ def test_a_run_says_how_to_follow_stop_and_fetch_it_and_is_not_started_twice(mad
     assert code == 2 and f"{name} is under way as {latest}; `sagemaker status {name}` says how far it is." in error
     assert ask("run", story, "--bucket", made["Bucket"], "-p", "n", "2", "--dry-run", *DOLLARS)[0] == 0, "another run was held up"
     at = runs.place(made["Bucket"], name)
-    s3.put(at / "out" / work.RECORD, work.recorded(unit.of(story, {}), "succeeded", "", 1.0))
+    s3.put(at / "out" / work.RECORD, work.record_text(unit.make(story, {}), "succeeded", "", 1.0))
     cloud.forget()
     code, _, error = ask("run", story, "--bucket", made["Bucket"], *DOLLARS)
     assert code == 2 and f"{name} has succeeded already; `sagemaker fetch {name} --bucket {made['Bucket']}` brings it home." in error
@@ -332,11 +332,11 @@ def test_a_quota_of_nothing_says_where_to_ask_for_more(made, story, stubbed, ask
     ],
 )
 def test_how_far_a_run_is(cloud, story, stubbed, status, detail, record, word, ended, why):
-    one, now = unit.of(story, {}), datetime.now(UTC)
+    one, now = unit.make(story, {}), datetime.now(UTC)
     at = runs.place("a-bucket", one.name)
     cloud.client("s3").create_bucket(Bucket=at.bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     if record:
-        s3.put(at / "out" / work.RECORD, work.recorded(one, record, "", 1.0))
+        s3.put(at / "out" / work.RECORD, work.record_text(one, record, "", 1.0))
     named = {"TrainingJobName": "j", "TrainingJobArn": "arn:aws:sagemaker:eu-central-1:123456789012:training-job/j", "CreationTime": now}
     told = named | {"TrainingJobStatus": status, "SecondaryStatus": detail, "ModelArtifacts": {"S3ModelArtifacts": "s3://b/x"}}
     told |= {"StoppingCondition": {}} | ({"FailureReason": why} if status == "Failed" else {})
@@ -363,7 +363,7 @@ def test_the_latest_job_counts_on_whichever_page_it_is(stubbed):
 
 
 def test_a_status_is_nothing_to_fail_for_until_the_run_has_failed(made, story, ask):
-    name = unit.of(story, {}).name
+    name = unit.make(story, {}).name
     where = ("--bucket", made["Bucket"])
     code, _, error = ask("status", name, *where)
     assert code == 2 and f"No training job has had the run {name!r}; `sagemaker run` starts one." in error
@@ -382,7 +382,7 @@ def test_a_status_is_nothing_to_fail_for_until_the_run_has_failed(made, story, a
 
 
 def test_stopping_asks_for_the_job_under_way_alone(made, story, cloud, ask):
-    name = unit.of(story, {}).name
+    name = unit.make(story, {}).name
     assert ask("stop", name) == (0, f"{name} has no training job under way.\n", "")
     ask("run", story, "--bucket", made["Bucket"], *DOLLARS)
     one = job(name)
@@ -400,14 +400,14 @@ def test_stopping_asks_for_the_job_under_way_alone(made, story, cloud, ask):
 
 
 def test_nothing_to_fetch_is_said(made, story, ask, tmp_path):
-    name = unit.of(story, {}).name
+    name = unit.make(story, {}).name
     code, _, error = ask("fetch", name, "--bucket", made["Bucket"], "--into", tmp_path / "home")
     assert code == 2 and "There is nothing of" in error and not (tmp_path / "home").exists()
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_waiting_and_not_the_run(made, story):
-    name = unit.of(story, {}).name
+    name = unit.make(story, {}).name
     command = [sys.executable, "-m", "mnistlib", "sagemaker", "run", str(story), "--bucket", made["Bucket"], *DOLLARS, "--wait"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": interruptible}
     with subprocess.Popen(command, **pipes) as process:
@@ -463,7 +463,7 @@ class Container:
         return code
 
 
-def launched(made: dict[str, str], machine: Machine, one: work.Unit, spoil: Callable[[Address], None] = lambda at: None) -> Container:
+def launched(made: dict[str, str], machine: Machine, one: work.Job, spoil: Callable[[Address], None] = lambda at: None) -> Container:
     """Start a run's job and return its container, under way."""
     plan = sagemaker.plan(one, wish(made))
     sagemaker.launch(plan, lambda line: None)
@@ -483,7 +483,7 @@ def until(true: Callable[[], bool], machine: Machine, seconds: float = 90) -> No
 
 @pytest.mark.slow
 def test_a_job_that_succeeds_leaves_all_and_comes_home(made, story, machine, ask, tmp_path):
-    one = unit.of(story, {"n": 2})
+    one = unit.make(story, {"n": 2})
     container = launched(made, machine, one)
     assert container.end() == 0 and not (container.ml / "output" / "failure").exists()
     record = runs.recorded(container.at)
@@ -495,7 +495,7 @@ def test_a_job_that_succeeds_leaves_all_and_comes_home(made, story, machine, ask
     assert (code, error) == (0, "") and "working 2" in out and f"{one.name}: succeeded  {container.request['TrainingJobName']}" in out
     code, out, _ = ask("fetch", one.name, *where, "--into", tmp_path / "home")
     assert code == 0 and f"files in {tmp_path / 'home'}" in out and (tmp_path / "home" / "n").read_text() == "2"
-    assert work.finished(one, tmp_path / "home") and (tmp_path / "home" / "story.html").is_file()
+    assert work.succeeded(one, tmp_path / "home") and (tmp_path / "home" / "story.html").is_file()
     page = (tmp_path / "home" / "story.html").read_text()
     assert "working 2" in page
     assert ask("run", story, *where, "-p", "n", "2", *DOLLARS)[0] == 2, "a finished run was started again"
@@ -518,7 +518,7 @@ def broken(at: Address) -> None:
     ids=["a failing cell", "a dead kernel", "pip"],
 )
 def test_a_job_that_fails_says_why_and_ends_with_no_zero(made, story, machine, ask, n, spoil, reason, recorded):
-    one = unit.of(story, {"n": n})
+    one = unit.make(story, {"n": n})
     container = launched(made, machine, one, spoil)
     code = container.end()
     assert code == runs.machine(container.at)["code"] == 1
@@ -533,7 +533,7 @@ def test_a_job_that_fails_says_why_and_ends_with_no_zero(made, story, machine, a
 @pytest.mark.slow
 def test_a_job_stopped_in_training_goes_on_in_the_next_one(made, machine, ask, tmp_path):
     given = {"dataset": "digits", "limit": 600, "epochs": 12, "seeds": [0], "device": "cpu"}
-    one, where = unit.of(runner.find("03_augment"), given), ("--bucket", made["Bucket"])
+    one, where = unit.make(runner.find("03_augment"), given), ("--bucket", made["Bucket"])
     container = launched(made, machine, one)
     until(lambda: container.says("epoch  2/12"), machine)
     machine.process.terminate()
@@ -546,7 +546,7 @@ def test_a_job_stopped_in_training_goes_on_in_the_next_one(made, machine, ask, t
     assert container.end() == 0
     (epoch,) = re.findall(r"goes on after epoch (\d+)/12", s3.get(container.at / "out" / work.LOG).decode())
     assert 2 <= int(epoch) < 12
-    assert not any(name.startswith(f"out/{work.TRIALS}/") for name in s3.listed(container.at)), "what is no longer needed is kept"
+    assert not any(name.startswith(f"out/{work.RUNS}/") for name in s3.listed(container.at)), "what is no longer needed is kept"
     assert ask("fetch", one.name, *where, "--into", tmp_path / "home")[0] == 0
     (path,) = (tmp_path / "home").rglob("results/03_augment.json")
     result, sample = results.read(path), data.load("digits", "test", 600)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from ray.cluster_utils import Cluster
-from test_unit import write
+from test_job import write
 
 from mnistlib import __main__
 from mnistlib.errors import SettingError
@@ -21,7 +21,6 @@ from mnistlib.notebook.signals import Stopped, Stopping
 from mnistlib.report import markup
 from mnistlib.sweep import job, ray_sweep, worker
 from mnistlib.sweep import page as site
-from mnistlib.sweep import record as work
 
 # What a run tells a file outside its folder: that it began, on which node, and that it came to its end.
 STORY = """
@@ -77,7 +76,7 @@ def test_a_sweep_spreads_over_a_cluster_survives_a_lost_node_and_runs_only_what_
     assert any("2 machines, 2 CPUs" in line for line in lines) and any("3 of 3, 1 failed" in line for line in lines)
     failed = out / swept.failed[0][0].name
     assert "n is too large" in swept.failed[0][1].reason
-    assert "n is too large" in (failed / work.LOG).read_text() and (failed / "story.failed.ipynb").is_file()
+    assert "n is too large" in (failed / job.LOG).read_text() and (failed / "story.failed.ipynb").is_file()
 
     (tmp_path / "large").touch()
     before = len(diary(written, "begin"))
@@ -113,9 +112,9 @@ def test_the_command_runs_a_step_lists_failures_and_sums_it_all_up(tmp_path, mon
     assert ended.value.code == 1
     assert "Failed: 05_short-" in said.err and f"device {absent}" in said.err and f"device is '{absent}', which" in said.err
     assert f"Summary: {tmp_path / 'out' / 'index.html'}" in said.out and "1 machine, " in said.out
-    folders = sorted((path for path in (tmp_path / "out").iterdir() if path.is_dir()), key=lambda path: work.read(path).status)
-    assert [work.read(path).status for path in folders] == ["failed", "succeeded"]
-    assert {"05_short.html", work.EPOCHS, work.LOG} <= {path.name for path in folders[1].iterdir()}
+    folders = sorted((path for path in (tmp_path / "out").iterdir() if path.is_dir()), key=lambda path: job.read(path).status)
+    assert [job.read(path).status for path in folders] == ["failed", "succeeded"]
+    assert {"05_short.html", job.EPOCHS, job.LOG} <= {path.name for path in folders[1].iterdir()}
     told = site.result(folders[1])
     page = (tmp_path / "out" / site.NAME).read_text()
     assert told.epochs == 1 and f'href="{folders[1].name}/05_short.html"' in page and "Failed: 1." in page
@@ -125,17 +124,17 @@ def test_the_command_runs_a_step_lists_failures_and_sums_it_all_up(tmp_path, mon
 
 def test_a_run_whose_process_dies_is_a_failed_one_with_a_log(tmp_path):
     path = write(tmp_path / "story.ipynb", "1")
-    one = job.of(path, {})
+    one = job.make(path, {})
     shipped = {"notebooks/story.ipynb": path.read_bytes()}
     contents, reason = worker.run("story.ipynb", b"{nowhere: 1}", shipped)
     record = worker.keep(one, contents, reason, tmp_path / "out")
     assert record.status == "failed" and "ended with code 2: Error: There is no parameter 'nowhere'" in record.reason
-    assert record.key == one.key and "no parameter 'nowhere'" in (tmp_path / "out" / work.LOG).read_text()
+    assert record.key == one.key and "no parameter 'nowhere'" in (tmp_path / "out" / job.LOG).read_text()
 
 
 def test_what_ran_as_another_unit_has_failed(tmp_path):
-    one, other = (job.of(write(tmp_path / "story.ipynb", cell), {}) for cell in ("1", "2"))
-    record = worker.keep(one, {work.RECORD: work.recorded(other, "succeeded", "", 1.0)}, "", tmp_path / "out")
+    one, other = (job.make(write(tmp_path / "story.ipynb", cell), {}) for cell in ("1", "2"))
+    record = worker.keep(one, {job.RECORD: job.record_text(other, "succeeded", "", 1.0)}, "", tmp_path / "out")
     assert (record.status, record.key) == ("failed", one.key) and "something else was run" in record.reason
 
 
@@ -143,7 +142,7 @@ def test_the_summary_names_what_differs_and_what_does_not(tmp_path):
     paths = [write(tmp_path / f"{name}.ipynb", "1", parameters="n_hidden = 1\nseeds = [0]\nfields = None") for name in ("first", "second")]
     units = ray_sweep.combinations(paths, {"n_hidden": [1, None], "seeds": [[0, 1]]}, {"fields": {"optimizer.lr": 0.5}})
     record = worker.keep(units[1], {}, "It broke <off>.", tmp_path / "out" / units[1].name)
-    page = site.page(work.Swept(tmp_path / "out", tuple(units), (None, record, None, None)))
+    page = site.page(ray_sweep.Sweep(tmp_path / "out", tuple(units), (None, record, None, None)))
     assert "Sweep of first and second" in page and "The same for all: seeds 0, 1, optimizer.lr 0.5." in page and "Failed: 1." in page
     assert '<th scope="col">N hidden</th>' in page and ">Seeds</th>" not in page and page.count("not run") == 3
     assert "<strong>first · n hidden none</strong>: It broke &lt;off&gt;." in page
@@ -162,12 +161,12 @@ def test_a_wait_that_ray_ends_in_its_own_way_is_stopped_all_the_same():
 def test_without_ray_the_command_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingError, match=r"pip install 'mnistlib\[sweep\]'"):
-        ray_sweep.run([job.of(story(tmp_path), {})], tmp_path / "out")
+        ray_sweep.run([job.make(story(tmp_path), {})], tmp_path / "out")
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SettingError, match=r"127.0.0.1:1' cannot be reached"):
-        ray_sweep.run([job.of(story(tmp_path), {})], tmp_path / "out", ray_sweep.Options("127.0.0.1:1"), lambda line: None)
+        ray_sweep.run([job.make(story(tmp_path), {})], tmp_path / "out", ray_sweep.Options("127.0.0.1:1"), lambda line: None)
 
 
 def test_what_a_run_may_take_has_bounds():

@@ -26,7 +26,7 @@ from test_sagemaker import MANIFEST, Container
 from mnistlib import files
 from mnistlib.aws import sagemaker
 from mnistlib.aws.s3 import Address, listed
-from mnistlib.sweep import record
+from mnistlib.sweep import job as record
 
 pytest_plugins = ["clouds", "machines"]
 
@@ -149,7 +149,7 @@ def test_the_section_on_the_cloud_holds_word_for_word(reader, cloud, machine, mn
     for command in commands(by_hand):
         reader.run(command)
     there = listed(Address(bucket, "mnistlib"))
-    assert "out.ipynb" in there and "mine/unit.json" in there and "mine/03_augment.html" in there
+    assert "out.ipynb" in there and "mine/job.json" in there and "mine/03_augment.html" in there
 
     # As a training job
     run, status, fetch, stop = commands(training)

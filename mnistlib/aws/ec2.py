@@ -12,7 +12,7 @@ from mnistlib.aws.launch import Plan, Wish
 from mnistlib.aws.runs import SCRIPTS, State
 from mnistlib.aws.s3 import Address
 from mnistlib.errors import SettingError
-from mnistlib.sweep.record import Unit
+from mnistlib.sweep.job import Job
 
 DEFAULT_TYPE = "c7i.xlarge"
 IMAGE = "/aws/service/deeplearning/ami/{architecture}/oss-nvidia-driver-gpu-pytorch-2.7-amazon-linux-2023/latest/ami-id"
@@ -25,7 +25,7 @@ PROJECT, RUN = "project", "mnistlib-run"  # tags
 ALIVE = ("pending", "running", "shutting-down", "stopping", "stopped")  # stopped ones still cost their disk
 
 
-def plan(unit: Unit, wish: Wish, key_name: str | None = None, show: Callable[[str], Any] = print) -> Plan:
+def plan(unit: Job, wish: Wish, key_name: str | None = None, show: Callable[[str], Any] = print) -> Plan:
     """Return what would be started, after all that AWS lets one check: bucket, stack, instance type, image and permission.
 
     Raises SettingError for what cannot be had, and where this very run has succeeded.
@@ -109,7 +109,7 @@ def _found(name: str, region: str) -> tuple[str, str] | None:
 
 
 def _request(
-    unit: Unit, at: Address, wish: Wish, region: str, made: dict[str, str], image: dict[str, Any], cost: float | None
+    unit: Job, at: Address, wish: Wish, region: str, made: dict[str, str], image: dict[str, Any], cost: float | None
 ) -> dict[str, Any]:
     """Return what EC2 is asked for."""
     root = image.get("RootDeviceName", "/dev/xvda")
@@ -134,7 +134,7 @@ def _request(
     return request
 
 
-def user_data(unit: Unit, at: Address, wish: Wish, region: str, cost: float | None) -> str:
+def user_data(unit: Job, at: Address, wish: Wish, region: str, cost: float | None) -> str:
     """Return the script that a machine begins with: the watchdog, the settings, and the way to the rest."""
     settings = {
         "RUN": str(at),

@@ -8,7 +8,7 @@ from typing import Any
 from mnistlib import formatting
 from mnistlib.aws.s3 import Address
 from mnistlib.errors import SettingError
-from mnistlib.sweep.record import Unit
+from mnistlib.sweep.job import Job
 
 MINUTES = (5, 24 * 60)  # that a run may be given
 
@@ -38,7 +38,7 @@ class Wish:
 class Plan:
     """A run, and the machine that it is to have; nothing of it exists yet."""
 
-    unit: Unit
+    unit: Job
     at: Address
     wish: Wish
     region: str

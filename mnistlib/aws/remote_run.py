@@ -12,7 +12,7 @@ from mnistlib import files
 from mnistlib.aws import client, s3
 from mnistlib.errors import SettingError
 from mnistlib.notebook import runner
-from mnistlib.sweep import job, record
+from mnistlib.sweep import job
 
 SCHEME = "s3://"
 
@@ -24,8 +24,8 @@ def run(notebook: str, parameters: Mapping[str, Any], out: str, show: Callable[[
     that.
     """
     with _folder(out) as folder, _notebook(notebook) as path:
-        one = job.of(path, parameters)
-        if record.finished(one, folder):
+        one = job.make(path, parameters)
+        if job.succeeded(one, folder):
             return f"This very run has succeeded already; it is in {out}."
         job.run(one, folder, show)
         return f"Done; it is in {out}."

@@ -22,9 +22,8 @@ from mnistlib.errors import ResultError, SettingError
 from mnistlib.published import registry
 from mnistlib.recipe import Recipe
 from mnistlib.report import results
-from mnistlib.sweep import packaging
-from mnistlib.sweep import record as work
-from mnistlib.sweep.record import Record, Unit
+from mnistlib.sweep import job, packaging
+from mnistlib.sweep.job import Job, Record
 
 ROOT = "mnistlib"  # all that this project keeps in a bucket is below it
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -94,14 +93,14 @@ def finished(at: Address) -> bool:
 def recorded(at: Address) -> Record | None:
     """Return the record that a run left in S3, None where it has not ended."""
     with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
-        body = bucket.get(at / "out" / work.RECORD)
+        body = bucket.get(at / "out" / job.RECORD)
         if body is None:
             return None
-        files.write(Path(scratch) / work.RECORD, body)
-        return work.read(Path(scratch))
+        files.write(Path(scratch) / job.RECORD, body)
+        return job.read(Path(scratch))
 
 
-def send(one: Unit, at: Address, scripts: tuple[str, ...], show: Callable[[str], Any]) -> None:
+def send(one: Job, at: Address, scripts: tuple[str, ...], show: Callable[[str], Any]) -> None:
     """Send all that a run needs: data by its hash, once for all runs, then library, project, parameters and scripts."""
     store = Address(at.bucket, f"{ROOT}/data")
     held, there = packaging.data([one]), bucket.listed(store)
@@ -117,7 +116,7 @@ def send(one: Unit, at: Address, scripts: tuple[str, ...], show: Callable[[str],
     for name, body in sent.items():
         bucket.put(at / "input" / name, body)
     stale = [at / "input" / name for name in set(bucket.listed(at / "input")) - set(sent)]
-    for gone in (*stale, at / "out" / work.RECORD):  # how an earlier attempt failed is not how this one ends
+    for gone in (*stale, at / "out" / job.RECORD):  # how an earlier attempt failed is not how this one ends
         client.client("s3").delete_object(Bucket=gone.bucket, Key=gone.key)
     show(f"Sent library, notebook and parameters to {at / 'input'}")
 
@@ -135,7 +134,7 @@ def _packed(held: dict[str, bytes]) -> bytes:
 
 def log(at: Address) -> list[str]:
     """Return what a run has printed so far; what its machine said, where the run has not begun."""
-    body = bucket.get(at / "out" / work.LOG) or bucket.get(at / "machine.log") or b""
+    body = bucket.get(at / "out" / job.LOG) or bucket.get(at / "machine.log") or b""
     return body.decode(errors="replace").splitlines()
 
 
@@ -189,7 +188,7 @@ def fetch(at: Address, into: Path, show: Callable[[str], Any], reports: bool = F
         raise ResultError("Only a run that has succeeded goes into reports/; leave --into out to look at what there is of this one.")
     with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
         fresh = Path(scratch)
-        names = bucket.bring(at / "out", fresh, wanted=_evidence if reports else lambda name: not name.startswith(f"{work.TRIALS}/"))
+        names = bucket.bring(at / "out", fresh, wanted=_evidence if reports else lambda name: not name.startswith(f"{job.RUNS}/"))
         for path in sorted(fresh.rglob("results/*.json")):
             result = results.read(path)
             if reports and not (result.headline and result.recipe == _recipe(result.step)):

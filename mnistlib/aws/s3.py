@@ -15,7 +15,7 @@ from typing import Any
 from mnistlib import files
 from mnistlib.aws import client
 from mnistlib.errors import SettingError
-from mnistlib.sweep import record
+from mnistlib.sweep import job
 
 ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<key>.*))?")
 EVERY = 15.0  # seconds between two looks at what has changed in a folder
@@ -125,7 +125,7 @@ class Mirror:
     def send(self) -> None:
         """Send every file that is new or has changed since it was sent, and remove there what is gone here."""
         now = self._now()
-        for name in sorted(now, key=lambda name: name.endswith(record.RECORD)):  # it says that all is there, so it comes last
+        for name in sorted(now, key=lambda name: name.endswith(job.RECORD)):  # it says that all is there, so it comes last
             if self.sent.get(name) != now[name] and (path := self.folder / name).is_file():
                 self.s3.put_object(Bucket=self.at.bucket, Key=(self.at / name).key, Body=path.read_bytes())
                 self.sent[name] = now[name]

@@ -13,7 +13,7 @@ from mnistlib.aws.runs import State
 from mnistlib.aws.s3 import Address
 from mnistlib.errors import SettingError, nearest
 from mnistlib.sweep import packaging
-from mnistlib.sweep.record import Unit
+from mnistlib.sweep.job import Job
 
 IMAGE = "{account}.dkr.ecr.{region}.amazonaws.com/pytorch-training:2.8.0-{kind}-ubuntu22.04-sagemaker"  # AWS's own
 KINDS = {False: "cpu-py312", True: "gpu-py312-cu129"}
@@ -54,7 +54,7 @@ LATE = {
 AGAIN = "the same `sagemaker run` goes on from what it had saved."
 
 
-def plan(unit: Unit, wish: Wish) -> Plan:
+def plan(unit: Job, wish: Wish) -> Plan:
     """Return what would be started, after all that AWS lets one check: bucket, stack, instance type and image.
 
     Raises SettingError for what cannot be had, and where this very run has succeeded.
@@ -113,7 +113,7 @@ def slug(name: str) -> str:
     return f"mnistlib-{stem[:room].strip('-')}-{key}"
 
 
-def _request(unit: Unit, at: Address, wish: Wish, region: str, role: str, image: str, cost: float | None) -> dict[str, Any]:
+def _request(unit: Job, at: Address, wish: Wish, region: str, role: str, image: str, cost: float | None) -> dict[str, Any]:
     """Return what SageMaker is asked for."""
     job = f"{slug(unit.name)}-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
     seconds = 60 * (wish.minutes + GRACE)

@@ -34,7 +34,7 @@ def run(notebook: str, wish: Wish, given: dict[str, Any], wait: bool, dry_run: b
     from mnistlib.notebook import runner
     from mnistlib.sweep import job
 
-    plan = machines.plan(job.of(runner.find(notebook), given), wish, key_name, tell)
+    plan = machines.plan(job.make(runner.find(notebook), given), wish, key_name, tell)
     cloud_options.start(plan, dry_run, wait, machines.launch, machines.state, US, "terminate")
 
 

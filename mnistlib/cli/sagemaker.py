@@ -35,7 +35,7 @@ def run(notebook: str, wish: Wish, given: dict[str, Any], wait: bool, dry_run: b
     from mnistlib.notebook import runner
     from mnistlib.sweep import job as unit
 
-    plan = training.plan(unit.of(runner.find(notebook), given), wish)
+    plan = training.plan(unit.make(runner.find(notebook), given), wish)
     cloud_options.start(plan, dry_run, wait, training.launch, training.state, US, "stop")
 
 

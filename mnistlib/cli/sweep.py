@@ -15,8 +15,8 @@ from mnistlib.cli import options
 @click.argument("notebook")
 @options.parameterised
 @click.option("--out", required=True, metavar="PLACE", help="A folder or an s3:// address of its own, for all that the run leaves.")
-@click.option("--tethered", is_flag=True, help="End when standard input does.")
-def unit(notebook: str, given: dict[str, Any], out: str, tethered: bool) -> None:
+@click.option("--exit-with-parent", is_flag=True, help="End when standard input does.")
+def job(notebook: str, given: dict[str, Any], out: str, exit_with_parent: bool) -> None:
     """Run a notebook as clusters and clouds do.
 
     NOTEBOOK is a step, a path or an s3:// address. One that has run to its end there is not run again.
@@ -24,8 +24,8 @@ def unit(notebook: str, given: dict[str, Any], out: str, tethered: bool) -> None
     from mnistlib.aws import remote_run
     from mnistlib.sweep import job as one
 
-    if tethered:
-        one.tether()
+    if exit_with_parent:
+        one.exit_with_parent()
     options.tell(remote_run.run(notebook, given, out))
 
 

@@ -1,12 +1,13 @@
-"""One unit of work: a notebook with its parameters, in a process and a folder of its own, run to its end once.
+"""A job: one notebook with its parameters, run to its end once, in a process and a folder of its own.
 
-A laptop, a cluster and a machine in the cloud all run this and nothing else. The folder holds all there is to know of the run: the
-executed notebook, its page, results/ and checkpoints/, the log, a JSON line for every epoch, and last of all the record.
+A laptop, a cluster and an EC2 instance all run jobs. The folder holds all there is to know of a run: the executed notebook, its page,
+results/ and checkpoints/, the log, a line of JSON per epoch, and, written last, the record.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -14,27 +15,81 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
 import nbformat
 
 from mnistlib import files, steps
-from mnistlib.errors import MnistlibError, SettingError
+from mnistlib.errors import MnistlibError, ResultError, SettingError
 from mnistlib.notebook import params, runner
 from mnistlib.notebook.params import Settings
 from mnistlib.published import registry
 from mnistlib.runs import cloud_machine, progress, seeds
-from mnistlib.sweep import record as work
-from mnistlib.sweep.record import EPOCHS, LOG, RECORD, TRIALS, Unit
 
-HERE = ("data_dir", "workers")  # parameters that say where and how a unit runs, not what it is
-OWN = "results_dir"  # the parameter that a unit sets itself
+RECORD, LOG, EPOCHS, RUNS = "job.json", "log.txt", "epochs.jsonl", "trials"  # in a job's folder; the last until it has succeeded
+SCHEMA = 1
+HERE = ("data_dir", "workers")  # parameters that say where and how a job runs, not what it is
+OWN = "results_dir"  # the parameter that a job sets itself
 
 
-def of(notebook: Path, parameters: Mapping[str, Any]) -> Unit:
-    """Return the unit that runs a notebook with parameters; raise SettingError for one that it does not have or may not be given."""
+@dataclass(frozen=True)
+class Job:
+    """A notebook and what it is given; `key` says which one it is, whatever the machine."""
+
+    notebook: Path
+    parameters: Mapping[str, Any]
+    key: str
+
+    @property
+    def name(self) -> str:
+        """Return the name of its folder: the notebook's, and the beginning of its key."""
+        return f"{self.notebook.stem}-{self.key[:10]}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """How a job ended."""
+
+    key: str
+    notebook: str
+    parameters: dict[str, Any]  # those given
+    status: str  # "succeeded" or "failed"
+    reason: str  # a sentence where it failed, else ""
+    seconds: float
+
+
+def succeeded(job: Job, folder: Path) -> bool:
+    """Say whether this very job has succeeded in a folder."""
+    try:
+        record = read(folder)
+    except ResultError:
+        return False
+    return record.key == job.key and record.status == "succeeded"
+
+
+def read(folder: Path) -> Record:
+    """Return the record in a job's folder; raise ResultError where there is none or it cannot be read."""
+    try:
+        value = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if value.pop("schema") != SCHEMA:
+            raise ValueError("another schema")
+        return Record(**value)
+    except FileNotFoundError:
+        raise ResultError(f"There is no {RECORD} in {str(folder)!r}: nothing ran to its end there.") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ResultError(f"{str(folder / RECORD)!r} cannot be read ({error}).") from None
+
+
+def record_text(job: Job, status: str, reason: str, seconds: float) -> bytes:
+    """Return the text of a record."""
+    told = Record(job.key, job.notebook.name, dict(job.parameters), status, reason, round(seconds, 1))
+    return json.dumps({"schema": SCHEMA, **asdict(told)}, indent=1, ensure_ascii=False).encode()
+
+
+def make(notebook: Path, parameters: Mapping[str, Any]) -> Job:
+    """Return the job that runs a notebook with parameters; raise SettingError for one that it does not have or may not be given."""
     defaults = runner.parameters_of(notebook)
     params.check_names(parameters, list(defaults))
     if OWN in parameters:
@@ -49,7 +104,7 @@ def of(notebook: Path, parameters: Mapping[str, Any]) -> Unit:
         raise SettingError(
             f"A parameter's value cannot be written as JSON ({error}); give numbers, texts, lists, true, false or null."
         ) from None
-    return Unit(notebook, dict(parameters), key)
+    return Job(notebook, dict(parameters), key)
 
 
 def _check(notebook: Path, values: dict[str, Any]) -> None:
@@ -74,30 +129,30 @@ def library() -> str:
     return files.sha256(files.canonical([[path.relative_to(folder).as_posix(), files.sha256(path)] for path in parts]))
 
 
-def run(unit: Unit, folder: Path, show: Callable[[str], Any] = print) -> runner.Done:
-    """Run a unit in its folder and return what it left; a record is written whether it succeeds or fails, none where it is stopped.
+def run(job: Job, folder: Path, show: Callable[[str], Any] = print) -> runner.Done:
+    """Run a job in its folder and return what it left; a record is written whether it succeeds or fails, none where it is stopped.
 
     What is printed is kept in the folder's log as well, and training under way in its `trials`, until the unit has succeeded.
     Raises what `runner.run` raises.
     """
     folder, clock = files.writable(folder.resolve()), time.perf_counter()
     (folder / RECORD).unlink(missing_ok=True)
-    defaults = runner.parameters_of(unit.notebook)
-    given = dict(unit.parameters) | ({OWN: str(folder)} if OWN in defaults else {})
+    defaults = runner.parameters_of(job.notebook)
+    given = dict(job.parameters) | ({OWN: str(folder)} if OWN in defaults else {})
 
     def record(status: str, reason: str = "") -> None:
-        files.write(folder / RECORD, work.recorded(unit, status, reason, time.perf_counter() - clock))
+        files.write(folder / RECORD, record_text(job, status, reason, time.perf_counter() - clock))
 
-    kept = {progress.JOURNAL: folder / EPOCHS, cloud_machine.LOG: folder / LOG, seeds.STORE: folder / TRIALS}
+    kept = {progress.JOURNAL: folder / EPOCHS, cloud_machine.LOG: folder / LOG, seeds.STORE: folder / RUNS}
     with open(folder / LOG, "a", encoding="utf-8") as log, _copied(log), _named(kept):
         try:
-            done = runner.run(unit.notebook, folder, given, show=show)
+            done = runner.run(job.notebook, folder, given, show=show)
         except Exception as error:
             reason = str(error) if isinstance(error, MnistlibError) else f"{type(error).__name__}: {error}"
             print(f"Failed: {reason}", file=log)
             record("failed", reason)
             raise
-    shutil.rmtree(folder / TRIALS, ignore_errors=True)
+    shutil.rmtree(folder / RUNS, ignore_errors=True)
     record("succeeded")
     return done
 
@@ -140,7 +195,7 @@ def _copied(log: TextIO) -> Iterator[None]:
         yield
 
 
-def tether() -> None:
+def exit_with_parent() -> None:
     """End this process, as a request to end would, as soon as its standard input does: when whoever started it is gone."""
 
     def wait() -> None:

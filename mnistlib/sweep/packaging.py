@@ -17,13 +17,13 @@ from mnistlib import files, sources
 from mnistlib.errors import SettingError
 from mnistlib.notebook import runner
 from mnistlib.runs import provenance
-from mnistlib.sweep.record import Unit
+from mnistlib.sweep.job import Job
 
 PARAMETERS = "parameters.yaml"
 SOURCES = ("mnistlib", "pyproject.toml", "README.md", "LICENSE", "NOTICE")  # what a wheel is built of
 
 
-def project(units: Sequence[Unit]) -> dict[str, bytes]:
+def project(units: Sequence[Job]) -> dict[str, bytes]:
     """Return what units need beside library and data, by path: notebooks, requirements, committed results, the commit's name."""
     held = {f"notebooks/{one.notebook.name}": one.notebook.read_bytes() for one in units}
     root = files.root()
@@ -35,7 +35,7 @@ def project(units: Sequence[Unit]) -> dict[str, bytes]:
     return held
 
 
-def data(units: Sequence[Unit]) -> dict[str, bytes]:
+def data(units: Sequence[Job]) -> dict[str, bytes]:
     """Return the verified files of the data that units use, each by its sha256; none where all use the offline sample.
 
     Raises what reading the data raises, and SettingError where runs name different folders: before anything is started.
@@ -57,12 +57,12 @@ def data(units: Sequence[Unit]) -> dict[str, bytes]:
     return held
 
 
-def _effective(one: Unit) -> dict[str, Any]:
+def _effective(one: Job) -> dict[str, Any]:
     """Return all parameters of a unit, its notebook's defaults included."""
     return runner.parameters_of(one.notebook) | dict(one.parameters)
 
 
-def parameters(one: Unit) -> bytes:
+def parameters(one: Job) -> bytes:
     """Return the parameters that go along with a unit, as YAML: all but the folder of the data, which is another one there."""
     return yaml.safe_dump({name: value for name, value in one.parameters.items() if name != "data_dir"}).encode()
 

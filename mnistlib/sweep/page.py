@@ -13,8 +13,9 @@ from mnistlib import files, formatting, recipe
 from mnistlib.report import dots, overview, results
 from mnistlib.report import page as pages
 from mnistlib.report.result import Result
-from mnistlib.sweep import record as work
-from mnistlib.sweep.record import Record, Swept, Unit
+from mnistlib.sweep import job
+from mnistlib.sweep.job import Job, Record
+from mnistlib.sweep.ray_sweep import Sweep
 
 NAME = "index.html"
 
@@ -34,54 +35,54 @@ class Line:
     status: str
 
 
-def build(swept: Swept) -> Path:
+def build(swept: Sweep) -> Path:
     """Write the summary of a sweep into its folder and return its path."""
     return files.write(swept.folder / NAME, page(swept))
 
 
-def page(swept: Swept) -> str:
+def page(swept: Sweep) -> str:
     """Return the text of a sweep's summary."""
-    names, first = differing(swept.units), swept.units[0]
+    names, first = differing(swept.jobs), swept.jobs[0]
     found = [
         (one, record, result(swept.folder / one.name) if record and record.status == "succeeded" else None)
-        for one, record in zip(swept.units, swept.records, strict=True)
+        for one, record in zip(swept.jobs, swept.records, strict=True)
     ]
-    drawn = [replace(told, step=label(one, swept.units)) for one, _, told in found if told is not None]
+    drawn = [replace(told, step=label(one, swept.jobs)) for one, _, told in found if told is not None]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(pages.FOLDER / "template"), autoescape=True)
     written = environment.get_template("sweep.html.j2").render(
         home=pages.HOME,
-        title=f"Sweep of {formatting.listed(list(dict.fromkeys(one.notebook.stem for one in swept.units)))}",
+        title=f"Sweep of {formatting.listed(list(dict.fromkeys(one.notebook.stem for one in swept.jobs)))}",
         style=pages.style() + dots.STYLE,
         names=[name.replace("_", " ").capitalize() for name in names],
         same=", ".join(f"{name} {text(value)}" for name, value in given(first).items() if name not in names),
         lines=[line(one, record, told, names, swept.folder) for one, record, told in found],
         figure=dots.inline(drawn, "run") if drawn else "",
-        succeeded=formatting.of(swept.succeeded, len(swept.units)),
-        failed=[(label(one, swept.units), record.reason) for one, record in swept.failed],
+        succeeded=formatting.of(swept.succeeded, len(swept.jobs)),
+        failed=[(label(one, swept.jobs), record.reason) for one, record in swept.failed],
         n_failed=formatting.count(len(swept.failed)),
         judged=formatting.listed(sorted({told.split for told in drawn} or {"test"})),
         offline=any(told.dataset == "digits" for told in drawn),
         target=formatting.percent(recipe.MIN_ACCURACY),
         level=formatting.percent(overview.LEVEL, 0),
-        facts=[f"From the folders beside this page and their {work.RECORD}", pages.LICENCE],
+        facts=[f"From the folders beside this page and their {job.RECORD}", pages.LICENCE],
     )
     return written.rstrip() + "\n"
 
 
-def given(one: Unit) -> dict[str, Any]:
+def given(one: Job) -> dict[str, Any]:
     """Return what a unit is given, with every field of the recipe that it tries under its own name."""
     plain = {name: value for name, value in one.parameters.items() if name != "fields"}
     return plain | dict(one.parameters.get("fields") or {})
 
 
-def differing(units: Sequence[Unit]) -> list[str]:
+def differing(units: Sequence[Job]) -> list[str]:
     """Return the parameters that are not the same in all units, in the order in which they are given."""
     all_given = list(map(given, units))
     names = dict.fromkeys(name for one in all_given for name in one)
     return [name for name in names if any(one.get(name) != all_given[0].get(name) for one in all_given)]
 
 
-def label(one: Unit, units: Sequence[Unit]) -> str:
+def label(one: Job, units: Sequence[Job]) -> str:
     """Return what tells a unit from the others: "03_augment · epochs 5 · seeds 0, 1", the notebook only where there are several."""
     notebook = [one.notebook.stem] if len({other.notebook for other in units}) > 1 else []
     values = given(one)
@@ -100,7 +101,7 @@ def result(folder: Path) -> Result | None:
     return results.read(found[0]) if found else None
 
 
-def line(one: Unit, record: Record | None, told: Result | None, names: Sequence[str], folder: Path) -> Line:
+def line(one: Job, record: Record | None, told: Result | None, names: Sequence[str], folder: Path) -> Line:
     """Return a unit's line."""
     row = overview.row(told) if told is not None else None
     address = f"{one.name}/{one.notebook.stem}.html"

@@ -23,8 +23,7 @@ from mnistlib import files, formatting
 from mnistlib.errors import SettingError
 from mnistlib.notebook import runner
 from mnistlib.sweep import job, packaging, worker
-from mnistlib.sweep import record as work
-from mnistlib.sweep.record import Record, Swept, Unit
+from mnistlib.sweep.job import Job, Record
 
 RETRIES = 5  # times that a run is begun again where its machine, or its process, is lost
 FIELD = "fields."  # what the name of a recipe's field in a grid begins with
@@ -49,6 +48,25 @@ class Options:
             raise SettingError(f"gpus is {self.gpus!r}; it must be a part of one, or a whole number up to {formatting.count(MAX_TAKEN)}.")
 
 
+@dataclass(frozen=True)
+class Sweep:
+    """What became of a sweep's jobs, in their order."""
+
+    folder: Path
+    jobs: tuple[Job, ...]
+    records: tuple[Record | None, ...]  # None for one that has not ended
+
+    @property
+    def failed(self) -> list[tuple[Job, Record]]:
+        """Return the jobs that ended in failure, and how."""
+        return [(one, record) for one, record in zip(self.jobs, self.records, strict=True) if record and record.status == "failed"]
+
+    @property
+    def succeeded(self) -> int:
+        """Return how many jobs have succeeded."""
+        return sum(record is not None and record.status == "succeeded" for record in self.records)
+
+
 def axis(text: str) -> tuple[str, list[Any]]:
     """Return the name and the values that `NAME=[...]` on the command line gives."""
     name, equals, values = text.partition("=")
@@ -61,7 +79,7 @@ def axis(text: str) -> tuple[str, list[Any]]:
     return name.strip(), read
 
 
-def combinations(notebooks: Sequence[Path], grid: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[Unit]:
+def combinations(notebooks: Sequence[Path], grid: Mapping[str, Sequence[Any]], fixed: Mapping[str, Any]) -> list[Job]:
     """Return a unit for each notebook and combination of the grid's values, the last parameter's going round first; equal ones come once.
 
     Raises SettingError for a parameter that one of the notebooks does not have, one both swept and fixed, or an empty list of values.
@@ -82,7 +100,7 @@ def combinations(notebooks: Sequence[Path], grid: Mapping[str, Sequence[Any]], f
     return list({one.key: one for one in made}.values())
 
 
-def _unit(notebook: Path, given: Mapping[str, Any]) -> Unit:
+def _unit(notebook: Path, given: Mapping[str, Any]) -> Job:
     """Return the unit that runs a notebook with parameters; raise SettingError, naming the notebook, for those it may not be given.
 
     A name such as fields.optimizer.lr stands for one entry of the parameter `fields`.
@@ -90,36 +108,36 @@ def _unit(notebook: Path, given: Mapping[str, Any]) -> Unit:
     inner = {name.removeprefix(FIELD): value for name, value in given.items() if name.startswith(FIELD)}
     given = {name: value for name, value in given.items() if not name.startswith(FIELD)}
     try:
-        return job.of(notebook, given | ({"fields": (given.get("fields") or {}) | inner} if inner else {}))
+        return job.make(notebook, given | ({"fields": (given.get("fields") or {}) | inner} if inner else {}))
     except SettingError as error:
         raise SettingError(f"{notebook.name}: {error}") from None
 
 
 def run(
-    wanted: Sequence[Unit],
+    wanted: Sequence[Job],
     folder: Path,
     options: Options = Options(),  # noqa: B008
     show: Callable[[str], Any] = lambda line: print(line, flush=True),
-) -> Swept:
+) -> Sweep:
     """Run what is missing of a sweep's units, each in its own folder below `folder`, and return what became of all.
 
     A unit whose machine or process is lost is begun again elsewhere; one that fails stops no other. Raises SettingError where Ray is
     not installed or its cluster cannot be reached.
     """
     folder = files.writable(folder.resolve())
-    missing = [one for one in wanted if not work.finished(one, folder / one.name)]
+    missing = [one for one in wanted if not job.succeeded(one, folder / one.name)]
     show(f"{formatting.of(len(wanted) - len(missing), len(wanted))} runs have succeeded already, left: {formatting.count(len(missing))}")
     if missing:
         with _cluster(options, show) as ray:
             _work(ray, missing, folder, options, show)
-    return Swept(folder, tuple(wanted), tuple(_record(one, folder) for one in wanted))
+    return Sweep(folder, tuple(wanted), tuple(_record(one, folder) for one in wanted))
 
 
-def _record(one: Unit, folder: Path) -> Record | None:
+def _record(one: Job, folder: Path) -> Record | None:
     """Return how a unit ended, None where it has not, or another stands in its folder."""
-    if not (folder / one.name / work.RECORD).is_file():
+    if not (folder / one.name / job.RECORD).is_file():
         return None
-    record = work.read(folder / one.name)
+    record = job.read(folder / one.name)
     return record if record.key == one.key else None
 
 
@@ -167,7 +185,7 @@ def _unreachable(address: str | None, why: str) -> SettingError:
     )
 
 
-def _work(ray: Any, missing: Sequence[Unit], folder: Path, options: Options, show: Callable[[str], Any]) -> None:
+def _work(ray: Any, missing: Sequence[Job], folder: Path, options: Options, show: Callable[[str], Any]) -> None:
     """Run units on a cluster, and bring each one's folder home as it ends."""
     data = {f"data/{name}": body for name, body in packaging.data(missing).items()}
     clock, shipped = time.perf_counter(), ray.put(packaging.project(missing) | data)
@@ -195,7 +213,7 @@ def _work(ray: Any, missing: Sequence[Unit], folder: Path, options: Options, sho
             show(f"{formatting.of(total - len(waiting), total)} runs have ended")
 
 
-def _given(one: Unit, options: Options) -> bytes:
+def _given(one: Job, options: Options) -> bytes:
     """Return a unit's parameters as they are sent, with as many workers as it takes CPUs where nothing else is asked for."""
     if "workers" in runner.parameters_of(one.notebook):
         one = replace(one, parameters={"workers": max(1, int(options.cpus)), **one.parameters})
@@ -215,7 +233,7 @@ def _fits(has: Mapping[str, float], options: Options) -> bool:
     return has.get("CPU", 0) >= options.cpus and has.get("GPU", 0) >= options.gpus
 
 
-def told(one: Unit) -> str:
+def told(one: Job) -> str:
     """Return what a unit is given, as text: "epochs 5, seeds [0]"."""
     return ", ".join(f"{name} {value}" for name, value in one.parameters.items()) or "as it stands"
 

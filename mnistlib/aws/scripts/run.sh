@@ -48,7 +48,7 @@ install)
 unit)
     cd "$home/project"
     export MNIST_DATA_DIR=$DATA MNISTLIB_OFFLINE=yes
-    exec "$(<"$home/python")" -m mnistlib unit "notebooks/$NOTEBOOK" --out "$OUT" -f "$INPUT/parameters.yaml"
+    exec "$(<"$home/python")" -m mnistlib job "notebooks/$NOTEBOOK" --out "$OUT" -f "$INPUT/parameters.yaml"
     ;;
 *)
     echo "run.sh install, or run.sh unit" >&2

@@ -14,7 +14,6 @@ from mnistlib.errors import ResultError, SettingError
 from mnistlib.notebook import runner
 from mnistlib.runs import progress
 from mnistlib.sweep import job
-from mnistlib.sweep import record as work
 from mnistlib.sweep.ray_sweep import axis, combinations
 
 STORY = """from pathlib import Path
@@ -35,23 +34,23 @@ def write(path: Path, *cells: str, parameters: str = "n = 1\nresults_dir = 'buil
 
 def test_a_units_key_says_what_runs_and_not_where(tmp_path):
     story = write(tmp_path / "a" / "story.ipynb", STORY)
-    one = job.of(story, {"n": 2})
+    one = job.make(story, {"n": 2})
     assert one.name == f"story-{one.key[:10]}"
-    same = [job.of(write(tmp_path / "b" / "story.ipynb", STORY), {"n": 2}), job.of(story, {"n": 2, "workers": 3, "data_dir": "x"})]
+    same = [job.make(write(tmp_path / "b" / "story.ipynb", STORY), {"n": 2}), job.make(story, {"n": 2, "workers": 3, "data_dir": "x"})]
     same.append(
-        job.of(write(tmp_path / "c" / "story.ipynb", STORY, parameters="n = 2\nresults_dir = ''\nworkers = 1\ndata_dir = None"), {})
+        job.make(write(tmp_path / "c" / "story.ipynb", STORY, parameters="n = 2\nresults_dir = ''\nworkers = 1\ndata_dir = None"), {})
     )
     assert {other.key for other in same} == {one.key}, "the same run would be made twice"
-    others = [job.of(story, {}), job.of(write(tmp_path / "d" / "story.ipynb", STORY + "\nn"), {"n": 2})]
-    others.append(job.of(write(tmp_path / "tale.ipynb", STORY), {"n": 2}))
+    others = [job.make(story, {}), job.make(write(tmp_path / "d" / "story.ipynb", STORY + "\nn"), {"n": 2})]
+    others.append(job.make(write(tmp_path / "tale.ipynb", STORY), {"n": 2}))
     assert len({one.key, *(other.key for other in others)}) == 4
 
 
 def test_a_units_key_changes_with_the_library(tmp_path, monkeypatch):
     story = write(tmp_path / "story.ipynb", STORY)
-    before = job.of(story, {}).key
+    before = job.make(story, {}).key
     monkeypatch.setattr(job, "library", lambda: "another")
-    assert job.of(story, {}).key != before
+    assert job.make(story, {}).key != before
 
 
 @pytest.mark.parametrize(
@@ -65,37 +64,37 @@ def test_a_units_key_changes_with_the_library(tmp_path, monkeypatch):
 )
 def test_a_unit_that_cannot_be_is_refused_before_it_starts(tmp_path, given, match):
     with pytest.raises(SettingError, match=match):
-        job.of(write(tmp_path / "story.ipynb", STORY), given)
+        job.make(write(tmp_path / "story.ipynb", STORY), given)
 
 
 def test_a_unit_leaves_all_there_is_to_know_and_its_record_last(tmp_path):
-    one, folder = job.of(write(tmp_path / "story.ipynb", STORY), {"n": 2}), tmp_path / "out"
-    assert not work.finished(one, folder)
+    one, folder = job.make(write(tmp_path / "story.ipynb", STORY), {"n": 2}), tmp_path / "out"
+    assert not job.succeeded(one, folder)
     job.run(one, folder)
-    assert {path.name for path in folder.iterdir()} == {"story.ipynb", "story.html", "n", work.LOG, work.RECORD}
-    record = work.read(folder)
+    assert {path.name for path in folder.iterdir()} == {"story.ipynb", "story.html", "n", job.LOG, job.RECORD}
+    record = job.read(folder)
     assert (record.status, record.key, record.parameters, record.reason) == ("succeeded", one.key, {"n": 2}, "") and record.seconds > 0
-    assert work.finished(one, folder) and not work.finished(job.of(one.notebook, {"n": 3}), folder)
-    log = (folder / work.LOG).read_text()
+    assert job.succeeded(one, folder) and not job.succeeded(job.make(one.notebook, {"n": 3}), folder)
+    log = (folder / job.LOG).read_text()
     assert "── A story" in log and "working 2" in log
 
 
 def test_a_failed_unit_says_why_and_counts_as_not_run(tmp_path):
-    one, folder = job.of(write(tmp_path / "story.ipynb", STORY), {"n": -1}), tmp_path / "out"
+    one, folder = job.make(write(tmp_path / "story.ipynb", STORY), {"n": -1}), tmp_path / "out"
     with pytest.raises(runner.RunError, match="n is below zero"):
         job.run(one, folder)
-    record = work.read(folder)
-    assert record.status == "failed" and "n is below zero" in record.reason and not work.finished(one, folder)
-    assert record.reason in (folder / work.LOG).read_text() and (folder / "story.failed.ipynb").is_file()
+    record = job.read(folder)
+    assert record.status == "failed" and "n is below zero" in record.reason and not job.succeeded(one, folder)
+    assert record.reason in (folder / job.LOG).read_text() and (folder / "story.failed.ipynb").is_file()
 
 
 def test_a_broken_record_is_named(tmp_path):
     with pytest.raises(ResultError, match="nothing ran to its end"):
-        work.read(tmp_path)
+        job.read(tmp_path)
     for text in ("", "[]", '{"schema": 99}', '{"schema": 1, "key": "x"}'):
-        (tmp_path / work.RECORD).write_text(text)
+        (tmp_path / job.RECORD).write_text(text)
         with pytest.raises(ResultError, match="cannot be read"):
-            work.read(tmp_path)
+            job.read(tmp_path)
 
 
 def test_every_epoch_leaves_a_line_of_json(tmp_path, monkeypatch):
@@ -109,12 +108,12 @@ def test_every_epoch_leaves_a_line_of_json(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_tethered_unit_ends_with_whoever_started_it(tmp_path):
     story = write(tmp_path / "story.ipynb", "import time\nprint('waiting', flush=True)\ntime.sleep(300)")
-    command = [sys.executable, "-m", "mnistlib", "unit", str(story), "--out", str(tmp_path / "out"), "--tethered"]
+    command = [sys.executable, "-m", "mnistlib", "job", str(story), "--out", str(tmp_path / "out"), "--exit-with-parent"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert any("waiting" in line for line in process.stdout)
         process.stdin.close()
         assert process.wait(timeout=60) == 143
-    assert not (tmp_path / "out" / work.RECORD).exists()
+    assert not (tmp_path / "out" / job.RECORD).exists()
 
 
 def test_a_grid_is_every_combination_once_the_last_going_round_first(tmp_path):
