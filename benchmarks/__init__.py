@@ -1,1 +1,1 @@
-"""Timings of this series beside two public recipes, on one machine, in turns."""
+"""Side-by-side timings of this series against what a reader would run instead."""

@@ -6,11 +6,13 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mnistlib.errors import SettingError
+from mnistlib.errors import ResultError, SettingError
 
+INSTALLED = Path(__file__).parent / "_notebooks"  # where a wheel holds the notebooks
 SENT = ".project.json"  # marks the root of a project that was sent somewhere without library and repository, and names its commit
 
 
@@ -39,25 +41,43 @@ def sha256(data: bytes | Path) -> str:
 
 
 def write(path: Path, data: bytes | str) -> Path:
-    """Write a whole file or leave the old one: temporary file in the same folder, flush, fsync, replace."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    """Write a whole file or leave the old one."""
+    write_together({path: data})
     return path
 
 
+def write_together(contents: Mapping[Path, bytes | str]) -> None:
+    """Write several files or leave all old ones: temporary files in the same folders, flush, fsync, then replace one after another."""
+    parts: dict[Path, str] = {}
+    try:
+        for path, data in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, parts[path] = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+            with os.fdopen(handle, "wb") as file:
+                file.write(data.encode() if isinstance(data, str) else data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(parts[path], 0o644)
+        for path, name in parts.items():
+            os.replace(name, path)
+    finally:
+        for name in parts.values():
+            Path(name).unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> Path:
-    """Write a value as indented JSON with sorted keys left as they come; NaN and infinity are refused."""
-    return write(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write a value as indented JSON."""
+    return write(path, to_text(value))
+
+
+def to_text(value: Any) -> str:
+    """Return a value as indented JSON; NaN and infinity are refused."""
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def signed(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a value with its own sha256, which `read_signed` checks."""
+    return value | {"sha256": sha256(canonical(value))}
 
 
 def canonical(value: Any) -> bytes:
@@ -65,9 +85,42 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def story(name: str) -> str | None:
-    """Return the hash of what a notebook in notebooks/ says and does, outputs apart; None where there is no such notebook."""
+def write_signed(path: Path, value: dict[str, Any]) -> Path:
+    """Write a value as JSON with its own sha256, which `read_signed` checks."""
+    return write_json(path, signed(value))
+
+
+def read_signed(path: Path) -> dict[str, Any]:
+    """Return a value that `write_signed` wrote; raise ResultError where the file is missing, no JSON, or was changed since."""
+    name = f"{path.parent.name}/{path.name}"
+    try:
+        value = json.loads(path.read_bytes(), parse_constant=_refuse)
+        stored = value.pop("sha256")
+    except FileNotFoundError:
+        raise ResultError(f"There is no {name}.") from None
+    except OSError as error:
+        raise ResultError(f"{name} cannot be read ({error.strerror}).") from None
+    except (ValueError, KeyError, AttributeError):
+        raise ResultError(f"{name} is not a signed JSON file; restore it, or make it again.") from None
+    if sha256(canonical(value)) != stored:
+        raise ResultError(f"{name} was changed after it was written; restore it, or make it again.")
+    return value
+
+
+def _refuse(constant: str) -> None:
+    """Refuse NaN and infinities, which JSON does not have and Python would read."""
+    raise ValueError(constant)
+
+
+def notebook(name: str) -> Path:
+    """Return where a notebook of the series lies: in the repository's notebooks/, else in the installed package."""
     path = root() / "notebooks" / f"{name}.ipynb"
+    return path if path.is_file() else INSTALLED / path.name
+
+
+def notebook_hash(name: str) -> str | None:
+    """Return the hash of a notebook's cells, outputs apart; None where there is no such notebook."""
+    path = notebook(name)
     if not path.is_file():
         return None
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

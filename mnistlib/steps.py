@@ -1,34 +1,44 @@
-"""The steps: each is the recipe before it with one field replaced."""
+"""The steps of the series: each is the recipe before it with one field replaced."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+from mnistlib.augment import Augment
 from mnistlib.errors import SettingError, nearest
-from mnistlib.recipe import Augment, Recipe
+from mnistlib.recipe import Recipe
 
 SKELETON = Recipe(model="skeleton")
-CAPACITY = replace(SKELETON, model="average")
+CAPACITY = replace(SKELETON, model="narrow")
 REGULARISE = replace(CAPACITY, label_smoothing=0.05)
-AUGMENT = replace(REGULARISE, augment=Augment(rotate=9, scale=0.1, stretch=0.05, shear=8, shift=1.5))
-SPEED = replace(AUGMENT, model="brisk")
+AUGMENT = replace(REGULARISE, augment=Augment(degrees=9, scale=0.1, aspect=0.05, shear=8, translate=1.5))
+SPEED = replace(AUGMENT, model="strided_pool")
 SHORT = replace(SPEED, epochs=10)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the series: its recipe and the step it departs from."""
+    """A recipe with a name, the step that it departs from, and the notebook that reports it."""
 
-    name: str  # as the notebook's, "03_augment"
+    name: str  # "03_augment"
     title: str
     recipe: Recipe
-    before: str | None  # the step before, None for the first
+    before: str | None = None  # the step before, None for the first
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # fixed beforehand
+    notebook: str = ""  # where it is not named as the step
+    claim: dict[str, Any] | None = None  # what the authors of a published net report
+
+    @property
+    def notebook_name(self) -> str:
+        """Return the name of the notebook that reports it."""
+        return self.notebook or self.name
 
 
 STEPS: dict[str, Step] = {
     step.name: step
     for step in (
-        Step("00_skeleton", "Skeleton", SKELETON, None),
+        Step("00_skeleton", "Skeleton", SKELETON),
         Step("01_capacity", "Capacity", CAPACITY, "00_skeleton"),
         Step("02_regularise", "Regularisation", REGULARISE, "01_capacity"),
         Step("03_augment", "Augmentation", AUGMENT, "02_regularise"),
@@ -36,19 +46,27 @@ STEPS: dict[str, Step] = {
         Step("05_short", "Shorter", SHORT, "04_speed"),
     )
 }
+_REGISTERED: dict[str, Step] = {}  # others, such as the published models
+
+
+def register(*others: Step) -> None:
+    """Make steps outside the series known by their names."""
+    _REGISTERED.update((step.name, step) for step in others)
 
 
 def get(name: str) -> Step:
     """Return the step called `name`; an unknown one raises SettingError with the nearest."""
-    if name not in STEPS:
-        raise SettingError(f"There is no step {name!r}; the steps are {', '.join(STEPS)}.{nearest(name, STEPS)}")
-    return STEPS[name]
+    known = STEPS | _REGISTERED
+    if name not in known:
+        raise SettingError(f"There is no step {name!r}.{nearest(name, known)} The steps are {', '.join(known)}.")
+    return known[name]
 
 
 def epochs_before(step: Step, epochs: int) -> int:
-    """Return the epochs that a result of the step before must have run to be compared with this step after `epochs`.
+    """Return the epochs that a result of the step before must have to be compared with this step after `epochs`.
 
     As many, unless both ran what their recipes say: then a step may change the very number of epochs.
     """
-    before = STEPS.get(step.before or "")
-    return before.recipe.epochs if before is not None and epochs == step.recipe.epochs else epochs
+    if step.before is None or epochs != step.recipe.epochs:
+        return epochs
+    return get(step.before).recipe.epochs

@@ -1,72 +1,70 @@
-"""What a reader may set in a notebook's parameters cell, checked before anything is trained."""
+"""The parameters of a notebook, checked before anything is trained."""
 
 from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from mnistlib import files, written
-from mnistlib.errors import SettingError, nearest
+from pydantic import Field
+
+from mnistlib import files, models, recipe_dict
+from mnistlib.errors import SettingError, between, nearest, validated
+from mnistlib.logs import to_stdout
 from mnistlib.recipe import Recipe
+from mnistlib.runs import device
 
-MAX_EPOCHS_RUN = 100  # what may be run; the exercise's own limit is in `recipe`
-MAX_LIMIT = 60_000  # images in MNIST's training file
 MAX_SEED = 2**32 - 1  # the largest that every source of randomness takes
-SPLITS = ("test", "validation")
-DATASETS = ("auto", "mnist", "digits")
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The checked parameters of a step notebook."""
+@validated
+class Params:
+    """The checked parameters of a notebook."""
 
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # one training run each
-    epochs: int | None = None  # passes over the training images; None: the recipe's
-    fields: dict[str, Any] | None = None  # of the recipe, with other values to try; None: the recipe as it is
-    limit: int | None = None  # training images; None: all
-    split: str = "test"  # what the net is judged on: "test" or "validation"
-    dataset: str = "auto"  # "mnist", "digits" (the offline sample), or MNIST where it can be had
-    data_dir: str | None = None  # where MNIST's files are looked for first
-    results_dir: Path = Path("build")  # absolute once read; results/ and checkpoints/ go in there
-    device: str = "auto"  # "cpu", "cuda", "mps", or one of them chosen by the machine
-    workers: int | None = None  # processes training side by side; None: as many as are of use
-    reuse: bool = False  # show stored trials instead of training again
+    epochs: Annotated[int | None, between(1, 100)] = None  # None: the recipe's
+    overrides: dict[str, Any] | None = None  # fields of the recipe with other values
+    train_limit: Annotated[int | None, between(1, 60_000)] = None  # training images; None: all
+    split: Literal["test", "validation"] = "test"
+    results_dir: Path = Path("build")  # absolute once read
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    workers: Annotated[int | None, Field(ge=1, le=1024)] = None  # processes that train side by side; None: one per core
+    use_cached: bool = False
 
     def recipe(self, own: Recipe) -> Recipe:
-        """Return the recipe to run: a step's own, with the fields and epochs that were set; raise SettingError for a bad field."""
-        tried = written.changed(own, self.fields or {})
-        return replace(tried, epochs=self.epochs or tried.epochs)
+        """Return a step's recipe with the overrides and epochs that were set; raise SettingError for a bad field or an unknown net."""
+        changed = recipe_dict.with_overrides(own, self.overrides or {})
+        models.build(changed.model, changed.dropout)
+        return replace(changed, epochs=self.epochs or changed.epochs)
 
 
-def read(namespace: dict[str, Any]) -> Settings:
-    """Return a notebook's parameters, checked; call it as `settings.read(globals())`.
+def read(namespace: Mapping[str, Any], write: bool = True) -> Params:
+    """Return a notebook's parameters, checked, and send the log to standard output; call it as `params.read(globals())`.
 
-    Raises:
-        SettingError: a parameter's value is not allowed, or papermill was given a parameter that the notebook does not have.
+    Raises SettingError for a value that is not allowed, for a parameter that papermill was given and the notebook does not have, and,
+    with `write`, for a results folder that cannot be written.
     """
+    to_stdout()
     _check_injected(namespace.get("In", ()))
-    given = {field.name: namespace.get(field.name, field.default) for field in fields(Settings)}
-    _check_seeds(given["seeds"])
-    _check_whole("epochs", given["epochs"], 1, MAX_EPOCHS_RUN, "None (the recipe's)")
-    named = isinstance(given["fields"], dict) and all(isinstance(name, str) for name in given["fields"])
-    _require("fields", given["fields"], given["fields"] is None or named, 'None or fields of the recipe, such as {"optimizer.lr": 0.05}')
-    _check_whole("limit", given["limit"], 1, MAX_LIMIT, "None (all training images)")
-    _check_choice("split", given["split"], SPLITS)
-    _check_choice("dataset", given["dataset"], DATASETS)
-    _check_choice("device", given["device"], DEVICES)
-    _check_whole("workers", given["workers"], 1, None, "None (as many as are of use)")
-    _require("reuse", given["reuse"], isinstance(given["reuse"], bool), "True or False")
-    _check_path("data_dir", given["data_dir"], "None or a folder's path")
-    _check_path("results_dir", "" if given["results_dir"] is None else given["results_dir"], "a folder's path")
-    _check_available(given["device"])
-    data_dir = None if given["data_dir"] is None else str(given["data_dir"])
-    results_dir = files.writable(files.resolve(given["results_dir"]))
-    return Settings(**given | {"seeds": tuple(given["seeds"]), "data_dir": data_dir, "results_dir": results_dir})
+    given = {field.name: namespace[field.name] for field in fields(Params) if field.name in namespace}
+    seeds, results_dir = given.get("seeds", Params.seeds), given.get("results_dir", Params.results_dir)
+    whole = isinstance(seeds, list | tuple) and all(type(seed) is int and 0 <= seed <= MAX_SEED for seed in seeds)
+    if not whole or not seeds or len(set(seeds)) < len(seeds):
+        rule = f"a list of one or more different whole numbers from 0 to {MAX_SEED:,}, such as [0, 1]"
+        raise SettingError(f"seeds is {seeds!r}; it must be {rule}.")
+    if not isinstance(results_dir, str | os.PathLike) or not str(results_dir).strip():
+        raise SettingError(f"results_dir is {results_dir!r}; it must be a folder's path.")
+    try:
+        params = Params(**given | {"seeds": tuple(seeds), "results_dir": files.resolve(results_dir)})
+    except SettingError as error:
+        raise SettingError(str(error).removeprefix("Params.")) from None
+    if write:
+        device.choose(params.device)
+        files.writable(params.results_dir)
+    return params
 
 
 def check_names(given: Iterable[str], allowed: Sequence[str]) -> None:
@@ -74,14 +72,6 @@ def check_names(given: Iterable[str], allowed: Sequence[str]) -> None:
     for name in given:
         if name not in allowed:
             raise SettingError(f"There is no parameter {name!r}.{nearest(name, allowed)} The parameters are {', '.join(allowed)}.")
-
-
-def devices() -> list[str]:
-    """Return the devices that this machine offers, best first."""
-    import torch  # here, so that reading parameters without a device costs nothing
-
-    offered = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    return [name for name, there in offered.items() if there]
 
 
 def assigned(source: str) -> dict[str, Any]:
@@ -114,7 +104,7 @@ def _check_injected(history: Sequence[str]) -> None:
             continue
         for earlier in range(place - 1, -1, -1):
             allowed = list(assigned(history[earlier]))
-            if any(field.name in allowed for field in fields(Settings)):
+            if any(field.name in allowed for field in fields(Params)):
                 check_names([name for name in injected if not name.startswith("PAPERMILL_")], allowed)
                 return
         return
@@ -134,47 +124,3 @@ def _statements(source: str) -> list[ast.stmt]:
         return ast.parse(source).body
     except SyntaxError:
         return []
-
-
-def _require(name: str, value: object, allowed: bool, rule: str) -> None:
-    """Raise SettingError unless a parameter keeps its rule."""
-    if not allowed:
-        raise SettingError(f"{name} is {value!r}; it must be {rule}.")
-
-
-def _is_whole(value: object) -> bool:
-    """Say whether a value is a whole number, True and False not among them."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _check_whole(name: str, value: Any, low: int, high: int | None, none: str) -> None:
-    """Check that a parameter is None or a whole number within closed bounds."""
-    rule = f"{none} or a whole number " + (f"from {low}" if high is None else f"from {low} to {high:,d}")
-    _require(name, value, value is None or (_is_whole(value) and low <= value and (high is None or value <= high)), rule)
-
-
-def _check_seeds(seeds: Any) -> None:
-    """Check that the seeds are a list of different whole numbers."""
-    rule = f"a list of one or more different whole numbers from 0 to {MAX_SEED:,d}, such as [0, 1]"
-    good = isinstance(seeds, list | tuple) and len(seeds) > 0
-    good = good and all(_is_whole(seed) and 0 <= seed <= MAX_SEED for seed in seeds) and len(set(seeds)) == len(seeds)
-    _require("seeds", seeds, good, rule)
-
-
-def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    """Check that a parameter is one of a few words, and name the nearest."""
-    if not isinstance(value, str) or value not in allowed:
-        choices = ", ".join(repr(word) for word in allowed[:-1]) + f" or {allowed[-1]!r}"
-        raise SettingError(f"{name} is {value!r}; it must be {choices}.{nearest(value, allowed)}")
-
-
-def _check_path(name: str, value: object, rule: str) -> None:
-    """Check that a parameter can be a path."""
-    _require(name, value, value is None or (isinstance(value, str | os.PathLike) and str(value).strip() != ""), rule)
-
-
-def _check_available(device: str) -> None:
-    """Check that this machine has the device that was asked for by name."""
-    if device not in ("auto", "cpu") and device not in devices():
-        offered = " and ".join(repr(name) for name in devices())
-        raise SettingError(f"device is {device!r}, which this machine does not offer; it offers {offered}, and 'auto' chooses among them.")

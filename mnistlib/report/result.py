@@ -1,54 +1,34 @@
-"""A step's result as a value, and as the JSON of results/<step>.json."""
+"""A step's result: made from its runs, saved with checkpoints and predictions, read back, found again for comparison."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass
+import dataclasses
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
 
-from mnistlib import files, written
+from mnistlib import files, formatting, models, recipe_dict, steps
+from mnistlib.data import Mnist
+from mnistlib.errors import MnistlibError, ResultError
 from mnistlib.recipe import Recipe
-from mnistlib.stats.summary import Claim, Difference, Summary, Verdict
+from mnistlib.report import model_summary
+from mnistlib.runs import Run, cache
+from mnistlib.stats import comparison
+from mnistlib.stats.comparison import Claim, Difference, Verdict
+from mnistlib.stats.misclassified import wrong
+from mnistlib.stats.summary import Summary, summarise
+from mnistlib.train import History
 
-SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What two results must share to be compared."""
-
-    dataset: str
-    split: str
-    epochs: int
-    limit: int | None
-    data: str  # sha256 of the data; asked for only where it decides which images are judged
-
-
-@dataclass(frozen=True)
-class Run:
-    """One seed: its figures per epoch, and the file that holds its final weights."""
-
-    seed: int
-    key: str
-    status: str  # "finished", or "diverged" where a figure is no finite number; such figures are null in the JSON, NaN here
-    train_loss: tuple[float, ...]
-    train_accuracy: tuple[float, ...]
-    train_accuracy_clean: float
-    test_loss: tuple[float, ...]  # with split "validation", of the validation images, as test_accuracy
-    test_accuracy: tuple[float, ...]
-    learning_rate: tuple[float, ...]
-    seconds: tuple[float, ...]
-    checkpoint: str  # relative to the folder that holds results/ and checkpoints/
-    sha256: str  # of the checkpoint
-    steering_accuracy: tuple[float, ...] = ()  # of the images that steered the run, where others than the judged ones did
-    kept: int | None = None  # the epoch whose net was kept; None: the last
-
-    @property
-    def final(self) -> float:
-        """Return the accuracy of the net that was kept, on the judged images."""
-        return self.test_accuracy[(self.kept or len(self.test_accuracy)) - 1]
+SCHEMA = 2
+LARGE = ("weights", "predictions", "confidences", "provenance")  # of a run, kept elsewhere than in the JSON
+PARSED = {"summary": Summary, "difference": Difference | None, "verdict": Verdict | None, "claims": tuple[Claim, ...]}
 
 
 @dataclass(frozen=True)
@@ -57,31 +37,25 @@ class Result:
 
     step: str
     title: str
-    dataset: str  # "mnist" or "digits"
-    split: str  # "test" or "validation"
-    limit: int | None  # training images asked for; None is all
+    split: str  # "test", "validation" or "fold K of N"
+    train_limit: int | None  # training images asked for; None: all
     n_train: int
-    n_test: int
+    n_eval: int
     model: str
     n_parameters: int
     n_macs: int
     receptive_field: int
     epochs: int
     recipe: Recipe
-    claim: dict[str, Any] | None  # what the authors of a published net say of it
-    notes: tuple[str, ...]  # sentences that every page must show
+    claim: dict[str, Any] | None  # what the authors of a published net report
     runs: tuple[Run, ...]
     summary: Summary
-    difference: Difference | None
-    verdict: Verdict | None
+    difference: Difference | None  # from the step before
+    verdict: Verdict | None  # None for a run on a part of the training images
     claims: tuple[Claim, ...]
     provenance: dict[str, Any]
-    keys: dict[str, Any]  # what the result was made from: "notebook", "recipe", "data", "reference"
-
-    @property
-    def conditions(self) -> Conditions:
-        """Return what another result must share to be compared with this one."""
-        return Conditions(self.dataset, self.split, self.epochs, self.limit, self.keys["data"])
+    keys: dict[str, Any]  # what it was made from: "notebook", "recipe", "data"
+    predictions: str  # sha256 of what predictions/<step>.npz holds
 
     @property
     def seeds(self) -> list[int]:
@@ -90,48 +64,233 @@ class Result:
 
     @property
     def headline(self) -> bool:
-        """Say whether this is a full run on MNIST's training images, judged on its test images."""
-        return (self.dataset, self.split, self.limit) == ("mnist", "test", None)
+        """Say whether this is a full run, evaluated on the test images."""
+        return self.split == "test" and self.train_limit is None
+
+    @property
+    def gaps(self) -> list[float]:
+        """Return each seed's accuracy on the clean training images minus that on the evaluation images."""
+        return [run.train_accuracy_clean - run.final for run in self.runs]
+
+    @property
+    def seconds(self) -> list[float]:
+        """Return the seconds that each seed took, evaluation included."""
+        return [sum(run.history.seconds) for run in self.runs]
+
+
+def make(
+    step: steps.Step,
+    recipe: Recipe,
+    mnist: Mnist,
+    runs: Sequence[Run],
+    provenance: dict[str, Any],
+    before: Result | None = None,
+    wrong_before: np.ndarray | None = None,
+) -> Result:
+    """Make the result of a step from its runs; `before` is a comparable result and `wrong_before` its errors, bool [n_seeds, n_images]."""
+    if not runs or len({run.seed for run in runs}) < len(runs):
+        raise ResultError(f"A result needs at least one seed and each seed once; these are {[run.seed for run in runs]}.")
+    errors = wrong([run.predictions for run in runs], mnist.eval.labels)
+    writers, groups = mnist.eval.writers, mnist.eval.groups
+    summary = summarise([run.history.eval_accuracy[: run.kept_epoch] for run in runs], errors, writers, groups)
+    difference = None
+    if before is not None and wrong_before is not None:
+        difference = comparison.difference(errors, wrong_before, writers, groups, before.step)
+    about = model_summary.of(models.build(recipe.model, recipe.dropout))
+    return Result(
+        step=step.name,
+        title=step.title,
+        split=mnist.split,
+        train_limit=mnist.train_limit,
+        n_train=runs[0].n_train,
+        n_eval=len(mnist.eval.labels),
+        model=recipe.model,
+        n_parameters=about.n_parameters,
+        n_macs=about.n_macs,
+        receptive_field=about.receptive_field,
+        epochs=recipe.epochs,
+        recipe=recipe,
+        claim=step.claim,
+        runs=tuple(
+            dataclasses.replace(
+                run, checkpoint=f"checkpoints/{step.name}-seed{run.seed}.safetensors", sha256=files.sha256(cache.pack(run.weights))
+            )
+            for run in runs
+        ),
+        summary=summary,
+        difference=difference,
+        verdict=comparison.verdict(about.n_parameters, recipe.epochs, summary) if mnist.train_limit is None else None,
+        claims=(),
+        provenance=provenance,
+        keys={"notebook": files.notebook_hash(step.notebook_name), "recipe": recipe_dict.digest(recipe), "data": mnist.sha256},
+        predictions=digest(predicted(runs)),
+    )
+
+
+def predicted(runs: Sequence[Run]) -> dict[str, np.ndarray]:
+    """Return what the runs predict as it is stored: digits uint8 and their probabilities float16, [n_seeds, n_images]."""
+    confidences = np.stack([run.confidences for run in runs]).astype(np.float16)
+    return {"predictions": np.stack([run.predictions for run in runs]), "confidences": confidences}
+
+
+def digest(arrays: dict[str, np.ndarray]) -> str:
+    """Return the sha256 of stored predictions: of the arrays, not of their file, which another zlib packs in other bytes."""
+    return files.sha256(arrays["predictions"].tobytes() + arrays["confidences"].tobytes())
 
 
 def to_json(result: Result) -> dict[str, Any]:
     """Return the JSON value of a result, its own sha256 last."""
-    value = {"schema": SCHEMA, **asdict(result), "recipe": written.as_dict(result.recipe)}
-    if value["difference"] is not None:
-        value["difference"] = {"from": value["difference"].pop("from_"), **value["difference"]}
-    value = _plain(value)
-    return {**value, "sha256": files.sha256(files.canonical(value))}
+    value = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    value |= {name: _plain(value[name]) for name in ("summary", "difference", "verdict", "claims")}
+    value["recipe"] = recipe_dict.to_dict(result.recipe)
+    value["runs"] = [{name: _plain(inner) for name, inner in vars(run).items() if name not in LARGE} for run in result.runs]
+    return files.signed({"schema": SCHEMA, **value})
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON holds it: lists for tuples, no NumPy types, null for numbers that are not finite."""
-    if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """Return dataclasses as dictionaries, tuples as lists."""
+    if dataclasses.is_dataclass(value):
+        return {name: _plain(inner) for name, inner in vars(value).items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def from_json(value: dict[str, Any]) -> Result:
-    """Return the result that `to_json` turned into `value`; a missing or unknown field raises KeyError, TypeError or SettingError."""
+    """Return the result that `to_json` turned into `value`."""
     value = {name: entry for name, entry in value.items() if name not in ("schema", "sha256")}
-    value["recipe"] = written.from_dict(value["recipe"])
-    value["notes"] = tuple(value["notes"])
-    value["runs"] = tuple(
-        Run(**{name: entry if name == "kept" else _figures(entry) for name, entry in run.items()}) for run in value["runs"]
-    )
-    value["summary"] = Summary(**{name: _figures(entry, null=None) for name, entry in value["summary"].items()})
-    if value["difference"] is not None:
-        value["difference"] = Difference(value["difference"]["from"], value["difference"]["mean"], tuple(value["difference"]["interval"]))
-    value["verdict"] = value["verdict"] and Verdict(**value["verdict"])
-    value["claims"] = tuple(Claim(**claim) for claim in value["claims"])
+    value |= {name: TypeAdapter(kind).validate_python(value[name]) for name, kind in PARSED.items()}
+    value["recipe"] = recipe_dict.from_dict(value["recipe"])
+    value["runs"] = tuple(Run(**run | {"history": History(**run["history"])}) for run in value["runs"])
     return Result(**value)
 
 
-def _figures(entry: Any, null: float | None = math.nan) -> Any:
-    """Return a list as a tuple, and null as what it stood for."""
-    if isinstance(entry, list):
-        return tuple(_figures(value, null) for value in entry)
-    return null if entry is None else entry
+def save(result: Result, folder: Path) -> Path:
+    """Write a result with the checkpoints and predictions of its runs under `folder`, all or none, and return the path of its JSON.
+
+    Checkpoints of this step that the result does not name are removed.
+    """
+    path = files.writable(folder) / "results" / f"{result.step}.json"
+    contents: dict[Path, bytes | str] = {folder / run.checkpoint: cache.pack(run.weights) for run in result.runs}
+    if digest(_stored(result, folder)) != result.predictions:
+        body = io.BytesIO()
+        np.savez_compressed(body, **predicted(result.runs))
+        contents[folder / "predictions" / f"{result.step}.npz"] = body.getvalue()
+    files.write_together(contents | {path: files.to_text(to_json(result))})
+    named = {Path(run.checkpoint).name for run in result.runs}
+    for other in (folder / "checkpoints").glob(f"{result.step}-seed*.safetensors"):
+        if other.name not in named:
+            other.unlink()
+    return path
+
+
+def read(path: Path) -> Result:
+    """Read a result, or raise ResultError where the file is missing, of another schema, or was changed since it was written."""
+    value = files.read_signed(path)
+    name = f"{path.parent.name}/{path.name}"
+    if value.get("schema") != SCHEMA:
+        raise ResultError(f"{name} has schema {value.get('schema')!r}; this version reads schema {SCHEMA}. Run the step's notebook again.")
+    try:
+        return from_json(value)
+    except (KeyError, TypeError, AttributeError, ValueError, ValidationError, MnistlibError) as error:
+        reason = str(error).splitlines()[0]
+        raise ResultError(f"{name} does not fit schema {SCHEMA} ({reason}). Run the step's notebook again.") from None
+
+
+def read_predictions(result: Result, place: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the digits that each seed predicts, uint8 [n_seeds, n_images], and their probabilities; `place` holds results/."""
+    arrays = _stored(result, place)
+    if digest(arrays) != result.predictions:
+        name = f"predictions/{result.step}.npz"
+        raise ResultError(f"{name} is missing, or not what its result was made with; restore it, or train the step again.")
+    return arrays["predictions"], arrays["confidences"].astype(np.float32)
+
+
+def _stored(result: Result, place: Path) -> dict[str, np.ndarray]:
+    """Return the predictions in a result's file, empty arrays where there is none that can be read."""
+    try:
+        with np.load(place / "predictions" / f"{result.step}.npz") as arrays:
+            return {name: arrays[name] for name in ("predictions", "confidences")}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return dict.fromkeys(("predictions", "confidences"), np.zeros(0))
+
+
+def read_runs(result: Result, place: Path) -> list[Run]:
+    """Return the runs of a stored result with their weights and predictions, every file checked."""
+    digits, confidences = read_predictions(result, place)
+    return [
+        dataclasses.replace(
+            run,
+            weights=cache.read_checkpoint(place / run.checkpoint, run.sha256),
+            predictions=digits[k],
+            confidences=confidences[k],
+            provenance=result.provenance,
+        )
+        for k, run in enumerate(result.runs)
+    ]
+
+
+def of_checkpoint(path: Path) -> tuple[Result, Run, dict[str, Tensor]]:
+    """Return the result and the run that a checkpoint file belongs to, and its checked weights."""
+    place, name = path.parent.parent, f"checkpoints/{path.name}"
+    result = read(place / "results" / f"{path.stem.rpartition('-seed')[0]}.json")
+    for run in result.runs:
+        if run.checkpoint == name:
+            return result, run, cache.read_checkpoint(place / run.checkpoint, run.sha256)
+    raise ResultError(f"The result of {result.step} names no checkpoint {path.name}.")
+
+
+def load_model(recipe: Recipe, weights: dict[str, Tensor]) -> nn.Module:
+    """Return a recipe's net with a checkpoint's weights; raise ResultError where they do not fit the net as it is now."""
+    net = models.build(recipe.model, recipe.dropout)
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError:
+        raise ResultError(
+            f"The checkpoint does not fit the net {recipe.model!r}, which has been changed since; train it again, or restore the net."
+        ) from None
+    return net
+
+
+def conditions(result: Result) -> dict[str, Any]:
+    """Return what another result must share to be compared with this one."""
+    return {"split": result.split, "epochs": result.epochs, "train_limit": result.train_limit}
+
+
+def obstacle(wanted: dict[str, Any], data: str, before: Result) -> str:
+    """Return the sentence that says why there is no comparison with an earlier result, or "" where there is one.
+
+    `wanted` are the conditions, `data` the sha256 of the data, which decides what images are held out.
+    """
+    words = [
+        f"{name} {formatting.number(has)} instead of {formatting.number(wanted[name])}"
+        for name, has in conditions(before).items()
+        if has != wanted[name]
+    ]
+    if not words and before.split != "test" and before.keys["data"] != data:
+        words = ["other validation images"]
+    return f"There is no comparison with {before.step}: its result has {' and '.join(words)}." if words else ""
+
+
+def find(step: str | None, wanted: dict[str, Any], data: str, results_dir: Path) -> tuple[Result | None, Path | None, str]:
+    """Look for a comparable result with its predictions in a results folder, then among the committed reports.
+
+    Return it with the folder that holds its results/, or twice None and the sentence that says why there is none.
+    """
+    if step is None:
+        return None, None, "This is the first step; there is none before it to compare with."
+    sentences, reports = [], files.root() / "reports"
+    for place in (results_dir, reports, reports / "published"):
+        path = place / "results" / f"{step}.json"
+        if not path.exists():
+            continue
+        try:
+            result = read(path)
+            read_predictions(result, place)
+        except ResultError as error:
+            sentences.append(str(error))
+            continue
+        sentence = obstacle(wanted, data, result)
+        if not sentence:
+            return result, place, ""
+        sentences.append(sentence)
+    none = f"There is no result of {step} to compare with; run its notebook with the same parameters first."
+    return None, None, " ".join(dict.fromkeys(sentences)) or none

@@ -1,4 +1,4 @@
-"""The machine a run has: its devices, its cores, and how a training process uses them best."""
+"""Devices and cores of this machine, and how a training process uses them best."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ KEPT = 1 << 30  # bytes that a process holds on to instead of handing them back 
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # glibc's names for them, from malloc.h
 
 
-def device(name: str = "auto") -> str:
+def available() -> list[str]:
+    """Return the devices that this machine offers."""
+    offered = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [name for name, there in offered.items() if there]
+
+
+def choose(name: str = "auto") -> str:
     """Return "cuda", "mps" or "cpu"; "auto" is CUDA where there is one, else the CPU, the faster one for nets this small."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    offered = available()
     if name == "auto":
-        return "cuda" if there["cuda"] else "cpu"
-    if not there.get(name, False):
-        raise SettingError(
-            f"There is no device {name!r} here; allowed are 'auto', {', '.join(repr(n) for n, has in there.items() if has)}."
-        )
+        return "cuda" if "cuda" in offered else "cpu"
+    if name not in offered:
+        raise SettingError(f"device is {name!r}, which this machine does not have; it has {', '.join(map(repr, offered))}.")
     return name
 
 
-def cores() -> int:
+def n_cores() -> int:
     """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -1,15 +1,17 @@
-"""How far a training has come: its line in a log, its line of JSON, and what is left."""
+"""How far training has come: a line in the log and a line of JSON for every epoch, and the time that is left."""
 
 from __future__ import annotations
 
 import math
-import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from mnistlib import files, formatting
-from mnistlib.runs import storage
+from mnistlib.logs import log
 
-JOURNAL = "MNISTLIB_JOURNAL"  # names, in the environment, a file that gets a line of JSON for each epoch that is trained
+MEASURED = ("train_loss", "train_accuracy", "eval_loss", "eval_accuracy", "learning_rate", "seconds")
 
 
 @dataclass(frozen=True)
@@ -21,26 +23,51 @@ class Progress:
     epochs: int
     train_loss: float
     train_accuracy: float
-    test_loss: float
-    test_accuracy: float
+    eval_loss: float
+    eval_accuracy: float
     learning_rate: float
     seconds: float
-    left: float | None = None  # seconds until all seeds are done, as it looks now; None for a stored trial
+    left: float | None = None  # seconds until all seeds are done, as it looks now; None for a cached run
 
     def __str__(self) -> str:
-        """Return the line a log shows."""
         return (
             f"seed {self.seed}  epoch {self.epoch:2d}/{self.epochs}"
-            f"  loss {formatting.loss(self.train_loss)} train {formatting.loss(self.test_loss)} test"
-            f"  accuracy {formatting.percent(self.train_accuracy)} train {formatting.percent(self.test_accuracy)} test"
-            f"  lr {formatting.rate(self.learning_rate)}  {formatting.seconds(self.seconds)}"
+            f"  loss {self.train_loss:.4f} train {self.eval_loss:.4f} eval"
+            f"  accuracy {formatting.percent(self.train_accuracy)} train {formatting.percent(self.eval_accuracy)} eval"
+            f"  lr {self.learning_rate:.4f}  {formatting.seconds(self.seconds)}"
             + ("" if self.left is None else f"  left {formatting.seconds(self.left)}")
         )
 
     @classmethod
     def of(cls, seed: int, epochs: int, history: dict[str, list[float]], epoch: int, left: float | None = None) -> Progress:
         """Return the progress that a history shows at an epoch, counted from 1."""
-        return cls(seed, epoch, epochs, **{name: history[name][epoch - 1] for name in storage.MEASURED}, left=left)
+        return cls(seed, epoch, epochs, **{name: history[name][epoch - 1] for name in MEASURED}, left=left)
+
+
+class Reporter:
+    """Turns the histories that runs send after each epoch into log lines, lines of JSON, and calls of `on_epoch`."""
+
+    def __init__(self, epochs: int, seeds: list[int], journal: Path, on_epoch: Callable[[list[Progress]], Any]) -> None:
+        self.epochs, self.journal, self.on_epoch, self.workers = epochs, journal, on_epoch, 1
+        self.so_far: list[Progress] = []
+        self.left = dict.fromkeys(seeds, epochs)  # epochs yet to come
+
+    def __call__(self, seed: int, history: dict[str, list[float]], resumed: bool = False) -> None:
+        """Report a seed's latest epoch, or that it resumes after it."""
+        epoch = len(history["seconds"])
+        self.left[seed] = self.epochs - epoch
+        if resumed:
+            log.info(f"seed {seed}  resumes after epoch {epoch}/{self.epochs}")
+            return
+        recent = [line.seconds for line in self.so_far[-20:]] + [history["seconds"][-1]]
+        left = sum(recent) / len(recent) * longest(list(self.left.values()), self.workers)
+        progress = Progress.of(seed, self.epochs, history, epoch, left)
+        self.so_far.append(progress)
+        values = {name: value if math.isfinite(value) else None for name, value in vars(progress).items() if name != "left"}
+        with open(self.journal, "ab") as file:
+            file.write(files.canonical(values) + b"\n")
+        log.info(str(progress))
+        self.on_epoch(self.so_far)
 
 
 def longest(epochs: list[int], workers: int) -> int:
@@ -52,11 +79,3 @@ def longest(epochs: list[int], workers: int) -> int:
     for left in sorted(epochs):
         loads[loads.index(min(loads))] += left
     return max(loads)
-
-
-def journal(progress: Progress) -> None:
-    """Add an epoch as a line of JSON to the file that $MNISTLIB_JOURNAL names, if any; what is no finite number becomes null."""
-    if os.environ.get(JOURNAL):
-        values = {name: value if math.isfinite(value) else None for name, value in vars(progress).items() if name != "left"}
-        with open(os.environ[JOURNAL], "ab") as file:
-            file.write(files.canonical(values) + b"\n")

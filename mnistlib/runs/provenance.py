@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, commit, device and time; never who ran it, on which host or in which folder."""
+"""Where a run comes from: versions, commit, device, time and cloud instance; never who ran it, on which host or in which folder."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from typing import Any
 import torch
 
 from mnistlib import files
+from mnistlib.runs import device as device_module
 
 PACKAGES = ("torchvision", "numpy", "papermill")
+INSTANCE = "MNISTLIB_INSTANCE"  # cloud instance metadata, read from the environment: a JSON object with these keys
+FACTS = ("service", "id", "type", "region", "image", "since", "price")  # `since` in seconds since the epoch, `price` in dollars an hour
 GENERATED = ("reports", "images", "README.md")  # a series writes these as it goes; they change no result
 
 
@@ -26,7 +29,7 @@ def collect(started: float, seconds: float, device: str, workers: int = 1, threa
     """
     commit, changed = revision(files.root())
     return {
-        "started": datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "started": _time(started),
         "seconds": round(seconds, 1),
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # with its build, such as +cpu, which the package's metadata leaves out
@@ -36,12 +39,32 @@ def collect(started: float, seconds: float, device: str, workers: int = 1, threa
         "system": f"{platform.system()} {platform.machine()}",
         "device": device,
         "cpu": cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": device_module.n_cores(),
         "workers": workers,
         "threads": threads,
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "gpu": torch.cuda.get_device_name() if device.startswith("cuda") and torch.cuda.is_available() else None,
     }
+
+
+def instance(now: float) -> dict[str, Any]:
+    """Return what a provenance says of the machine at a time, in seconds since the epoch; nothing outside a cloud.
+
+    `cost` is in US dollars, from `since` to `now` at the price an hour; None where the price is not known. Of spare capacity, whose
+    price moves, it is `cost_at_most`.
+    """
+    if not os.environ.get(INSTANCE):
+        return {}
+    facts = dict.fromkeys(FACTS) | json.loads(os.environ[INSTANCE])
+    since, price = float(facts.pop("since") or now), facts.pop("price")
+    cost = None if price is None else float(price) * (now - since) / 3600
+    times = {"machine_started": _time(since), "machine_until": _time(now), "machine_seconds": round(now - since, 1)}
+    return {**facts, **times, "cost_at_most" if "spot" in str(facts["service"]) else "cost": cost}
+
+
+def _time(seconds: float) -> str:
+    """Return a time as provenances write it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def version(package: str) -> str | None:

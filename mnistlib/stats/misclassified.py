@@ -1,109 +1,43 @@
-"""Which images the seeds get wrong, as what, and which kinds of error went and came since the step before."""
+"""Which images the seeds misclassify, and which confusions of digits became rarer or more common."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from mnistlib.data import STUDENTS
+from mnistlib import data
 
 # Test images, by index, whose label people asked by Northcutt, Athalye and Mueller rejected ("Pervasive Label Errors in
 # Test Sets Destabilize Machine Learning Benchmarks", 2021, https://arxiv.org/abs/2103.14749): a majority saw another digit,
-# opinions split, or neither the label nor the net's guess was right. They are shown apart; no score is ever corrected.
-WRONG_LABELS: dict[int, str] = {
+# opinions split, or neither the label nor the net's guess was right. They are marked; no score is ever corrected.
+LABEL_ERRORS: dict[int, str] = {
     **dict.fromkeys((947, 1621, 1901, 2462, 2597, 3558, 5937, 6651, 6783, 9729), "majority"),
     **dict.fromkeys((2130, 8527), "split"),
     **dict.fromkeys((2654, 3520, 9679), "neither"),
 }
-
-
-class Judged(Protocol):
-    """The images that a net is judged on, as `data.Part` holds them."""
-
-    labels: object  # int64 [n]
-    ids: np.ndarray
-    writers: np.ndarray | None
-    groups: np.ndarray | None
+Predictions = Sequence[np.ndarray] | np.ndarray  # digits, [n_seeds, n_images]
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """One image and the seeds that get it wrong."""
+class Misclassified:
+    """One image and the seeds that misclassify it."""
 
-    index: int  # within the judged images
+    index: int  # within the evaluated images
     id: int  # within the original file
     label: int
-    prediction: int  # the wrong digit that most seeds read; the smallest of equals
+    prediction: int  # the most frequent wrong prediction; the smallest of equals
     votes: int  # seeds that are wrong
     n_seeds: int
-    writer: int | None
-    group: str | None  # "students" or "census employees"
-    known: str | None  # why the label is known to be wrong: "majority", "split" or "neither"
-
-
-def known(dataset: str, split: str) -> dict[int, str]:
-    """Return the known wrong labels among the images judged: those of MNIST's test set, none elsewhere."""
-    return WRONG_LABELS if (dataset, split) == ("mnist", "test") else {}
-
-
-def wrong(predictions: Sequence[np.ndarray] | np.ndarray, labels: object) -> np.ndarray:
-    """Return which images each seed gets wrong, bool [n_seeds, n_images]."""
-    return np.stack([np.asarray(row) for row in predictions]) != np.asarray(labels)
-
-
-def most_mistaken(
-    predictions: Sequence[np.ndarray] | np.ndarray, judged: Judged, wrong_labels: dict[int, str], least: int = 1
-) -> list[Mistake]:
-    """Return the images that at least `least` seeds get wrong, those with most votes first, then by id."""
-    table, labels = np.stack([np.asarray(row) for row in predictions]), np.asarray(judged.labels)
-    votes = (table != labels).sum(0)
-    order = sorted(np.flatnonzero(votes >= max(1, least)), key=lambda index: (-votes[index], judged.ids[index]))
-    return [_mistake(int(index), table[:, index], int(labels[index]), judged, wrong_labels) for index in order]
-
-
-def _mistake(index: int, read: np.ndarray, label: int, judged: Judged, wrong_labels: dict[int, str]) -> Mistake:
-    """Describe one image by what the seeds read in it, [n_seeds]."""
-    counts = np.bincount(read[read != label])
-    return Mistake(
-        index=index,
-        id=int(judged.ids[index]),
-        label=label,
-        prediction=int(counts.argmax()),
-        votes=int(counts.sum()),
-        n_seeds=len(read),
-        writer=None if judged.writers is None else int(judged.writers[index]),
-        group=None if judged.groups is None else group_name(judged.groups[index]),
-        known=wrong_labels.get(int(judged.ids[index])),
-    )
-
-
-def group_name(group: int) -> str:
-    """Return what the writers of a NIST partition were."""
-    return "students" if group == STUDENTS else "census employees"
-
-
-def by_group(wrong: np.ndarray, groups: np.ndarray | None) -> dict[str, float]:
-    """Return the accuracy on each writer group's images; empty where groups are not known."""
-    if groups is None:
-        return {}
-    students = np.asarray(groups) == STUDENTS
-    parts = {"students": students, "census employees": ~students}
-    return {name: 1 - float(wrong[:, part].mean()) for name, part in parts.items() if part.any()}
-
-
-def confusion(predictions: Sequence[np.ndarray] | np.ndarray, labels: object) -> np.ndarray:
-    """Return how many images of each label (rows) are read as each digit (columns), averaged over seeds, [10, 10]."""
-    table = np.stack([np.asarray(row) for row in predictions]).astype(np.int64)
-    pairs = np.asarray(labels, np.int64) * 10 + table
-    return np.bincount(pairs.reshape(-1), minlength=100).reshape(10, 10) / len(table)
+    writer: int
+    group: str  # "students" or "census employees"
+    label_error: str | None  # why the label is known to be wrong: "majority", "split" or "neither"
 
 
 @dataclass(frozen=True)
-class Change:
-    """One kind of error before and after a step, in images per seed."""
+class ConfusionChange:
+    """How often a label was taken for another digit before and after a step, in images per seed."""
 
     label: int
     prediction: int
@@ -111,15 +45,71 @@ class Change:
     after: float
 
 
-def changes(
-    predictions: Sequence[np.ndarray] | np.ndarray, predictions_before: Sequence[np.ndarray] | np.ndarray, labels: object
-) -> list[Change]:
-    """Return the kinds of error whose frequency changed on the same images: those that went most first, that came most last."""
-    after, before = confusion(predictions, labels), confusion(predictions_before, labels)
+def label_errors(split: str) -> dict[int, str]:
+    """Return the known label errors among the evaluated images: they are known for the test set only."""
+    return LABEL_ERRORS if split == "test" else {}
+
+
+def wrong(predictions: Predictions, labels: object) -> np.ndarray:
+    """Return which images each seed gets wrong, bool [n_seeds, n_images]."""
+    return np.stack([np.asarray(row) for row in predictions]) != np.asarray(labels)
+
+
+def most_misclassified(
+    predictions: Predictions, images: data.ImageSet, label_errors: dict[int, str], at_least: int = 1
+) -> list[Misclassified]:
+    """Return the images that at least so many seeds get wrong, those with most votes first, then by id."""
+    table, labels = np.stack([np.asarray(row) for row in predictions]), np.asarray(images.labels)
+    votes = (table != labels).sum(0)
+    order = sorted(np.flatnonzero(votes >= max(1, at_least)), key=lambda index: (-votes[index], images.ids[index]))
+    found = []
+    for index in order:
+        label = int(labels[index])
+        counts = np.bincount(table[:, index][table[:, index] != label])
+        found.append(
+            Misclassified(
+                index=int(index),
+                id=int(images.ids[index]),
+                label=label,
+                prediction=int(counts.argmax()),
+                votes=int(counts.sum()),
+                n_seeds=len(table),
+                writer=int(images.writers[index]) if images.writers is not None else None,
+                group=group_name(images.groups[index]) if images.groups is not None else "",
+                label_error=label_errors.get(int(images.ids[index])),
+            )
+        )
+    return found
+
+
+def group_name(group: int) -> str:
+    """Return who the writers of a NIST partition were."""
+    return "students" if group == data.STUDENTS else "census employees"
+
+
+def accuracy_by_group(wrong: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+    """Return the accuracy on the images of each group of writers."""
+    if groups is None:  # the offline sample, until it is gone
+        return {}
+    students = np.asarray(groups) == data.STUDENTS
+    parts = {"students": students, "census employees": ~students}
+    return {name: 1 - float(wrong[:, part].mean()) for name, part in parts.items() if part.any()}
+
+
+def confusion_matrix(predictions: Predictions, labels: object) -> np.ndarray:
+    """Return how many images of each label (rows) are predicted as each digit (columns), averaged over seeds, [10, 10]."""
+    table = np.stack([np.asarray(row) for row in predictions]).astype(np.int64)
+    pairs = np.asarray(labels, np.int64) * 10 + table
+    return np.bincount(pairs.reshape(-1), minlength=100).reshape(10, 10) / len(table)
+
+
+def confusion_changes(predictions: Predictions, predictions_before: Predictions, labels: object) -> list[ConfusionChange]:
+    """Return the confusions whose frequency changed on the same images, the largest decrease first, the largest increase last."""
+    after, before = confusion_matrix(predictions, labels), confusion_matrix(predictions_before, labels)
+    np.fill_diagonal(after, 0)
+    np.fill_diagonal(before, 0)
     moved = [
-        Change(label, digit, float(before[label, digit]), float(after[label, digit]))
-        for label in range(10)
-        for digit in range(10)
-        if label != digit and before[label, digit] != after[label, digit]
+        ConfusionChange(int(label), int(digit), float(before[label, digit]), float(after[label, digit]))
+        for label, digit in np.argwhere(before != after)
     ]
     return sorted(moved, key=lambda change: change.after - change.before)

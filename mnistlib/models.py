@@ -1,0 +1,102 @@
+"""The nets of the series and the few parts they are made of: the layer list is the model."""
+
+import pkgutil
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from mnistlib.errors import SettingError, nearest
+
+
+class GlobalAverage(nn.Module):
+    """Keep the mean of each feature map: [n, c, h, w] to [n, c]."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the mean over height and width."""
+        return maps.mean((2, 3))
+
+
+def conv(n_in: int, n_out: int, kernel: int = 3, padding: int | None = None, stride: int = 1, pool: bool = False) -> nn.Sequential:
+    """Return convolution, 2x2 max pooling where asked, batch normalization, ReLU.
+
+    The convolution has no bias: batch normalization brings its own. `padding` None is half the kernel, which keeps height and width.
+    Pooling comes before normalization and ReLU, which then work on a quarter of the values.
+    """
+    padding = kernel // 2 if padding is None else padding
+    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False))
+    if pool:
+        layers["pool"] = nn.MaxPool2d(2)
+    layers |= {"norm": nn.BatchNorm2d(n_out), "relu": nn.ReLU(inplace=True)}
+    return nn.Sequential(layers)
+
+
+def drop(probability: float) -> list[nn.Module]:
+    """Return dropout of whole feature maps as a list to unpack into a net; nothing at probability zero."""
+    return [nn.Dropout2d(probability)] if probability else []
+
+
+def head(n_in: int, pool: nn.Module | None = None) -> nn.Sequential:
+    """Return global pooling (None: the average) and the linear layer that turns `n_in` values into ten logits."""
+    return nn.Sequential(OrderedDict(pool=pool or GlobalAverage(), linear=nn.Linear(n_in, 10)))
+
+
+def skeleton(dropout: float = 0.0) -> nn.Sequential:
+    """Return the first net: pooled early, averaged over the map at the end, larger than the limit allows."""
+    return nn.Sequential(
+        conv(1, 10, 5, padding=0, pool=True),
+        *drop(dropout),
+        conv(10, 16, padding=0),
+        conv(16, 16, padding=0),
+        conv(16, 20, padding=0),
+        conv(20, 20, padding=0),
+        head(20),
+    )
+
+
+def narrow(dropout: float = 0.0, pool: nn.Module | None = None) -> nn.Sequential:
+    """Return the skeleton with fewer feature maps."""
+    return nn.Sequential(
+        conv(1, 8, 5, padding=0, pool=True),
+        *drop(dropout),
+        conv(8, 12, padding=0),
+        conv(12, 16, padding=0),
+        conv(16, 16, padding=0),
+        conv(16, 16, padding=0),
+        head(16, pool),
+    )
+
+
+def strided_pool(dropout: float = 0.0) -> nn.Sequential:
+    """Return a net of small maps: its first layer has stride two, and pooling follows the second."""
+    return nn.Sequential(
+        conv(1, 16, 6, padding=0, stride=2),
+        conv(16, 16, pool=True),
+        *drop(dropout),
+        conv(16, 16),
+        conv(16, 16, padding=0),
+        head(16),
+    )
+
+
+NETS = {net.__name__: net for net in (skeleton, narrow, strided_pool)}
+
+
+def build(name: str, dropout: float = 0.0) -> nn.Module:
+    """Return a net of the series by its name, or any other by its import path, such as "my_nets:MyNet"; raise SettingError for neither."""
+    try:
+        net = pkgutil.resolve_name(name) if ":" in name else NETS[name]
+    except (KeyError, ImportError, AttributeError, ValueError):
+        hint = f"the nets are {', '.join(NETS)}, others are named 'package.module:name'.{nearest(name, NETS)}"
+        raise SettingError(f"There is no net {name!r}; {hint}") from None
+    return net(dropout)
+
+
+def init_weights(net: nn.Module, seed: int) -> nn.Module:
+    """Draw a net's first weights from `seed` alone, leaving the global random state as it was, and return the net."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in net.modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+    return net
