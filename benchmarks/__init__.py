@@ -1,1 +1,1 @@
-"""Side-by-side timings of this series against what a reader would run instead."""
+"""Timings of this series beside two public recipes, on one machine, in turns."""

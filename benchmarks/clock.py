@@ -1,4 +1,4 @@
-"""The clock of a whole process: it starts before the process does, and every second belongs to a named part."""
+"""A clock for a whole process: it starts before the process does, and gives every second to a named part."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 import os
 import time
 
-BEGAN = "MNISTLIB_BENCHMARK_BEGAN"  # the environment variable that says when the process was started
+BEGAN = "MNISTLIB_BENCHMARK_BEGAN"  # environment variable: when the process was started
 
 
 class Clock:
-    """Seconds by part, from the start of the process; what no part claims is "rest"."""
+    """Seconds by part from the start of the process; the remainder is "rest"."""
 
     def __init__(self) -> None:
         self.began = float(os.environ.get(BEGAN, time.time()))
@@ -30,6 +30,6 @@ class Clock:
         self.parts[target] = self.parts.get(target, 0.0) + seconds
 
     def finish(self, **about: object) -> None:
-        """Print one line of JSON: all parts, the whole, and what else there is to say."""
+        """Print one line of JSON: the total, all parts, and whatever else is given."""
         self.lap("rest")
         print(json.dumps({"seconds": time.time() - self.began, "parts": self.parts, **about}), flush=True)

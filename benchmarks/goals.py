@@ -1,74 +1,80 @@
-"""What the benchmark is held to: each goal's value from the rows, and whether it was reached. Goals are fixed here, before a run."""
+"""The goals of the benchmark, fixed before a run: the value of each, computed from the rows, and whether it was reached."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmarks.rivals import RIVALS
-from benchmarks.rows import OURS, Row
+from benchmarks.baselines import BASELINES
+from benchmarks.record import THIS_SERIES, Row
 
-LOWER = "at most"
-HIGHER = "at least"
+AT_MOST = "at most"
+AT_LEAST = "at least"
+TITLES = [baseline.title for baseline in BASELINES.values()]
+MODEL_4 = BASELINES["model4"].title
+
+Rows = Mapping[tuple[str, str, str], Row]  # by table, case and method
 
 
-def judge(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return every goal whose rows were measured: row, name, goal, whether more or less is better, value, reached."""
+def check(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return every goal whose rows were measured: table, name, goal, direction, value, reached."""
     found = []
-    for letter, name, goal, way, value in _goals(rows):
+    for table, name, goal, direction, value in _goals({(row.table, row.case, row.method): row for row in rows}):
         if value is not None:
-            good = value <= goal if way == LOWER else value >= goal
-            found.append({"row": letter, "name": name, "goal": goal, "way": way, "value": value, "reached": bool(good)})
+            reached = value <= goal if direction == AT_MOST else value >= goal
+            found.append({"table": table, "name": name, "goal": goal, "direction": direction, "value": value, "reached": bool(reached)})
     return found
 
 
-def _goals(rows: Sequence[Row]) -> Iterator[tuple[str, str, float, str, float | None]]:
-    """Yield row, name, goal, direction and value of each goal; None where a row is missing."""
-    at = {(row.row, row.what, row.who): row for row in rows}
+def _goals(rows: Rows) -> Iterator[tuple[str, str, float, str, float | None]]:
+    """Yield table, name, goal, direction and value of each goal; the value is None where a row is missing."""
+    faster = _speed_up(rows, "seed", "one seed, all epochs", [MODEL_4])
+    yield "seed", f"One seed: speed-up over {MODEL_4}", 4, AT_LEAST, faster
+    yield "seed", f"One seed: speed-up over {MODEL_4} (stretch)", 6, AT_LEAST, faster
+    ours = rows.get(("target", "time to the target", THIS_SERIES))
+    sooner = _speed_up(rows, "target", "time to the target", TITLES)
+    sooner = sooner if ours is None or ours.about["reached"] else 0.0  # a time counts only where the target is reached
+    yield "target", "Time to the target: speed-up over the quicker baseline's whole schedule", 5, AT_LEAST, sooner
+    yield "target", "Time to the target: speed-up over the quicker baseline (stretch)", 15, AT_LEAST, sooner
+    pairs = [_ratio(rows, "throughput", ("two workers", THIS_SERIES), ("two processes", title)) for title in TITLES]
+    yield "throughput", "Seeds per hour, two workers: times the better baseline's two processes", 4, AT_LEAST, _smallest(pairs)
+    yield "throughput", "Seeds per hour, two workers: times the better baseline (stretch)", 6, AT_LEAST, _smallest(pairs)
+    workers = _ratio(rows, "throughput", ("two workers", THIS_SERIES), ("one worker", THIS_SERIES))
+    yield "throughput", "Seeds per hour: two workers, times one worker", 1.9, AT_LEAST, workers
+    warp = "the same affine warp"
+    versions = [_ratio(rows, "augmentation", (warp, THIS_SERIES), (warp, f"torchvision {version}")) for version in ("v1", "v2")]
+    yield "augmentation", "Images warped per second: times the faster torchvision", 5, AT_LEAST, _smallest(versions)
+    step = rows.get(("step", "as it is", THIS_SERIES))
+    yield "step", "Training step: efficiency, relative to a matrix product", 0.45, AT_LEAST, step.about["efficiency"] if step else None
+    added = rows.get(("notebook", "overhead of the notebook", THIS_SERIES))
+    yield "notebook", "Overhead of a notebook, seconds", 10, AT_MOST, added.median if added else None
+    for case, goal in (("one seed", 2), ("32 seeds", 10)):
+        row = rows.get(("gpu", case, THIS_SERIES))
+        yield "gpu", f"Training on a GPU, {case}, seconds", goal, AT_MOST, row.median if row else None
+    nodes = _ratio(rows, "sweep", ("two nodes", THIS_SERIES), ("one node", THIS_SERIES))
+    yield "sweep", "Runs per hour in a sweep: two nodes, times one node", 1.6, AT_LEAST, nodes
 
-    def ratio(letter: str, upper: tuple[str, str], lower: tuple[str, str]) -> float | None:
-        pair = [at.get((letter, *key)) for key in (upper, lower)]
-        return None if None in pair else pair[0].median / pair[1].median
 
-    def worst(values: list[float | None]) -> float | None:
-        return None if None in values else min(values)
+def _ratio(rows: Rows, table: str, upper: tuple[str, str], lower: tuple[str, str]) -> float | None:
+    """Return the ratio of two medians, None where one is missing."""
+    above, below = rows.get((table, *upper)), rows.get((table, *lower))
+    return None if above is None or below is None else above.median / below.median
 
-    def seed(letter: str, what: str, who: str) -> float | None:
-        """Return the seconds of a rival's seed as it comes, or in one thread beside another where that is quicker."""
-        alone, both = at.get((letter, what, who)), at.get(("c", "two processes", who))
-        return None if alone is None else min(alone.median, 7200 / both.median if both else alone.median)
 
-    def times_less(letter: str, what: str, rivals: list[str]) -> float | None:
-        ours, theirs = at.get((letter, what, OURS)), [seed(letter, what, who) for who in rivals]
-        return None if ours is None or None in theirs else min(theirs) / ours.median
+def _speed_up(rows: Rows, table: str, case: str, titles: Sequence[str]) -> float | None:
+    """Return how many times sooner this series ends than the quickest of some baselines."""
+    ours, theirs = rows.get((table, case, THIS_SERIES)), [_seconds(rows, table, case, title) for title in titles]
+    return None if ours is None or None in theirs else min(theirs) / ours.median
 
-    target = "time to the target"
-    quicker = times_less("a", "a seed, all epochs", [RIVALS["model4"].title])
-    yield "a", "a seed takes so many times less than 000 Model 4's", 4, HIGHER, quicker
-    yield "a", "the same, stretch", 6, HIGHER, quicker
-    arrives = at.get(("b", target, OURS))
-    sooner = times_less("b", target, [rival.title for rival in RIVALS.values()])
-    sooner = sooner if arrives and arrives.about.get("reached") else None if arrives is None else 0.0  # no time counts unless it arrives
-    yield "b", "the target is reached so many times sooner than the quicker rival's whole schedule", 5, HIGHER, sooner
-    yield "b", "the same, stretch", 15, HIGHER, sooner
-    more = worst([ratio("c", ("two workers", OURS), ("two processes", rival.title)) for rival in RIVALS.values()])
-    yield "c", "two workers train so many times more seeds an hour than the better rival's two", 4, HIGHER, more
-    yield "c", "the same, stretch", 6, HIGHER, more
-    yield "c", "two workers train so many times more than one", 1.9, HIGHER, ratio("c", ("two workers", OURS), ("one worker", OURS))
-    images = "the same warp"
-    warps = worst([ratio("d", (images, OURS), (images, f"torchvision {version}")) for version in ("v1", "v2")])
-    yield "d", "images are warped so many times faster than by the better torchvision", 5, HIGHER, warps
-    step = at.get(("e", "as it is", OURS))
-    yield "e", "a training step's share of the machine's matrix-product rate", 0.45, HIGHER, step.about["share"] if step else None
-    added = at.get(("f", "what the notebook adds", OURS))
-    yield "f", "seconds that a notebook adds", 10, LOWER, added.median if added else None
-    for n, what, goal in ((1, "one seed, training on a GPU", 2), (32, "32 seeds, training on a GPU", 10)):
-        row = at.get(("h", what, OURS))
-        yield (
-            "h",
-            f"seconds of training on a GPU, {n} seeds" if n > 1 else "seconds of training on a GPU, one seed",
-            goal,
-            LOWER,
-            row.median if row else None,
-        )
-    yield "i", "two nodes do so many times as many runs an hour as one", 1.6, HIGHER, ratio("i", ("two nodes", OURS), ("one node", OURS))
+
+def _seconds(rows: Rows, table: str, case: str, title: str) -> float | None:
+    """Return the seconds of a baseline's seed: alone with all threads, or as one of two single-threaded processes if that is quicker."""
+    alone, both = rows.get((table, case, title)), rows.get(("throughput", "two processes", title))
+    if alone is None:
+        return None
+    return min(alone.median, 7200 / both.median) if both else alone.median
+
+
+def _smallest(values: Sequence[float | None]) -> float | None:
+    """Return the smallest value, None where one is missing."""
+    return None if None in values else min(values)

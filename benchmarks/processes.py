@@ -1,4 +1,4 @@
-"""Processes under the clock: started together, each printing one line of JSON at its end."""
+"""Timed processes: started together, each prints one line of JSON at its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mnistlib import files
 
 
 def run(*modules: Sequence[str]) -> list[dict[str, Any]]:
-    """Run `python -m MODULE ARGUMENTS...` for each, all at the same time, and return what each printed last."""
+    """Run `python -m MODULE ARGUMENTS...` for each, all at the same time, and return the JSON that each printed last."""
     started = []
     for module in modules:
         environment = os.environ | {clock.BEGAN: str(time.time())}
@@ -36,14 +36,14 @@ def run(*modules: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def whole(*command: str) -> float:
-    """Run a command of this Python and return the seconds of its whole process."""
+    """Run a command of this Python and return the seconds that the whole process took."""
     began = time.time()
     done = subprocess.run([sys.executable, *command], cwd=files.root(), capture_output=True, text=True)
     _check(done.returncode, command, done.stderr or done.stdout)
     return time.time() - began
 
 
-def _check(code: int, command: Sequence[str], said: str) -> None:
-    """End the benchmark where one of its processes failed: figures without it would be of something else."""
+def _check(code: int, command: Sequence[str], output: str) -> None:
+    """Stop the benchmark if one of its processes failed."""
     if code:
-        raise SystemExit(f"python {' '.join(command)} ended with code {code}: {said.strip()[-500:]}")
+        raise SystemExit(f"python {' '.join(command)} ended with code {code}: {output.strip()[-500:]}")

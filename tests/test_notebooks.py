@@ -11,6 +11,7 @@ from mnistlib.published import originals
 
 FOLDER = files.root() / "notebooks"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+TRAINING = [name for name in NOTEBOOKS if name != "benchmarks"]  # a report of what was measured before
 HEADINGS = ["Target", "Change", "Data", "Model", "Training", "Curves", "Result", "Mistakes", "Analysis", "Provenance"]
 PUBLISHED = ["Claim", "Model", "Recipe", "Training", "Curves", "Result", "Analysis", "Provenance"]
 
@@ -36,7 +37,7 @@ def test_a_notebook_is_stripped_and_small(name):
     assert story(name).metadata.kernelspec.name == "python3"
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", TRAINING)
 def test_a_notebook_has_one_parameters_cell_of_literals_that_settings_knows(name):
     tagged = [cell for cell in code(name) if "parameters" in cell.metadata.get("tags", [])]
     assert len(tagged) == 1 and tagged[0] is code(name)[0] or tagged[0].source == code(name)[0].source
@@ -74,7 +75,7 @@ def test_steps_share_their_code_but_for_what_is_their_own():
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("name", TRAINING)
 def test_a_short_run_makes_a_page_without_a_verdict(name, tmp_path):
     short = {"seeds": [0], "epochs": 1, "limit": 500, "dataset": "digits", "results_dir": str(tmp_path / "results"), "workers": 1}
     done = runner.run(FOLDER / f"{name}.ipynb", tmp_path, short, show=lambda line: None)

@@ -9,7 +9,7 @@ from mnistlib import data, files, formatting, steps
 from mnistlib.errors import ResultError
 from mnistlib.notebook import runner
 from mnistlib.published import build as published
-from mnistlib.report import index, speed, step_report, test_set_log
+from mnistlib.report import index, step_report, test_set_log
 from mnistlib.runs import seeds as trials
 from mnistlib.runs import storage
 
@@ -37,7 +37,13 @@ def build(train: bool = True, show: Callable[[str], Any] = lambda line: print(li
         if done.result is not None and test_set_log.record(done.result, test_set_log.path()):
             show("A new look at the test set, recorded.")
     if (root / "reports" / "benchmarks.json").is_file():
-        speed.build(root / "reports" / "benchmarks.json")
+        runner.run(
+            runner.find("benchmarks"),
+            root / "build" / "series",
+            page=root / "reports" / "benchmarks.html",
+            series={"benchmarks": "Speed"},
+            show=show,
+        )
     show(f"Index: {index.build(root / 'reports')}")
     index.build_readme(root / "reports", root / "README.md", root / "images")
     if not train:

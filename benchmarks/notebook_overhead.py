@@ -1,4 +1,4 @@
-"""What a notebook costs without its cells: a process that prints the seconds of papermill with a kernel, and of a page."""
+"""What a notebook costs without its cells: prints the seconds of papermill with a kernel, and those of making a page."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from mnistlib import files
 
 
 def main() -> None:
-    """Execute a notebook that does nothing, make a page of one, and print the seconds of each."""
+    """Execute an empty notebook, make a page, and print the seconds of each."""
     clock = time.time()
     import papermill
 
     with tempfile.TemporaryDirectory() as folder:
-        nothing = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("None")])
-        nothing.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        empty = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("None")])
+        empty.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         source, done = Path(folder) / "in.ipynb", Path(folder) / "out.ipynb"
-        nbformat.write(nothing, source)
+        nbformat.write(empty, source)
         papermill.execute_notebook(source, done, progress_bar=False)
         executed = time.time()
         from mnistlib.report import page
 
-        story = files.root() / "build" / "benchmarks" / "04_speed.ipynb"
-        page.build(story if story.exists() else done, Path(folder) / "page.html")
+        step = files.root() / "build" / "benchmarks" / "04_speed.ipynb"
+        page.build(step if step.exists() else done, Path(folder) / "page.html")
     print(json.dumps({"papermill and kernel": executed - clock, "page": time.time() - executed}))
 
 

@@ -1,33 +1,33 @@
-"""Seeds of one of our steps as a whole process, as a script would run them: a process that prints its timings."""
+"""Seeds of one step of this series, trained by a script; the process prints its timings."""
 
 from __future__ import annotations
 
 from benchmarks.clock import Clock
 
-CLOCK = Clock()  # before the imports that it is to time
+CLOCK = Clock()  # before the imports, which it times
 
 import argparse  # noqa: E402
 import tempfile  # noqa: E402
 from dataclasses import replace  # noqa: E402
 
-from mnistlib import data, models, steps
+from mnistlib import data, models, steps  # noqa: E402
 from mnistlib.runs import seeds  # noqa: E402
 
 
 def main() -> None:
-    """Train what the command line names and print its timings."""
+    """Train the step that the command line names and print the timings."""
     CLOCK.lap("import")
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=steps.STEPS)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("--train-limit", type=int)
     parser.add_argument("--model")
     given = parser.parse_args()
     recipe = steps.get(given.step).recipe
     recipe = replace(recipe, epochs=given.epochs or recipe.epochs, model=given.model or recipe.model)
-    mnist = data.load("mnist", limit=given.limit, show=lambda line: None)
+    mnist = data.load("mnist", limit=given.train_limit, show=lambda line: None)
     CLOCK.lap("data")
     with tempfile.TemporaryDirectory() as folder:
         seeds.FOLDER = folder

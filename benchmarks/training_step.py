@@ -1,5 +1,6 @@
-"""One training step of ours, as it is and with one of its economies undone: a process that prints milliseconds and its share of the
-machine's matrix-product rate.
+"""One training step of this series, as it is or with one change; the process prints milliseconds and the efficiency.
+
+The efficiency is the rate of the step's convolutions and linear layers divided by the machine's rate for a large matrix product.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from mnistlib.recipe import Recipe
 from mnistlib.runs import device
 from mnistlib.selection import nets
 
-SIDE = 1024  # rows and columns of the matrices that show what the machine can do
+SIDE = 1024  # rows and columns of the matrices whose product gives the machine's rate
 IMAGES = 4_096
 
 
@@ -42,8 +43,8 @@ def activation_first(recipe: Recipe) -> nn.Sequential:
         series.conv = nets.conv = plain
 
 
-def slow_places() -> None:
-    """Take every coordinate of a warp from torch's own `affine_grid`."""
+def use_affine_grid() -> None:
+    """Replace the sampling grid of the warp by that of `F.affine_grid`."""
 
     def warp(images: Tensor, warps: augment.Warps) -> Tensor:
         grid = F.affine_grid(warps.matrices, list(images.shape), align_corners=False)
@@ -54,15 +55,18 @@ def slow_places() -> None:
 
 VARIANTS = {
     "as it is": "",
-    "pooling after the activation": "one economy undone",
-    "warp coordinates from affine_grid": "one economy undone",
-    "channels first": "one economy undone",
-    "optimizer not fused": "one economy undone",
-    "memory handed back": "one economy undone",
-    "dropout of single values": "what public recipes add",
+    "pooling after the activation": "one optimisation removed",
+    "warp with affine_grid": "one optimisation removed",
+    "channels first": "one optimisation removed",
+    "optimizer not fused": "one optimisation removed",
+    "memory returned to the system": "one optimisation removed",
+    "element-wise dropout": "added by public recipes",
     "bfloat16": "tried, not used",
     "torch.compile": "tried, not used",
 }
+
+
+NETS = ("skeleton", "average", "strided", "lean")  # timed beside the step's own
 
 
 def main() -> None:
@@ -71,27 +75,27 @@ def main() -> None:
     parser.add_argument("step", choices=steps.STEPS)
     parser.add_argument("--variant", choices=VARIANTS, default="as it is")
     parser.add_argument("--model")
-    parser.add_argument("--batch", type=int)
-    parser.add_argument("--rounds", type=int, default=5, help="of steps and matrix products in turn")
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--rounds", type=int, default=5, help="of steps and matrix products in turns")
     given = parser.parse_args()
     recipe = steps.get(given.step).recipe
-    recipe = replace(recipe, batch_size=given.batch or recipe.batch_size, model=given.model or recipe.model)
-    if given.variant == "memory handed back":
+    recipe = replace(recipe, batch_size=given.batch_size or recipe.batch_size, model=given.model or recipe.model)
+    if given.variant == "memory returned to the system":
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
     else:
         device.tune()
-    if given.variant == "warp coordinates from affine_grid":
-        slow_places()
+    if given.variant == "warp with affine_grid":
+        use_affine_grid()
     net = activation_first(recipe) if given.variant == "pooling after the activation" else train.fresh(recipe, 0)
     net = net.to(memory_format=torch.contiguous_format if given.variant == "channels first" else torch.channels_last)
-    if given.variant == "dropout of single values":
+    if given.variant == "element-wise dropout":
         net = nn.Sequential(*(nn.Sequential(part, nn.Dropout(0.01)) if place < len(net) - 1 else part for place, part in enumerate(net)))
     print(json.dumps(measure(net, recipe, given.variant, given.rounds)), flush=True)
 
 
 def measure(net: nn.Module, recipe: Recipe, variant: str, rounds: int) -> dict[str, float]:
-    """Return the milliseconds of a step by part, the operations in it, and the machine's rate, all measured in turns."""
+    """Return the milliseconds of a step by part, its efficiency, and the machine's rate, measured in turns."""
     optimizer = descent.optimizer_of(net.parameters(), recipe)
     if variant == "optimizer not fused":
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True, foreach=False, fused=False)
@@ -130,12 +134,12 @@ def measure(net: nn.Module, recipe: Recipe, variant: str, rounds: int) -> dict[s
         rates.append(rate())
     figures = {name: 1000 * statistics.median(values) for name, values in taken.items()}
     gflops = statistics.median(rates[1:])
-    share = flops * recipe.batch_size / (figures["step"] / 1000) / (gflops * 1e9)
-    return {**figures, "compile": compile_seconds, "mflop_an_image": flops / 1e6, "rate": gflops, "share": share}
+    efficiency = flops * recipe.batch_size / (figures["step"] / 1000) / (gflops * 1e9)
+    return {**figures, "compile": compile_seconds, "mflop_per_image": flops / 1e6, "gflops": gflops, "efficiency": efficiency}
 
 
 def timed(batches: Iterable[Any], seconds: list[float]) -> Iterator[tuple[int, Any]]:
-    """Yield what an iterator does, with its place, and note how long each took to come."""
+    """Yield the items of an iterator with their place, and append the seconds that each took."""
     clock = time.perf_counter()
     for place, value in enumerate(batches):
         seconds.append(time.perf_counter() - clock)
@@ -144,7 +148,7 @@ def timed(batches: Iterable[Any], seconds: list[float]) -> Iterator[tuple[int, A
 
 
 def rate(repeats: int = 8) -> float:
-    """Return the machine's matrix-product rate in GFLOP/s, in as many threads as torch has here."""
+    """Return the machine's matrix-product rate in GFLOP/s, with the threads that torch has."""
     a, b = torch.randn(SIDE, SIDE), torch.randn(SIDE, SIDE)
     seconds = []
     for _ in range(repeats):

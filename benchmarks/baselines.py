@@ -1,14 +1,14 @@
-"""Two public recipes, written anew from their descriptions, run as their authors run them: a process that prints its timings.
+"""Two public recipes, rewritten from their descriptions and run as their authors run them; the process prints its timings.
 
-`model4` is the fourth model of a public series for this exercise, with torchvision's transforms on one image at a time; `example`
-is the recipe of PyTorch's own MNIST example. Both are judged on the test images after every epoch, as their authors do.
+`model4` is the fourth model of a public series for the same exercise, with torchvision's transforms on one image at a time;
+`example` is the recipe of PyTorch's own MNIST example. Both are evaluated on the test images after every epoch, as their authors do.
 """
 
 from __future__ import annotations
 
 from benchmarks.clock import Clock
 
-CLOCK = Clock()  # before the imports that it is to time
+CLOCK = Clock()  # before the imports, which it times
 
 import argparse  # noqa: E402
 from collections.abc import Callable  # noqa: E402
@@ -28,19 +28,19 @@ TEST_BATCH = 1000
 
 
 @dataclass(frozen=True)
-class Rival:
+class Baseline:
     """A public recipe."""
 
     title: str
     epochs: int
     net: Callable[[], nn.Module]
-    warps: tuple[Callable, ...]
+    transforms: tuple[Callable, ...]
     optimizer: Callable[[nn.Module], Optimizer]
     schedule: Callable[[Optimizer], LRScheduler]
 
 
-def narrow() -> nn.Sequential:
-    """Return the narrow net: convolution, ReLU, normalization and light dropout, seven times over."""
+def small_net() -> nn.Sequential:
+    """Return the small net: convolution, ReLU, normalization and light dropout, several times over."""
 
     def block(n_in: int, n_out: int, padding: int = 0) -> list[nn.Module]:
         return [nn.Conv2d(n_in, n_out, 3, padding=padding, bias=False), nn.ReLU(), nn.BatchNorm2d(n_out), nn.Dropout(0.01)]
@@ -60,8 +60,8 @@ def narrow() -> nn.Sequential:
     )
 
 
-def wide() -> nn.Sequential:
-    """Return the net of PyTorch's example: two wide convolutions and two dense layers."""
+def example_net() -> nn.Sequential:
+    """Return the net of PyTorch's example: two wide convolutions and two linear layers."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3),
         nn.ReLU(),
@@ -77,11 +77,11 @@ def wide() -> nn.Sequential:
     )
 
 
-RIVALS = {
-    "model4": Rival(
+BASELINES = {
+    "model4": Baseline(
         "000 Model 4",
         15,
-        narrow,
+        small_net,
         (
             transforms.RandomAffine(10, shear=10),
             transforms.RandomRotation(7, fill=1),
@@ -90,10 +90,10 @@ RIVALS = {
         lambda net: torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=1e-4),
         lambda optimizer: StepLR(optimizer, 6, 0.1),
     ),
-    "example": Rival(
+    "example": Baseline(
         "PyTorch example",
         14,
-        wide,
+        example_net,
         (),
         lambda net: torch.optim.Adadelta(net.parameters(), lr=1.0),
         lambda optimizer: StepLR(optimizer, 1, 0.7),
@@ -101,16 +101,16 @@ RIVALS = {
 }
 
 
-def run(rival: Rival, folder: Path, epochs: int, seed: int) -> None:
-    """Train and judge a rival for some epochs and print its timings; `folder` is torchvision's."""
+def run(baseline: Baseline, folder: Path, epochs: int, seed: int) -> None:
+    """Train and evaluate a baseline for some epochs and print its timings; `folder` is torchvision's."""
     torch.manual_seed(seed)
     plain = [transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
-    training = datasets.MNIST(folder, train=True, transform=transforms.Compose([*rival.warps, *plain]))
+    training = datasets.MNIST(folder, train=True, transform=transforms.Compose([*baseline.transforms, *plain]))
     testing = datasets.MNIST(folder, train=False, transform=transforms.Compose(plain))
     batches, tests = DataLoader(training, BATCH, shuffle=True), DataLoader(testing, TEST_BATCH)
-    net = rival.net()
-    optimizer = rival.optimizer(net)
-    schedule = rival.schedule(optimizer)
+    net = baseline.net()
+    optimizer = baseline.optimizer(net)
+    schedule = baseline.schedule(optimizer)
     CLOCK.lap("data")
     seconds, accuracy = [], []
     for _ in range(epochs):
@@ -130,18 +130,18 @@ def run(rival: Rival, folder: Path, epochs: int, seed: int) -> None:
 
 
 def main() -> None:
-    """Run the rival that the command line names."""
+    """Run the baseline that the command line names."""
     CLOCK.lap("import")
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("rival", choices=RIVALS)
+    parser.add_argument("baseline", choices=BASELINES)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch takes of itself")
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch chooses")
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
-    run(RIVALS[given.rival], given.folder, given.epochs, given.seed)
+    run(BASELINES[given.baseline], given.folder, given.epochs, given.seed)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-"""Images warped a second in one thread: torchvision's transforms on one image at a time, ours on a batch."""
+"""Images warped per second in one thread: torchvision's transforms on one image at a time, ours on a batch."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torchvision import transforms
 from torchvision.transforms import v2
 
 from mnistlib import data, formatting, steps, train
+from mnistlib.logs import log
 from mnistlib.runs import device
 
-SINGLY = 1_500  # images of a round, one at a time
+N_IMAGES = 1_500  # of a round, one at a time
 WARPS = steps.AUGMENT.augment
 SAME = {
     "degrees": WARPS.rotate,
@@ -23,10 +23,10 @@ SAME = {
 }
 
 
-def measure(rounds: int, show: Callable[[str], Any]) -> dict[str, list[float]]:
-    """Return images per second by way and round, from bytes to a net's input."""
+def measure(rounds: int) -> dict[str, list[float]]:
+    """Return images per second by method and round, from bytes to a net's input."""
     device.tune()
-    mnist = data.load("mnist", show=lambda line: None)
+    mnist = data.load("mnist")
     images, labels = mnist.train.images, mnist.train.labels
     normalize = transforms.Normalize((data.MEAN,), (data.SD,))
     bilinear = transforms.InterpolationMode.BILINEAR
@@ -38,19 +38,19 @@ def measure(rounds: int, show: Callable[[str], Any]) -> dict[str, list[float]]:
     )
 
     def one_by_one(transform: Callable) -> int:
-        for image in images[:SINGLY]:
+        for image in images[:N_IMAGES]:
             transform(image[None])
-        return SINGLY
+        return N_IMAGES
 
     def by_the_batch() -> int:
         return sum(len(pixels) for pixels, _ in train.batches(images, labels, steps.AUGMENT, [0], 0))
 
-    ways = {"torchvision v1": lambda: one_by_one(first), "torchvision v2": lambda: one_by_one(second), "this series": by_the_batch}
-    found: dict[str, list[float]] = {who: [] for who in ways}
+    methods = {"torchvision v1": lambda: one_by_one(first), "torchvision v2": lambda: one_by_one(second), "this series": by_the_batch}
+    found: dict[str, list[float]] = {method: [] for method in methods}
     for _ in range(rounds):
-        for who, way in ways.items():
+        for method, run in methods.items():
             clock = time.perf_counter()
-            n = way()
-            found[who].append(n / (time.perf_counter() - clock))
-            show(f"d  {who}  {formatting.count(round(found[who][-1]))} images per second")
+            n = run()
+            found[method].append(n / (time.perf_counter() - clock))
+            log.info(f"augmentation  {method}  {formatting.count(round(found[method][-1]))} images per second")
     return found

@@ -1,0 +1,197 @@
+"""What the notebook benchmarks.ipynb shows: rows in; sentences, tables and figures out. And the page that is made of it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks import record as records
+from benchmarks.record import THIS_SERIES, Row
+from mnistlib import files, formatting, recipe
+from mnistlib.notebook import runner
+from mnistlib.report import display, figure_style, html
+from mnistlib.report.html import Shown
+
+TITLE = "Speed"
+NOT_MEASURED = "This table was not measured in this run."
+LABELS, BARS = 264, 276  # CSS pixels: the labels left of the bars, and the bars
+ROW = 30  # CSS pixels
+
+
+def build(path: Path) -> Path:
+    """Execute the notebook for a record and write the page beside the record; return the page's path."""
+    parameters = {} if path == files.root() / "reports" / "benchmarks.json" else {"record_path": str(path)}
+    out_dir, page = files.root() / "build" / "benchmarks", path.with_suffix(".html")
+    return runner.run(runner.find("benchmarks"), out_dir, parameters, page, series={path.stem: TITLE}).page
+
+
+def headline(record: dict[str, Any]) -> Shown:
+    """Return the answer first: the speed-up of one seed, the time to the target, and the goals that were missed."""
+    sentences = [*_speed_up(record), *_time_to_target(record), *_goals(record["goals"])]
+    return html.together(html.sentence(text) for text in sentences)
+
+
+def _speed_up(record: dict[str, Any]) -> Iterator[str]:
+    """Yield what one seed takes, beside the first baseline."""
+    goal, rows = _goal(record, "seed"), records.rows(record, "seed")
+    if goal:
+        ours, theirs = (formatting.seconds(row.median) for row in rows[:2])
+        yield (
+            f"One seed takes {ours} from the start of the process to its end. "
+            f"A seed of {rows[1].method}, a public recipe for the same exercise, takes {goal['value']:.1f} times as long: {theirs}."
+        )
+
+
+def _time_to_target(record: dict[str, Any]) -> Iterator[str]:
+    """Yield when the target is reached, beside the baselines' whole schedules."""
+    goal, rows = _goal(record, "target"), records.rows(record, "target")
+    if goal:
+        sooner = f"{goal['value']:.1f} times sooner than the quicker of two public recipes (goal: {goal['goal']:g})"
+        outcome = sooner if rows[0].about["reached"] else "but the committed seeds do not reach it"
+        yield f"Time to {formatting.percent(recipe.MIN_ACCURACY)}: {formatting.seconds(rows[0].median)}, {outcome}."
+
+
+def _goals(goals: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield how many goals were reached, and which were missed."""
+    missed = [f"“{goal['name']}”" for goal in goals if not goal["reached"]]
+    reached = f"{formatting.of(len(goals) - len(missed), len(goals))} goals were reached"
+    yield f"{reached}. Missed: {formatting.listed(missed)}." if missed else f"{reached}."
+
+
+def _goal(record: dict[str, Any], table: str) -> dict[str, Any] | None:
+    """Return the first goal of a table."""
+    return next((goal for goal in record["goals"] if goal["table"] == table), None)
+
+
+def goals_table(record: dict[str, Any]) -> Shown:
+    """Return every goal with its value and whether it was reached."""
+    lines = []
+    for goal in record["goals"]:
+        badge = html.badge("kept", "reached") if goal["reached"] else html.badge("missed")
+        asked, value = (formatting.percent(x, 0) if goal["goal"] < 1 else f"{x:.3g}" for x in (goal["goal"], goal["value"]))
+        lines.append([goal["name"], f"{goal['direction']} {asked}", value, badge])
+    return html.table("Goals, and what was measured", ["Goal", "Required", "Measured", "Verdict"], lines)
+
+
+def bars(rows: Sequence[Row], title: str) -> display.Picture | Shown:
+    """Return a horizontal bar per row: its median, with a thin line from the lowest to the highest round."""
+    if not rows:
+        return html.sentence(NOT_MEASURED, "note")
+    made = figure_style.figure(44 + ROW * len(rows))
+    axes = figure_style.panel(made, LABELS, 34, BARS, ROW * len(rows))
+    names, places = _names(rows), range(len(rows))
+    colours = [figure_style.BLUE if row.method == THIS_SERIES else figure_style.FADED for row in rows]
+    axes.barh(places, [row.median for row in rows], height=0.62, color=colours)
+    axes.hlines(places, [min(row.values) for row in rows], [max(row.values) for row in rows], color=figure_style.INK, linewidth=1.4)
+    for place, row in zip(places, rows, strict=True):
+        axes.annotate(text(row, row.median), (max(row.values), place), (6, 0), textcoords="offset points", va="center")
+    axes.set(xlim=(0, 1.02 * max(max(row.values) for row in rows)), ylim=(len(rows) - 0.5, -0.5), xticks=[])
+    axes.set_yticks(places, names)
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    axes.set_title(title, loc="left", fontsize=figure_style.NORMAL, fontweight="bold", pad=10, x=-LABELS / BARS)
+    return _picture(made, f"{title}. " + "; ".join(f"{name}: {text(row, row.median)}" for name, row in zip(names, rows, strict=True)) + ".")
+
+
+def _picture(made: Figure, alt: str) -> display.Picture:
+    """Return a figure ready to be displayed."""
+    figure_style.describe(made, alt)
+    return display.Picture(figure_style.png(made), alt, figure_style.WIDTH)
+
+
+def table(rows: Sequence[Row], caption: str) -> Shown:
+    """Return a line per row: median, range, ratio to the first row, and notes; what the time is made of is folded."""
+    if not rows:
+        return html.phrase("")
+    kind = "Recipe" if len({row.method for row in rows}) > 1 else "Case"
+    head, lines = [kind, "Median", "Range", "Ratio", "Notes"], []
+    for name, row in zip(_names(rows), rows, strict=True):
+        low, high = text(row, min(row.values)), text(row, max(row.values))
+        spread = f"{low.removesuffix(' ms')} to {high}" if len(row.values) > 1 else "one round"
+        lines.append([name, text(row, row.median), spread, f"{row.median / rows[0].median:.2f}", "; ".join(_notes(row))])
+    if not any(line[-1] for line in lines):
+        head, lines = head[:-1], [line[:-1] for line in lines]
+    return html.together([html.table(f"{caption}; ratio: to the first row", head, lines), *_parts(rows, kind)])
+
+
+def _parts(rows: Sequence[Row], kind: str) -> Iterator[Shown]:
+    """Yield, folded, what the time of each row is made of, where that was measured."""
+    names = [
+        name for name in dict.fromkeys(name for row in rows for name in row.parts) if max(row.parts.get(name, 0) for row in rows) >= 0.005
+    ]
+    if names:
+        lines = [
+            [label, *(text(row, row.parts[name]) if name in row.parts else "" for name in names)]
+            for label, row in zip(_names(rows), rows, strict=True)
+            if row.parts
+        ]
+        yield html.folded("What the time is made of", html.table("Medians by part", [kind, *(name.capitalize() for name in names)], lines))
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    """Return what each row is called among others: its case, its method, or both; on the table scaling, its amount."""
+    if all("amount" in row.about for row in rows):
+        return [f"{formatting.count(round(row.about['amount']))} {row.case}".replace("1 seeds", "1 seed") for row in rows]
+    cases, methods = len({row.case for row in rows}) > 1, len({row.method for row in rows}) > 1
+    return [f"{row.method}, {row.case}" if cases and methods else row.case if cases else row.method for row in rows]
+
+
+def text(row: Row, value: float) -> str:
+    """Return a value of a row in its unit."""
+    if row.unit == "s":
+        return formatting.seconds(value)
+    return f"{value:.2f} ms" if row.unit == "ms" else f"{value:.1f}" if value < 1_000 else formatting.count(round(value))
+
+
+def _notes(row: Row) -> Iterator[str]:
+    """Yield what a row says beside its figures."""
+    about = row.about
+    if about.get("kind"):
+        yield about["kind"]
+    if final := about.get("final_accuracy"):
+        yield f"median accuracy {formatting.percent(statistics.median(final))}, {formatting.counted(len(final), 'seed')}"
+    if "reached" in about:
+        yield {None: "whole schedule not run", True: "target reached", False: "target not reached: a lower bound"}[about["reached"]]
+    if "epochs" in about:
+        yield formatting.counted(about["epochs"], "epoch")
+    if "n_parameters" in about:
+        yield f"{formatting.count(about['n_parameters'])} parameters"
+    if "epochs_timed" in about:
+        rounds = "other rounds" if "whole_seconds" in about else "all rounds"
+        yield f"{rounds} computed from {formatting.counted(about['epochs_timed'], 'epoch')}"
+    if "efficiency" in about:
+        yield f"efficiency {formatting.percent(about['efficiency'], 0)}"
+    if about.get("compile"):
+        yield f"after {formatting.seconds(about['compile'])} of compilation"
+
+
+def scaling(record: dict[str, Any]) -> Shown:
+    """Return, for each quantity that grows, how much longer an epoch takes when there is more of it."""
+    rows = records.rows(record, "scaling")
+    parts = []
+    for case in dict.fromkeys(row.case for row in rows):
+        own = sorted((row for row in rows if row.case == case), key=lambda row: row.about["amount"])
+        lines = []
+        for row in own:
+            amount, growth = row.about["amount"], (row.about["amount"] / own[0].about["amount"], row.median / own[0].median)
+            lines.append([formatting.count(round(amount)), text(row, row.median), *(f"{times:.1f}" for times in growth)])
+        parts.append(html.table(f"Growth with {case}", [case.capitalize(), "Training", "Times the amount", "Times the time"], lines))
+    return html.together(parts) if parts else html.sentence(NOT_MEASURED, "note")
+
+
+def machine(record: dict[str, Any]) -> Shown:
+    """Return the machine, the versions and the day of the run, and of each table that was measured later."""
+    runs = {"Whole run": record["provenance"]} | {f"Table {table}": about for table, about in record.get("later", {}).items()}
+    labels = {"cpu": "Processor", "cores": "Cores", "instructions": "Instruction set", "gpu": "GPU", "system": "System"}
+    labels |= {"python": "Python", "torch": "PyTorch", "torchvision": "torchvision", "commit": "Commit"}
+    lines = [["Day", *(about["started"][:10] for about in runs.values())]]
+    lines += [["Duration", *(formatting.seconds(about["seconds"]) for about in runs.values())]]
+    for name, label in labels.items():
+        lines.append([label, *(str(about[name] or "none")[:16] for about in runs.values())])
+    shown = html.table("Where and when", ["Quantity", *runs], lines)
+    code = html.element("code", files.sha256(files.canonical(record)))
+    return html.together([shown, html.sentence(Shown(f"The record’s sha256: {code.html}.", f"The record’s sha256: {code.text}."), "note")])
