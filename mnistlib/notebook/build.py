@@ -1,64 +1,49 @@
-"""All steps in order into reports/: results, checkpoints, pages, index, and README's table."""
+"""The committed reports of the series: all steps in order, the index, and README's table."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from mnistlib import data, files, formatting, steps
+from mnistlib import data, files, steps
+from mnistlib.data import Mnist
 from mnistlib.errors import ResultError
+from mnistlib.logs import log
 from mnistlib.notebook import runner
-from mnistlib.published import build as published
-from mnistlib.report import index, step_report, test_set_log
-from mnistlib.runs import seeds as trials
-from mnistlib.runs import storage
-
-PARAMETERS = {"dataset": "mnist", "results_dir": "reports", "reuse": True}
+from mnistlib.report import index, result, step_report, test_set_log
+from mnistlib.runs import cache, seeds, train_seeds
 
 
-def build(train: bool = True, show: Callable[[str], Any] = lambda line: print(line, flush=True)) -> None:
-    """Rebuild the committed reports; what has been trained before is taken from build/trials or from the committed checkpoints.
+def build_series(train: bool = True) -> None:
+    """Rebuild reports/: pages, results, index and README's table, from cached runs or those of the committed checkpoints.
 
-    Without `train`, a step whose trials are not all there raises ResultError before any page is touched.
+    What is missing is trained; without `train`, a step whose runs are not all there raises ResultError before any page is touched.
     """
-    root, mnist = files.root(), data.load("mnist", show=show)
-    for name in steps.STEPS:
-        n = step_report.restore(name, mnist)
-        if n:
-            show(f"{name}  {formatting.count(n)} trials rebuilt from their committed checkpoints")
+    root, mnist = files.root(), data.load()
+    reports, place = root / "reports", root / "build" / "series"
+    for step in steps.STEPS.values():
+        log.info(f"══ {step.name}")
+        step_report.restore(step.name, mnist, reports, place)
         if train:
-            show(f"══ {name}")
-            trials.fit(steps.get(name).recipe, mnist, seeds(name), reuse=True, show=show)
-        check_trained(name, mnist)
+            train_seeds(step.recipe, mnist, step.seeds, use_cached=True, results_dir=place)
+        check_trained(step, mnist)
     titles = {step.name: step.title for step in steps.STEPS.values()}
-    for name in steps.STEPS:
-        page = root / "reports" / f"{name}.html"
-        done = runner.run(runner.find(name), root / "build" / "series", PARAMETERS, page, titles, show)
+    for step in steps.STEPS.values():
+        page = reports / f"{step.name}.html"
+        done = runner.run(files.notebook(step.name), place, {"results_dir": str(place), "use_cached": True}, page, titles)
+        result.publish(step.name, place, reports)
         if done.result is not None and test_set_log.record(done.result, test_set_log.path()):
-            show("A new look at the test set, recorded.")
-    if (root / "reports" / "benchmarks.json").is_file():
-        runner.run(
-            runner.find("benchmarks"),
-            root / "build" / "series",
-            page=root / "reports" / "benchmarks.html",
-            series={"benchmarks": "Speed"},
-            show=show,
-        )
-    show(f"Index: {index.build(root / 'reports')}")
-    index.build_readme(root / "reports", root / "README.md", root / "images")
-    if not train:
-        published.build(train=False, show=show)
+            log.info("A new look at the test set, recorded.")
+    if (reports / "benchmarks.json").is_file():
+        runner.run(files.notebook("benchmarks"), place, page=reports / "benchmarks.html", series={"benchmarks": "Speed"})
+    log.info(f"Index: {index.build(reports)}")
+    index.build_readme(reports, root / "README.md", root / "images")
 
 
-def seeds(name: str) -> list[int]:
-    """Return the seeds that a step's notebook shows unless told otherwise."""
-    return runner.parameters_of(runner.find(name))["seeds"]
-
-
-def check_trained(name: str, mnist: data.Mnist) -> None:
-    """Raise ResultError unless a finished trial is stored for every seed that a step's notebook shows."""
-    keys = {seed: trials.key(steps.get(name).recipe, mnist, seed) for seed in seeds(name)}
-    missing = [seed for seed, key in keys.items() if storage.load_trial(trials.path(key), key) is None]
+def check_trained(step: steps.Step, mnist: Mnist) -> None:
+    """Raise ResultError unless a finished run is cached for every seed of a step."""
+    folder = seeds.cache_dir(files.root() / "build" / "series")
+    keys = {seed: cache.cache_key(step.recipe, mnist, seed) for seed in step.seeds}
+    missing = [str(seed) for seed, key in keys.items() if cache.load_run(cache.run_path(folder, key), key) is None]
     if missing:
-        text = ", ".join(str(seed) for seed in missing)
-        raise ResultError(f"No trial of {name}'s present recipe is stored for seeds {text}; `make series` trains what is missing.")
+        seeds_text = ", ".join(missing)
+        raise ResultError(
+            f"There are no runs of {step.name}'s present recipe for seeds {seeds_text}; `make series` trains what is missing."
+        )

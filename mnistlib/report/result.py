@@ -182,6 +182,12 @@ def save(result: Result, folder: Path) -> Path:
     return path
 
 
+def publish(step: str, source: Path, target: Path) -> None:
+    """Copy a step's result with its checkpoints and predictions from one results folder into another, all or none."""
+    result = read(source / "results" / f"{step}.json")
+    save(dataclasses.replace(result, runs=tuple(read_runs(result, source))), target)
+
+
 def read(path: Path) -> Result:
     """Read a result, or raise ResultError where the file is missing, of another schema, or was changed since it was written."""
     value = files.read_signed(path)
