@@ -41,11 +41,11 @@ def main(tables: tuple[str, ...], quick: bool, goals_only: bool, merge: bool) ->
         measured += TABLES[name](size)
     about = provenance.collect(began, time.time() - began, "cpu", 2, 1)
     if goals_only or merge:
-        value = record.read(path)
+        value = files.read_signed(path)
         value["goals"] = goals.check(record.merge(value, measured, about))
     else:
         value = record.make(measured, goals.check(measured), about)
-    record.write(path, value)
+    files.write_signed(path, value)
     for goal in value["goals"]:
         print(f"{'reached' if goal['reached'] else 'missed':7s}  {goal['name']}: {goal['value']:.2f} (goal {goal['goal']:g})")
     print(f"Page: {page.build(path)}")

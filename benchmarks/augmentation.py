@@ -14,20 +14,20 @@ from mnistlib.logs import log
 from mnistlib.runs import device
 
 N_IMAGES = 1_500  # of a round, one at a time
-WARPS = steps.AUGMENT.augment
+AUGMENT = steps.AUGMENT.augment
 SAME = {
-    "degrees": WARPS.rotate,
-    "translate": (WARPS.shift / 28, WARPS.shift / 28),
-    "scale": (1 - WARPS.scale, 1 + WARPS.scale),
-    "shear": WARPS.shear,
+    "degrees": AUGMENT.degrees,
+    "translate": (AUGMENT.translate / 28, AUGMENT.translate / 28),
+    "scale": (1 - AUGMENT.scale, 1 + AUGMENT.scale),
+    "shear": AUGMENT.shear,
 }
 
 
 def measure(rounds: int) -> dict[str, list[float]]:
     """Return images per second by method and round, from bytes to a net's input."""
     device.tune()
-    mnist = data.load("mnist")
-    images, labels = mnist.train.images, mnist.train.labels
+    mnist = data.load()
+    trainer, images, labels = train.Trainer(steps.AUGMENT, 0), mnist.train.images, mnist.train.labels
     normalize = transforms.Normalize((data.MEAN,), (data.SD,))
     bilinear = transforms.InterpolationMode.BILINEAR
     first = transforms.Compose(
@@ -43,7 +43,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
         return N_IMAGES
 
     def by_the_batch() -> int:
-        return sum(len(pixels) for pixels, _ in train.batches(images, labels, steps.AUGMENT, [0], 0))
+        return sum(len(pixels) for pixels, _ in trainer.batches(images, labels))
 
     methods = {"torchvision v1": lambda: one_by_one(first), "torchvision v2": lambda: one_by_one(second), "this series": by_the_batch}
     found: dict[str, list[float]] = {method: [] for method in methods}

@@ -18,7 +18,7 @@ from benchmarks.baselines import BASELINES
 from benchmarks.record import THIS_SERIES, Row
 from mnistlib import data, files, formatting, recipe, steps
 from mnistlib.logs import log
-from mnistlib.report import results
+from mnistlib.report import result
 
 FULL, SHORT = "04_speed", "05_short"  # our step with all epochs, and the one with the shortest schedule
 
@@ -38,8 +38,8 @@ class Size:
 def torchvision_folder() -> Path:
     """Return a folder that torchvision's MNIST can read, written from the images of the package."""
     folder = files.root() / "build" / "torchvision"
-    mnist = data.load("mnist")
-    for name, part in (("train", mnist.train), ("t10k", mnist.test)):
+    mnist = data.load()
+    for name, part in (("train", mnist.train), ("t10k", mnist.eval)):
         write_idx(folder / "MNIST" / "raw" / f"{name}-images-idx3-ubyte", part.images.numpy())
         write_idx(folder / "MNIST" / "raw" / f"{name}-labels-idx1-ubyte", part.labels.numpy())
     return folder
@@ -135,7 +135,7 @@ def throughput_rows(runs: dict[tuple[str, str], list[dict[str, Any]]]) -> Iterat
 def committed(name: str) -> list[float]:
     """Return the final accuracies of a step's committed seeds."""
     path = files.root() / "reports" / "results" / f"{name}.json"
-    return [run.final for run in results.read(path).runs] if path.exists() else []
+    return [run.final for run in result.read(path).runs] if path.exists() else []
 
 
 def reached(final: list[float]) -> bool | None:
@@ -154,7 +154,7 @@ def step(size: Size) -> Iterator[Row]:
     batch_size = steps.get(FULL).recipe.batch_size
     cases: list[tuple[str, list[str], str]] = [(name, ["--variant", name], kind) for name, kind in training_step.VARIANTS.items()]
     cases += [(f"batch size {n}", ["--batch-size", str(n)], "another batch size") for n in (64, 256, 512) if n != batch_size]
-    cases += [(f"net {net}", ["--model", net], "another net") for net in training_step.NETS]
+    cases += [(f"net {net.rpartition(':')[2]}", ["--model", net], "another net") for net in training_step.NETS]
     if not size.whole:
         cases = cases[:2]
     runs: dict[str, list[dict[str, Any]]] = {}
@@ -192,7 +192,10 @@ def scaling(size: Size) -> Iterator[Row]:
     cases: list[tuple[str, float, list[str]]] = [
         *(("seeds", k, ["--seeds", str(k), "--workers", "2", "--train-limit", str(n // 4)]) for k in (1, 2, 4, 8, 16)),
         *(("training images", n // k, ["--train-limit", str(n // k)]) for k in (16, 8, 4, 2, 1)),
-        *(("parameters", None, ["--train-limit", str(n // 4), "--model", net]) for net in ("lean", "brisk", "skeleton")),
+        *(
+            ("parameters", None, ["--train-limit", str(n // 4), "--model", net])
+            for net in (training_step.NETS[-1], steps.get(FULL).recipe.model, "skeleton")
+        ),
     ]
     cases = cases if size.whole else cases[:2]
     for case, amount, arguments in cases:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
-
-from mnistlib import files
-from mnistlib.errors import ResultError
 
 THIS_SERIES = "this series"
 
@@ -46,19 +41,6 @@ def from_json(value: dict[str, Any]) -> Row:
 def rows(record: dict[str, Any], table: str = "") -> list[Row]:
     """Return the rows of a record, or those of one of its tables."""
     return [from_json(value) for value in record["rows"] if table in ("", value["table"])]
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Return a record; raise ResultError where it cannot be read."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path.name} cannot be read ({type(error).__name__}); `make bench` writes it.") from None
-
-
-def write(path: Path, record: dict[str, Any]) -> Path:
-    """Write a record and return its path."""
-    return files.write_json(path, record)
 
 
 def make(measured: Sequence[Row], goals: Iterable[dict[str, Any]], provenance: dict[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ CLOCK = Clock()  # before the imports, which it times
 import argparse  # noqa: E402
 import tempfile  # noqa: E402
 from dataclasses import replace  # noqa: E402
+from pathlib import Path  # noqa: E402
 
 from mnistlib import data, models, steps  # noqa: E402
-from mnistlib.runs import seeds  # noqa: E402
+from mnistlib.runs.seeds import train_seeds  # noqa: E402
 
 
 def main() -> None:
@@ -27,17 +28,16 @@ def main() -> None:
     given = parser.parse_args()
     recipe = steps.get(given.step).recipe
     recipe = replace(recipe, epochs=given.epochs or recipe.epochs, model=given.model or recipe.model)
-    mnist = data.load("mnist", limit=given.train_limit, show=lambda line: None)
+    mnist = data.load(train_limit=given.train_limit)
     CLOCK.lap("data")
     with tempfile.TemporaryDirectory() as folder:
-        seeds.FOLDER = folder
-        runs = seeds.fit(recipe, mnist, range(given.seeds), "auto", given.workers, show=lambda line: None)
+        runs = train_seeds(recipe, mnist, range(given.seeds), workers=given.workers, results_dir=Path(folder))
         CLOCK.lap("start workers")
     side_by_side = min(given.workers, given.seeds)
     CLOCK.move(sum(sum(run.history.seconds) for run in runs) / side_by_side, "start workers", "train")
     CLOCK.finish(
         epochs=[value for run in runs for value in run.history.seconds],
-        accuracy=[run.history.test_accuracy[-1] for run in runs],
+        accuracy=[run.history.eval_accuracy[-1] for run in runs],
         n_parameters=sum(value.numel() for value in models.build(recipe.model).parameters()),
     )
 

@@ -13,7 +13,7 @@ os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}  # inheri
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from mnistlib.notebook import runner
+from mnistlib.notebook import runner  # noqa: E402
 from mnistlib.sweep import ray_sweep  # noqa: E402
 
 
@@ -29,14 +29,14 @@ def main() -> None:
     for _ in range(given.nodes - 1):
         cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    fixed = {"dataset": "mnist", "epochs": 1, "limit": given.train_limit}
-    units = ray_sweep.combinations([runner.find(given.step)], {"seeds": [[seed] for seed in range(given.runs)]}, fixed)
+    fixed = {"epochs": 1, "train_limit": given.train_limit}
+    jobs = ray_sweep.combinations([runner.find(given.step)], {"seeds": [[seed] for seed in range(given.runs)]}, fixed)
     with tempfile.TemporaryDirectory() as folder:
         began = time.time()
-        swept = ray_sweep.run(units, Path(folder), ray_sweep.Options(cluster.address), lambda line: None)
+        swept = ray_sweep.run(jobs, Path(folder), ray_sweep.Options(cluster.address), lambda line: None)
         seconds = time.time() - began
     cluster.shutdown()
-    if swept.succeeded < len(units):
+    if swept.succeeded < len(jobs):
         raise SystemExit("\n".join(record.reason for _, record in swept.failed) or "Some runs did not end.")
     print(json.dumps({"seconds": seconds}), flush=True)
 

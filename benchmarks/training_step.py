@@ -18,37 +18,35 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mnistlib import augment, descent, steps, train
-from mnistlib.models import parts, series
+from mnistlib import augment, models, steps, train
 from mnistlib.recipe import Recipe
 from mnistlib.runs import device
-from mnistlib.selection import nets
 
 SIDE = 1024  # rows and columns of the matrices whose product gives the machine's rate
 IMAGES = 4_096
 
 
 def activation_first(recipe: Recipe) -> nn.Sequential:
-    """Return the recipe's net with pooling after normalization and ReLU, as most public ones have it."""
+    """Return a net of the series with pooling after normalization and ReLU, as most public ones have it."""
 
     def conv(n_in: int, n_out: int, kernel: int = 3, padding: int | None = None, stride: int = 1, pool: bool = False) -> nn.Sequential:
         block = plain(n_in, n_out, kernel, padding, stride)
         return nn.Sequential(block, nn.MaxPool2d(2)) if pool else block
 
-    plain = parts.conv
+    plain = models.conv
     try:
-        series.conv = nets.conv = conv
-        return train.fresh(recipe, 0)
+        models.conv = conv
+        return train.new_model(recipe, 0)
     finally:
-        series.conv = nets.conv = plain
+        models.conv = plain
 
 
 def use_affine_grid() -> None:
     """Replace the sampling grid of the warp by that of `F.affine_grid`."""
 
-    def warp(images: Tensor, warps: augment.Warps) -> Tensor:
-        grid = F.affine_grid(warps.matrices, list(images.shape), align_corners=False)
-        return F.grid_sample(images, grid, align_corners=False)
+    def warp(images: Tensor, grid: augment.SamplingGrid) -> Tensor:
+        places = F.affine_grid(grid.matrices, list(images.shape), align_corners=False)
+        return F.grid_sample(images, places, align_corners=False)
 
     augment.warp = warp
 
@@ -66,7 +64,7 @@ VARIANTS = {
 }
 
 
-NETS = ("skeleton", "average", "strided", "lean")  # timed beside the step's own
+NETS = ("skeleton", "narrow", "mnistlib.selection.nets:strided", "mnistlib.selection.nets:strided_8ch")  # timed beside the step's own
 
 
 def main() -> None:
@@ -87,7 +85,7 @@ def main() -> None:
         device.tune()
     if given.variant == "warp with affine_grid":
         use_affine_grid()
-    net = activation_first(recipe) if given.variant == "pooling after the activation" else train.fresh(recipe, 0)
+    net = activation_first(recipe) if given.variant == "pooling after the activation" else train.new_model(recipe, 0)
     net = net.to(memory_format=torch.contiguous_format if given.variant == "channels first" else torch.channels_last)
     if given.variant == "element-wise dropout":
         net = nn.Sequential(*(nn.Sequential(part, nn.Dropout(0.01)) if place < len(net) - 1 else part for place, part in enumerate(net)))
@@ -96,11 +94,11 @@ def main() -> None:
 
 def measure(net: nn.Module, recipe: Recipe, variant: str, rounds: int) -> dict[str, float]:
     """Return the milliseconds of a step by part, its efficiency, and the machine's rate, measured in turns."""
-    optimizer = descent.optimizer_of(net.parameters(), recipe)
+    optimizer = train.make_optimizer(net.parameters(), recipe)
     if variant == "optimizer not fused":
         optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, nesterov=True, foreach=False, fused=False)
     images, labels = torch.randint(0, 256, (IMAGES, 28, 28), dtype=torch.uint8), torch.randint(0, 10, (IMAGES,))
-    run, compile_seconds = net.train(), 0.0
+    trainer, run, compile_seconds = train.Trainer(recipe, 0), net.train(), 0.0
     if variant == "torch.compile":
         run, clock = torch.compile(net), time.perf_counter()
         F.cross_entropy(run(torch.randn(recipe.batch_size, 1, 28, 28)), labels[: recipe.batch_size]).backward()
@@ -109,7 +107,7 @@ def measure(net: nn.Module, recipe: Recipe, variant: str, rounds: int) -> dict[s
     taken: dict[str, list[float]] = {"prepare": [], "forward": [], "backward": [], "optimizer": [], "step": []}
     flops = 0
     for turn in range(1 + rounds):
-        for batch, (pixels, targets) in timed(train.batches(images, labels, recipe, [0], turn), taken["prepare"]):
+        for batch, (pixels, targets) in timed(trainer.batches(images, labels), taken["prepare"]):
             if len(targets) < recipe.batch_size:
                 continue
             clock = time.perf_counter()
