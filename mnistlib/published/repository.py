@@ -1,42 +1,48 @@
-"""The five public repositories that the series grows from: what a row of theirs is, and what a claim."""
+"""The published models by name, read from models.yaml and registered as steps; and what other public repositories report."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+import json
+from pathlib import Path
+from typing import Annotated, Any
 
-from mnistlib import checks, steps
-from mnistlib.recipe import Optimizer, Recipe
+import yaml
+from pydantic import TypeAdapter
 
-SYSTEMS = {
-    "000": "antonyrajesh123/session7mnist_ec2",
-    "001": "aayushkash/mnist_under_8k",
-    "002": "Supreeth04/assignment-7",
-    "003": "nikhiljaiswal/mnist-cnn-aws",
-    "004": "Anusha-raju/MNIST-CNN",
-}
-N_TEST = 10_000  # test images, of which the curves below count the right ones
-SEEDS, HEADLINE_SEEDS = 3, 5
-SILENT = "not said"  # where an author names no machine
+from mnistlib import steps
+from mnistlib.errors import SettingError, between, nearest, validated
+from mnistlib.published.training import PublishedRecipe
+
+NETS = "mnistlib.published.nets"
+NOTEBOOK = "published"
+N_TEST = 10_000  # test images
+BY_VALIDATION = "002-model-3-by-validation"  # the ablation that is cross-validated by writer, too
+N_FOLDS = 5
+README_FIGURES = (0.9946, 0.9939)  # of 001: the final accuracy in the README, and what it says Colab gave
+Accuracy = Annotated[float, between(0, 1)]  # a fraction of the test images
 
 
-@dataclass(frozen=True)
+class AmbiguityError(SettingError):
+    """A name fits several published models."""
+
+
+@validated
 class Claim:
-    """What an author reported of one run; accuracies are fractions of the test images."""
+    """What an author reported of one run."""
 
-    where: str  # the machine, as far as it is known
-    best: float | None  # at the best epoch, chosen on the test set
-    final: float | None = None  # at the last epoch
-    curve: tuple[int, ...] = ()  # test images right after each epoch, where a whole log was published
-    train: float | None = None  # best running accuracy on the training images, augmentation and dropout on
-    least: bool = False  # whether it is only said to be at least so much
+    where: str = "not stated"  # the machine
+    best: Accuracy | None = None  # at the best epoch, chosen on the test set
+    final: Accuracy | None = None  # at the last epoch
+    curve: tuple[int, ...] = ()  # correct test images after each epoch, where a whole log was published
+    train: Accuracy | None = None  # best running accuracy on the training images, augmentation and dropout on
+    at_least: bool = False  # whether the author says "at least"
 
     def __post_init__(self) -> None:
-        for name in ("best", "final", "train"):
-            if getattr(self, name) is not None:
-                checks.number(self, name, 0, 1)
-        checks.check(self, "best", self.best is not None or self.final is not None, "a fraction where final is None")
-        ordered = self.best is None or self.final is None or self.best >= self.final
-        checks.check(self, "best", ordered, "at least the last epoch's accuracy")
+        if self.best is None and self.final is None:
+            raise SettingError("A claim needs an accuracy: best, final or both.")
+        if self.best is not None and self.final is not None and self.best < self.final:
+            raise SettingError(f"Claim.best is {self.best}; it must be at least the accuracy of the last epoch, {self.final}.")
 
     @property
     def headline(self) -> float:
@@ -44,54 +50,131 @@ class Claim:
         return self.best if self.best is not None else float(self.final or 0)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One published model, or a change to one that a study asks for."""
+@validated
+class PublishedModel:
+    """A published model, or an ablation of one."""
 
-    name: str
-    title: str
-    recipe: Recipe
+    name: str  # "003-model-3"
+    title: str  # "Model 3"
+    repository: str  # "owner/name" on GitHub
+    recipe: PublishedRecipe
     n_parameters: int
-    claims: tuple[Claim, ...] = ()
-    said: int | None = None  # parameters as published, where that is wrong
-    corrected: bool = False  # whether the author put that right later
-    n_seeds: int = SEEDS
-    notes: tuple[str, ...] = ()  # sentences that its page must show
-    originals: tuple[str, ...] = ()  # names that the author's code gives it
-    inferred: bool = False  # whether its author left settings or layers in doubt, so that some are taken from elsewhere
-    of: str = ""  # the row that it changes, for a study; "" for a published one
-
-    @property
-    def system(self) -> str:
-        """Return the repository that the model comes from."""
-        return SYSTEMS[self.name[:3]]
+    claims: tuple[Claim, ...] = ()  # the author's headline first
+    published_parameters: int | None = None  # where the published number is wrong
+    corrected: bool = False  # whether the author corrected it later
+    n_seeds: int = 3
+    notes: tuple[str, ...] = ()  # sentences that its page shows
+    author_names: tuple[str, ...] = ()  # of the class in the author's code
+    inferred: bool = False  # whether settings or layers that the author did not publish are taken from elsewhere
+    before: str | None = None  # the model that an ablation changes
 
     @property
     def long_title(self) -> str:
-        """Return its title with the repository's name."""
-        return f"{self.title} of {self.system.partition('/')[2]}"
-
-    @property
-    def seeds(self) -> list[int]:
-        """Return the seeds that it is trained with, fixed beforehand."""
-        return list(range(self.n_seeds))
-
-    @property
-    def step(self) -> steps.Step:
-        """Return the row as a step without a place in the series; an arm departs from its row."""
-        return steps.Step(self.name, self.title, self.recipe, self.of or None)
+        """Return the title with the name of the repository."""
+        return f"{self.title} of {self.repository.partition('/')[2]}"
 
     @property
     def claim(self) -> Claim | None:
-        """Return the claim that stands first: the author's headline."""
+        """Return the author's headline claim, None for an ablation."""
         return self.claims[0] if self.claims else None
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Return the seeds that it is trained with, fixed beforehand."""
+        return tuple(range(self.n_seeds))
 
-def plain(lr: float, momentum: float = 0.9, nesterov: bool = False, weight_decay: float = 0.0) -> Optimizer:
-    """Return SGD as torch has it: weight decay pulls everything."""
-    return Optimizer(lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, decays="all")
+    @property
+    def monitors_test(self) -> bool:
+        """Say whether the images it is evaluated on decide anything during training."""
+        return self.recipe.early_stopping is not None and self.recipe.early_stopping.monitor == "eval"
+
+    def step(self) -> steps.Step:
+        """Return the model as a step without a place in the series."""
+        return steps.Step(self.name, self.title, self.recipe, self.before, self.seeds, NOTEBOOK, self._plain_claims())
+
+    def _plain_claims(self) -> dict[str, Any] | None:
+        if not self.claims:
+            return None
+        claims = [
+            {name: getattr(claim, name) for name in ("where", "best", "final", "at_least", "train")}
+            | {"curve": [n / N_TEST for n in claim.curve]}
+            for claim in self.claims
+        ]
+        parameters = self.n_parameters if self.corrected else self.published_parameters or self.n_parameters
+        return {"repository": self.repository, "title": self.title, "parameters": parameters, "claims": claims}
 
 
-def adam(lr: float) -> Optimizer:
-    """Return Adam with torch's own settings."""
-    return Optimizer(lr=lr, kind="adam", decays="all")
+@validated
+class OtherRepository:
+    """The figures of one net in another public repository, as its author reports them."""
+
+    name: str
+    n_parameters: int
+    best: Accuracy
+    final: Accuracy | None = None
+    protocol: str = "one seed, epoch chosen on the test set, log seen"
+
+
+def _read(name: str) -> Any:
+    return yaml.safe_load((Path(__file__).parent / name).read_text(encoding="utf-8"))
+
+
+def _published_model(value: dict[str, Any], recipe: dict[str, Any]) -> PublishedModel:
+    recipe = {"schedule": None} | recipe | value["recipe"]
+    value = value | {"recipe": recipe | {"model": f"{NETS}:{recipe['model']}"}}
+    return TypeAdapter(PublishedModel).validate_json(json.dumps(value))
+
+
+def _read_models() -> tuple[dict[str, PublishedModel], dict[str, PublishedModel]]:
+    """Return the published models and the ablations by name."""
+    table, models, ablations = _read("models.yaml"), {}, {}
+    written = {}  # each model as models.yaml has it, its repository's settings merged in
+    for repository in table["repositories"]:
+        for model in repository["models"]:
+            model = {"repository": repository["name"]} | model | {"recipe": repository["recipe"] | model["recipe"]}
+            written[model["name"]] = model
+            models[model["name"]] = _published_model(model, {})
+    for ablation in table["ablations"]:
+        of = ablation.pop("of")
+        name = f"{of}-{ablation.pop('change')}"
+        base = {key: written[of][key] for key in ("repository", "n_parameters")} | {"before": of}
+        ablations[name] = _published_model(base | {"name": name} | ablation, written[of]["recipe"])
+    return models, ablations
+
+
+MODELS, ABLATIONS = _read_models()
+for _model in (*MODELS.values(), *ABLATIONS.values()):
+    steps.register(_model.step())
+
+
+@functools.cache
+def other_repositories() -> tuple[OtherRepository, ...]:
+    """Return what other public repositories for this exercise report."""
+    return tuple(OtherRepository(**entry) for entry in _read("other_repos.yaml"))
+
+
+def get(name: str) -> PublishedModel:
+    """Return a model or an ablation by its name or by the name in its author's code; raise SettingError for any other.
+
+    AmbiguityError, a SettingError, lists the models where several repositories use the same name.
+    """
+    if not isinstance(name, str):
+        raise SettingError(f"model is {name!r}; it must be the name of a published model, such as {next(iter(MODELS))!r}.")
+    known, wanted = MODELS | ABLATIONS, _spelling(name)
+    for model in known.values():
+        if wanted in (model.name, f"{model.name[:3]}-{_spelling(model.title)}") or name in model.author_names:
+            return model
+    same = [model.name for model in MODELS.values() if wanted in map(_spelling, (model.title, *model.author_names))]
+    if len(same) == 1:
+        return known[same[0]]
+    if same:
+        raise AmbiguityError(f"Several published models are called {name!r}: {', '.join(same)}. Name one of them.")
+    raise SettingError(
+        f"There is no published model {name!r}.{nearest(wanted, known)} "
+        f"The models are {', '.join(MODELS)}; the ablations are {', '.join(ABLATIONS)}."
+    )
+
+
+def _spelling(name: str) -> str:
+    """Return a name as models are spelt: lower case, with dashes for blanks, underscores and slashes."""
+    return name.strip().lower().replace("_", "-").replace(" ", "-").replace("/", "-")

@@ -1,210 +1,340 @@
-"""What the published rows teach beside their figures: studies of stored trials, each of estimates with their intervals."""
+"""What the published models teach beside their figures: studies of finished runs, each a list of estimates with their intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mnistlib import data, formatting, train
-from mnistlib.published import registry, selection_bias
-from mnistlib.published.estimates import Found, Line, Study
-from mnistlib.published.registry import FOLDED, ROWS
-from mnistlib.report import results, step_report
+from mnistlib import data, files, formatting, train
+from mnistlib.errors import ResultError
+from mnistlib.logs import log
+from mnistlib.published import replication
+from mnistlib.published.repository import ABLATIONS, BY_VALIDATION, MODELS, N_FOLDS, README_FIGURES, get
+from mnistlib.recipe import MIN_ACCURACY
+from mnistlib.report import result as results
 from mnistlib.report.result import Result
-from mnistlib.stats import intervals, misclassified
+from mnistlib.stats import bootstrap, comparison, intervals, misclassified
 
-SCHEMA = 1
-
-
-def gather(found: Mapping[str, Result], place: Path, mnist: data.Mnist) -> Found:
-    """Return results with the mistakes of their nets, which are run again; `place` holds the checkpoints."""
-    told = {name: step_report.predictions(result, place, mnist) for name, result in found.items()}
-    return Found(found, {name: misclassified.wrong(digits, mnist.test.labels) for name, digits in told.items()}, mnist)
+NEAR = 0.99  # mean accuracy from which a model counts as near the target
+ENSEMBLE_SEEDS = 5  # only models with as many seeds are ensembled
 
 
-def make(there: Found, folds: Sequence[Result], parts: Sequence[data.Mnist], place: Path) -> dict[str, Any]:
-    """Return the record of all studies that the results allow, as plain values; `parts` are the data of the folds."""
-    made = [
-        study(there)
-        for study in (selection_bias.epoch, selection_bias.seed, selection_bias.rebuilt, augmentation, machine, logits, order, leak, future)
-    ]
-    made += [folded(there, folds, parts, place), ensemble(there, place)]
-    return {"schema": SCHEMA, "studies": [asdict(study) for study in made if study.lines], "kernels": kernels(there, place)}
+@dataclass(frozen=True)
+class Estimate:
+    """One estimate of a study."""
+
+    what: str
+    kind: str  # "accuracy", "share" or "count"; "difference", "gain" or "size" (of accuracies); "spread" (a standard deviation)
+    value: float  # fractions, but for counts
+    interval: tuple[float, float] | None  # 95%
+    n: str  # what it rests on: "5 and 3 seeds"
+    note: str = ""
+    role: str = ""  # what the study's answer uses it as
 
 
-def augmentation(found: Found) -> Study:
-    """Take the step from Model 2 to Model 3 of mnist-cnn-aws apart, which changed four things and credited one."""
+@dataclass(frozen=True)
+class Evidence:
+    """Results by name, with the folder that holds their predictions."""
+
+    results: Mapping[str, Result]
+    place: Path
+
+    @cached_property
+    def eval(self) -> data.ImageSet:
+        """Return the test images."""
+        return data.load().eval
+
+    @cached_property
+    def wrong(self) -> dict[str, np.ndarray]:
+        """Return which test images each seed of each result gets wrong, bool [n_seeds, n_images]."""
+        found = {name: results.read_predictions(result, self.place)[0] for name, result in self.results.items()}
+        return {name: misclassified.wrong(predictions, self.eval.labels) for name, predictions in found.items()}
+
+    @property
+    def models(self) -> list[str]:
+        """Return the published models that there are results of."""
+        return [name for name in MODELS if name in self.results]
+
+    def has(self, *names: str) -> bool:
+        """Say whether there are results of all these names."""
+        return all(name in self.results for name in names)
+
+    def seeds(self, *names: str) -> str:
+        """Return how many seeds results have: "5 and 3 seeds"."""
+        counts = [len(self.results[name].runs) for name in names]
+        return formatting.listed([*map(formatting.count, counts[:-1]), formatting.counted(counts[-1], "seed")])
+
+    def bests(self, name: str) -> list[float]:
+        """Return each seed's best epoch, chosen on the test set."""
+        return [max(run.history.eval_accuracy) for run in self.results[name].runs]
+
+    def finals(self, name: str) -> list[float]:
+        """Return each seed's final accuracy."""
+        return [run.final for run in self.results[name].runs]
+
+    def difference(self, what: str, now: str, before: str) -> list[Estimate]:
+        """Return the difference between two results; nothing where either is missing."""
+        if not self.has(now, before):
+            return []
+        found = comparison.difference(self.wrong[now], self.wrong[before], self.eval.writers, self.eval.groups, before)
+        return [Estimate(what, "difference", found.mean, found.interval, self.seeds(now, before))]
+
+    def effect(self, what: str, now: Sequence[str], before: Sequence[str], role: str) -> list[Estimate]:
+        """Return the mean difference between two sets of results, each result weighed alike; nothing where one is missing."""
+        names = (*now, *before)
+        if not self.has(*names):
+            return []
+        means = [float(1 - self.wrong[name].mean()) for name in names]
+        drawn = bootstrap.resample([self.wrong[name] for name in names], self.eval.writers, self.eval.groups)
+        value = float(np.mean(means[: len(now)]) - np.mean(means[len(now) :]))
+        interval = bootstrap.percentile_interval(drawn[:, : len(now)].mean(1) - drawn[:, len(now) :].mean(1))
+        return [Estimate(what, "difference", value, interval, self.seeds(*names), role=role)]
+
+    def accuracy(self, what: str, name: str) -> list[Estimate]:
+        """Return the mean of a result; nothing where it is missing."""
+        if not self.has(name):
+            return []
+        summary = self.results[name].summary
+        return [Estimate(what, "accuracy", summary.final_mean, summary.interval, self.seeds(name))]
+
+
+def make(found: Mapping[str, Result], place: Path) -> dict[str, Any]:
+    """Return the record of all studies that the results allow, as plain values."""
+    evidence = Evidence(found, place)
+    made = {name: [asdict(estimate) for estimate in study(evidence)] for name, study in STUDIES.items()}
+    return {"inputs": inputs(found), "studies": {name: lines for name, lines in made.items() if lines}, "kernels": kernels(evidence)}
+
+
+def inputs(found: Mapping[str, Result]) -> str:
+    """Return one hash of everything that the studies are made from."""
+    files_used = {name: [result.predictions, *(run.sha256 for run in result.runs)] for name, result in found.items()}
+    return files.sha256(files.canonical(files_used))
+
+
+def epoch(evidence: Evidence) -> list[Estimate]:
+    """How much of a claim is the choice of the epoch: best epoch minus last, seed by seed."""
+    gains = {name: np.subtract(evidence.bests(name), evidence.finals(name)) for name in evidence.models}
+    if not gains:
+        return []
+    claims = [claim for name in gains for claim in MODELS[name].claims if claim.best is not None and claim.final is not None]
+    n = formatting.counted(len(gains), "model")
+    mean, interval = float(np.mean([gain.mean() for gain in gains.values()])), bootstrap.cluster_interval(list(gains.values()))
+    lines = [Estimate("All models", "gain", mean, interval, n, role="measured")]
+    if claims:
+        reported = float(np.mean([claim.best - claim.final for claim in claims]))
+        n = formatting.counted(len(claims), "run")
+        lines.append(Estimate("As the authors report it", "gain", reported, None, n, role="reported"))
+    for name, gain in gains.items():
+        note = f"{name}: seeds {formatting.points_interval((gain.min(), gain.max()))}"
+        lines.append(Estimate(MODELS[name].title, "gain", float(gain.mean()), None, evidence.seeds(name), note))
+    return lines
+
+
+def seed(evidence: Evidence) -> list[Estimate]:
+    """How much of a claim is one seed: the standard deviation between seeds, pooled over the models near the target."""
+    finals = {name: np.array(evidence.finals(name)) for name in evidence.models if len(evidence.results[name].runs) > 1}
+    near = [values for values in finals.values() if values.mean() >= NEAR]
+    lines = []
+    if near:
+        freedom = sum(len(values) - 1 for values in near)
+        pooled = math.sqrt(sum((len(values) - 1) * values.var(ddof=1) for values in near) / freedom)
+        pairs = [abs(a - b) for values in near for a, b in combinations(values, 2)]
+        what, n = f"Models that end at {formatting.percent(NEAR, 0)} or more, pooled", formatting.counted(len(near), "model")
+        lines.append(Estimate(what, "spread", pooled, intervals.sd_interval(pooled, freedom), n, role="pooled"))
+        n = formatting.counted(len(pairs), "pair")
+        lines.append(Estimate("Two seeds of one of these differ on average by", "size", float(np.mean(pairs)), None, n))
+        expected, note = replication.expected_sd(MIN_ACCURACY, len(evidence.eval.labels)), "square root of error / (2 × images)"
+        lines.append(Estimate("For comparison: a rule of thumb at the target", "spread", expected, None, "", note))
+    for name, values in finals.items():
+        sd = float(values.std(ddof=1))
+        interval = intervals.sd_interval(sd, len(values) - 1)
+        lines.append(Estimate(MODELS[name].title, "spread", sd, interval, evidence.seeds(name), name))
+    return lines
+
+
+def rebuilt(evidence: Evidence) -> list[Estimate]:
+    """Running training accuracy against the published: of six times as many images, it shows best whether a recipe is the same."""
+    lines = []
+    for name in evidence.models:
+        claim = next((claim for claim in MODELS[name].claims if claim.train is not None), None)
+        if claim is None:
+            continue
+        bests = [max(run.history.train_accuracy) for run in evidence.results[name].runs]
+        mean, interval = float(np.mean(bests)), None
+        if len(bests) > 1:
+            low, high = intervals.prediction_interval(mean, float(np.std(bests, ddof=1)), len(bests) - 1, len(bests))
+            interval = (low - claim.train, high - claim.train)
+        note = f"{name}: here {formatting.percent(mean)}, published {formatting.percent(claim.train)}"
+        lines.append(Estimate(MODELS[name].title, "gain", mean - claim.train, interval, evidence.seeds(name), note, "model"))
+    return lines
+
+
+def augmentation(evidence: Evidence) -> list[Estimate]:
+    """Take apart the step from Model 2 to Model 3 of mnist-cnn-aws, which changed four things."""
     second, third, more, less = "003-model-2", "003-model-3", "003-model-2-augmented", "003-model-3-unaugmented"
-    if not found.has(second, third):
-        return Study("augmentation")
-    bests = {name: [max(run.test_accuracy) for run in found.results[name].runs] for name in (second, third)}
-    gain, bounds = intervals.welch(bests[third], bests[second])
-    return Study(
-        "augmentation",
-        [
-            Line(
-                "As claimed, best epochs",
-                "gain",
-                ROWS[third].claim.headline - ROWS[second].claim.headline,
-                None,
-                "one run each",
-                role="claimed",
-            ),
-            Line("The same here, best epochs", "gain", gain, bounds, found.seeds(third, second)),
-            *found.difference("All that changed, last epochs: Model 3 against Model 2", third, second),
-            *found.difference("Augmentation alone, with Model 2's settings", more, second),
-            *found.difference("Augmentation alone, with Model 3's settings", third, less),
-            *found.effect("Augmentation alone, both together", [more, third], [second, less], role="alone"),
-            *found.difference("Learning rate, decay and schedule alone", less, second),
-        ],
-    )
+    if not evidence.has(second, third):
+        return []
+    claimed = MODELS[third].claim.headline - MODELS[second].claim.headline
+    gain, interval = intervals.welch(evidence.bests(third), evidence.bests(second))
+    return [
+        Estimate("As claimed, best epochs", "gain", claimed, None, "one run each", role="claimed"),
+        Estimate("The same here, best epochs", "gain", gain, interval, evidence.seeds(third, second)),
+        *evidence.difference("All that changed, last epochs: Model 3 against Model 2", third, second),
+        *evidence.difference("Augmentation alone, with Model 2's settings", more, second),
+        *evidence.difference("Augmentation alone, with Model 3's settings", third, less),
+        *evidence.effect("Augmentation alone, both together", [more, third], [second, less], role="alone"),
+        *evidence.difference("Learning rate, weight decay and schedule alone", less, second),
+    ]
 
 
-def machine(found: Found) -> Study:
-    """Ask whether two machines that ended apart, 001's open question, differ by more than two seeds on one machine do."""
+def machine(evidence: Evidence) -> list[Estimate]:
+    """Ask whether two machines, the open question of mnist_under_8k, differ by more than two seeds on one machine do."""
     name, half = "001-gap", "001-gap-half-dropout"
-    if not found.has(name) or len(found.results[name].runs) < 2:
-        return Study("machine")
-    bests = np.array([max(run.test_accuracy) for run in found.results[name].runs])
-    first, other = registry.README_FIGURES
-    colab, _, apple = (claim.headline for claim in ROWS[name].claims)
+    if not evidence.has(name) or len(evidence.results[name].runs) < 2:
+        return []
+    bests, (first, other) = evidence.bests(name), README_FIGURES
+    colab, _, apple = (claim.headline for claim in MODELS[name].claims)
     pairs = list(combinations(range(len(bests)), 2))
-    apart = [abs(bests[a] - bests[b]) for a, b in pairs]
-    odd = [int((found.wrong[name][a] != found.wrong[name][b]).sum()) for a, b in pairs]
-    n = f"{formatting.of(sum(each >= first - other - 1e-9 for each in apart), len(pairs))} pairs here do"
-    chance = intervals.apart(bests, first - other)
-    return Study(
-        "machine",
-        [
-            Line("What the README says: its final figure above Colab's", "size", first - other, None, "one run each", role="size"),
-            Line(
-                "What the logs say: Colab above the Apple GPU", "gain", colab - apple, None, "one run each", "with half the dropout there"
-            ),
-            Line(
-                "Two seeds on one machine, best epochs, on average",
-                "size",
-                float(np.mean(apart)),
-                None,
-                formatting.counted(len(pairs), "pair"),
-            ),
-            Line("Chance that two seeds differ as those figures do, or more", "share", chance, None, n, found.seeds(name), role="chance"),
-            Line("Images that one of two seeds misreads and the other does not", "count", float(np.mean(odd)), None, "mean over the pairs"),
-            *found.difference("Half the dropout, against the notebooks' dropout", half, name),
-        ],
-    )
+    distances = [abs(bests[a] - bests[b]) for a, b in pairs]
+    only_one_wrong = [int((evidence.wrong[name][a] != evidence.wrong[name][b]).sum()) for a, b in pairs]
+    n = f"{formatting.of(sum(distance >= first - other - 1e-9 for distance in distances), len(pairs))} pairs here do"
+    chance, n_pairs = intervals.chance_of_difference(bests, first - other), formatting.counted(len(pairs), "pair")
+    return [
+        Estimate("In the README: its final figure above Colab's", "size", first - other, None, "one run each", role="size"),
+        Estimate("In the logs: Colab above the Apple GPU", "gain", colab - apple, None, "one run each", "with half the dropout there"),
+        Estimate("Two seeds on one machine, best epochs, on average", "size", float(np.mean(distances)), None, n_pairs),
+        Estimate("Chance that two seeds differ by that or more", "share", chance, None, n, evidence.seeds(name), "chance"),
+        Estimate("Images that exactly one of two seeds gets wrong", "count", float(np.mean(only_one_wrong)), None, "mean over the pairs"),
+        *evidence.difference("Half the dropout, against the notebooks' dropout", half, name),
+    ]
 
 
-def logits(found: Found) -> Study:
-    """Say what plain logits are worth against ReLU and normalization on them, and against each of the two."""
-    third = "003-model-3"
-    return Study(
-        "logits",
-        [
-            *found.difference("gap: plain, against ReLU, normalization and dropout", "001-gap-plain-logits", "001-gap"),
-            *found.difference("Model 3: plain, against normalization and ReLU", f"{third}-plain-logits", third),
-            *found.difference("Model 3: plain, against ReLU alone", f"{third}-plain-logits", f"{third}-relu-logits"),
-            *found.difference("Model 3: plain, against normalization alone", f"{third}-plain-logits", f"{third}-norm-logits"),
-            *found.difference("Part 2: plain, against normalization and ReLU before the average", "004-part-2-plain-logits", "004-part-2"),
-        ],
-    )
+def logits(evidence: Evidence) -> list[Estimate]:
+    """Compare plain logits with ReLU and normalization on them, and with each of the two."""
+    gap, third, part = "001-gap", "003-model-3", "004-part-2"
+    return [
+        *evidence.difference("gap: plain, against ReLU, normalization and dropout", f"{gap}-plain-logits", gap),
+        *evidence.difference("Model 3: plain, against normalization and ReLU", f"{third}-plain-logits", third),
+        *evidence.difference("Model 3: plain, against ReLU alone", f"{third}-plain-logits", f"{third}-relu-logits"),
+        *evidence.difference("Model 3: plain, against normalization alone", f"{third}-plain-logits", f"{third}-norm-logits"),
+        *evidence.difference("Part 2: plain, against normalization and ReLU before the average", f"{part}-plain-logits", part),
+    ]
 
 
-def order(found: Found) -> Study:
+def order(evidence: Evidence) -> list[Estimate]:
     """Compare orders and kinds of normalization in Model 4 of session7mnist_ec2."""
-    return Study(
-        "order",
-        [
-            *found.difference("Normalization before ReLU, against after it", "000-model-4-norm-first", "000-model-4"),
-            *found.difference("Group normalization in two groups, against batch normalization", "000-model-4-group-norm", "000-model-4"),
-        ],
-    )
+    name = "000-model-4"
+    return [
+        *evidence.difference("Normalization before ReLU, against after it", f"{name}-norm-first", name),
+        *evidence.difference("Group normalization in two groups, against batch normalization", f"{name}-group-norm", name),
+    ]
 
 
-def leak(found: Found) -> Study:
-    """Say what steering by the test images was worth: reported under the leak, against the honest run's kept net."""
+def leak(evidence: Evidence) -> list[Estimate]:
+    """What monitoring the test images was worth: reported with the leak, against the run that monitors validation images."""
     lines = []
     for name in ("002-model-1", "002-model-2", "002-model-3"):
-        twin = f"{name}-by-validation"
-        if not found.has(name, twin):
+        honest = f"{name}-by-validation"
+        if not evidence.has(name, honest):
             continue
-        title, honest = registry.get(name).title, found.results[twin].runs
-        inflated, bounds = intervals.welch([max(run.test_accuracy) for run in found.results[name].runs], [run.final for run in honest])
-        what = f"{title}: reported under the leak, against what is honest"
-        lines.append(Line(what, "gain", inflated, bounds, found.seeds(name, twin), role=title))
-        chosen = [max(run.test_accuracy) - run.final for run in honest]
-        note = "best epoch by the test images, above the one kept by validation"
-        lines.append(
-            Line(
-                "For comparison: the choice of the epoch, in the honest runs", "gain", float(np.mean(chosen)), None, found.seeds(twin), note
-            )
-        )
-        lines += found.difference("Last epoch, steered by the test images and on all, against honest", name, twin)
-    return Study("leak", lines)
+        title, finals = MODELS[name].title, evidence.finals(honest)
+        inflated, interval = intervals.welch(evidence.bests(name), finals)
+        what, n = f"{title}: reported with the leak, against without it", evidence.seeds(name, honest)
+        lines.append(Estimate(what, "gain", inflated, interval, n, role=title))
+        chosen = float(np.mean(np.subtract(evidence.bests(honest), finals)))
+        what, note = "For comparison: the choice of the epoch, without the leak", "best epoch on the test images, above the kept one"
+        lines.append(Estimate(what, "gain", chosen, None, evidence.seeds(honest), note))
+        lines += evidence.difference("Last epoch, with the leak and all training images, against without", name, honest)
+    return lines
 
 
-def future(found: Found) -> Study:
-    """Do what 002 left for later: augmentation, and other optimizers, all steered by validation."""
-    return Study(
-        "future",
-        [
-            *found.accuracy("Model_3, steered by validation", FOLDED),
-            *found.difference("With augmentation (rotation)", "002-model-3-augmented", FOLDED),
-            *found.difference("With SGD and Nesterov momentum instead of Adam", "002-model-3-sgd", FOLDED),
-            *found.difference("With Adam at a tenth of the learning rate", "002-model-3-slow-adam", FOLDED),
-        ],
-    )
+def future(evidence: Evidence) -> list[Estimate]:
+    """Do what assignment-7 left for later: augmentation, and other optimizers; all monitor validation images."""
+    return [
+        *evidence.accuracy("Model_3, monitoring validation images", BY_VALIDATION),
+        *evidence.difference("With augmentation (rotation)", "002-model-3-augmented", BY_VALIDATION),
+        *evidence.difference("With SGD and Nesterov momentum instead of Adam", "002-model-3-sgd", BY_VALIDATION),
+        *evidence.difference("With Adam at a tenth of the learning rate", "002-model-3-slow-adam", BY_VALIDATION),
+    ]
 
 
-def folded(found: Found, folds: Sequence[Result], parts: Sequence[data.Mnist], place: Path) -> Study:
-    """Cross-validate by writer: every training image judged once, by a net that never saw its writer."""
-    if len(folds) < registry.FOLDS:
-        return Study("folds")
-    judged = [step_report.predictions(result, place, part)[0] for result, part in zip(folds, parts, strict=True)]
-    wrong = np.concatenate([misclassified.wrong(digits, part.test.labels) for digits, part in zip(judged, parts, strict=True)])
-    writers, groups = (np.concatenate([getattr(part.test, name) for part in parts]) for name in ("writers", "groups"))
-    bounds = intervals.middle(intervals.resample([wrong[None]], writers, groups)[:, 0])
-    n = f"{formatting.count(len(wrong))} images"
-    lines = [Line("Model_3, every training image", "accuracy", 1 - float(wrong.mean()), bounds, n, "writers drawn, the nets given")]
-    for result in folds:
-        lines.append(Line(result.split.capitalize(), "accuracy", result.runs[0].final, None, f"{formatting.count(result.n_test)} images"))
-    return Study("folds", [*lines, *found.accuracy("For comparison: test images, which other writers wrote", FOLDED)])
+def fold_name(fold: int) -> str:
+    """Return the name of the result of a fold, counted from 1."""
+    return f"{BY_VALIDATION}-fold-{fold}"
 
 
-def ensemble(found: Found, place: Path) -> Study:
-    """Average the probabilities of a row's seeds: what these very nets know together, against their mean alone."""
-    lines, test = [], found.mnist.test
-    for name in found.rows():
-        result = found.results[name]
-        if len(result.runs) < registry.HEADLINE_SEEDS:
+def folds(evidence: Evidence) -> list[Estimate]:
+    """Cross-validate by writer: every training image is predicted once, by a net that saw nothing of its writer."""
+    found, parts, wrong = [], [], []
+    for fold in range(1, N_FOLDS + 1):
+        try:
+            result, part = results.read(evidence.place / "results" / f"{fold_name(fold)}.json"), data.load(f"fold {fold} of {N_FOLDS}")
+            if (result.recipe, result.split) != (ABLATIONS[BY_VALIDATION].recipe, part.split):
+                raise ResultError(f"The result of {fold_name(fold)} is of another recipe; `make published` makes one.")
+            wrong.append(misclassified.wrong(results.read_predictions(result, evidence.place)[0], part.eval.labels)[0])
+        except ResultError as error:
+            log.warning(f"The cross-validation is left out. {error}")
+            return []
+        found.append(result)
+        parts.append(part.eval)
+    errors = np.concatenate(wrong)
+    writers, groups = (np.concatenate([getattr(part, name) for part in parts]) for name in ("writers", "groups"))
+    interval = bootstrap.percentile_interval(bootstrap.resample([errors[None]], writers, groups)[:, 0])
+    n, note = f"{formatting.count(len(errors))} images", "resampling writers, not nets"
+    return [
+        Estimate("Model_3, every training image", "accuracy", 1 - float(errors.mean()), interval, n, note),
+        *(
+            Estimate(result.split.capitalize(), "accuracy", result.runs[0].final, None, f"{formatting.count(result.n_eval)} images")
+            for result in found
+        ),
+        *evidence.accuracy("For comparison: test images, by other writers", BY_VALIDATION),
+    ]
+
+
+def ensemble(evidence: Evidence) -> list[Estimate]:
+    """Average the probabilities of the nets of a model's seeds."""
+    lines = []
+    for name in evidence.models:
+        result = evidence.results[name]
+        if len(result.runs) < ENSEMBLE_SEEDS:
             continue
-        chances = [step_report.probabilities(result.recipe, weights, test) for _, weights in results.stored(result, place)]
-        together = np.mean(chances, 0).argmax(1) != test.labels.numpy()
-        alone = [wrong[None] for wrong in found.wrong[name]]  # a table each: the nets are given, only writers are drawn
-        drawn = intervals.resample([together[None], *alone], test.writers, test.groups)
-        n, more = found.seeds(name), 1 - float(together.mean()) - result.summary.final_mean
-        title = f"{ROWS[name].long_title}, together"
-        lines.append(Line(title, "accuracy", 1 - float(together.mean()), intervals.middle(drawn[:, 0]), n))
-        lines.append(Line("above the mean of the same nets alone", "gain", more, intervals.middle(drawn[:, 0] - drawn[:, 1:].mean(1)), n))
-    return Study("ensemble", lines)
+        nets = [results.load_model(result.recipe, run.weights) for run in results.read_runs(result, evidence.place)]
+        probabilities = [train.logits(net, evidence.eval).softmax(1).numpy() for net in nets]
+        together = np.mean(probabilities, 0).argmax(1) != evidence.eval.labels.numpy()
+        alone = [wrong[None] for wrong in evidence.wrong[name]]  # a table each: only writers are resampled, not nets
+        drawn = bootstrap.resample([together[None], *alone], evidence.eval.writers, evidence.eval.groups)
+        accuracy, n = 1 - float(together.mean()), evidence.seeds(name)
+        interval = bootstrap.percentile_interval(drawn[:, 0])
+        lines.append(Estimate(f"{MODELS[name].long_title}, together", "accuracy", accuracy, interval, n))
+        interval = bootstrap.percentile_interval(drawn[:, 0] - drawn[:, 1:].mean(1))
+        lines.append(Estimate("above the mean of the same nets alone", "gain", accuracy - result.summary.final_mean, interval, n))
+    return lines
 
 
-def kernels(found: Found, place: Path) -> dict[str, Any] | None:
-    """Return the first kernels of 002's Model_3, first seed, and how far each tap of its last convolution moved, on average."""
+STUDIES: dict[str, Callable[[Evidence], list[Estimate]]] = {
+    study.__name__: study for study in (epoch, seed, rebuilt, augmentation, machine, logits, order, leak, future, folds, ensemble)
+}
+
+
+def kernels(evidence: Evidence) -> dict[str, Any] | None:
+    """Return the first kernels of Model_3 of assignment-7, first seed, and how far each tap of its last convolution moved on average."""
     name = "002-model-3"
-    if not found.has(name):
+    if not evidence.has(name):
         return None
-    about, after = results.stored(found.results[name], place)[0]
-    before = train.fresh(found.results[name].recipe, about["seed"]).state_dict()
-    layers = [layer for layer, value in before.items() if value.ndim == 4]  # in the order in which they work
-    moved = (after[layers[-1]] - before[layers[-1]]).abs().mean((0, 1))
-    return {"first": _rounded(after[layers[0]][:, 0]), "moved": _rounded(moved)}
+    run = results.read_runs(evidence.results[name], evidence.place)[0]
+    before = train.new_model(get(name).recipe, run.seed).state_dict()
+    layers = [layer for layer, value in before.items() if value.ndim == 4]  # convolutions, in their order
+    moved = (run.weights[layers[-1]] - before[layers[-1]]).abs().mean((0, 1))
+    return {"first": _rounded(run.weights[layers[0]][:, 0]), "moved": _rounded(moved)}
 
 
 def _rounded(values: Any) -> list[Any]:
     """Return a tensor as nested lists of four decimals; what is not zero stays so."""
-    return [_rounded(each) if each.ndim else round(float(each), 4) or float(each) for each in values]
+    return [_rounded(value) if value.ndim else round(float(value), 4) or float(value) for value in values]

@@ -1,9 +1,9 @@
-"""The random transforms of published recipes: torchvision's, as it does them to Pillow's images, for all images at once.
+"""The random transforms of published recipes: torchvision's, as it applies them to Pillow images, for all images at once.
 
-Images are uint8 [n, side, side] in and out. For the same drawn parameters the pixels are the very same: rotation and affine maps take
-the nearest pixel in Pillow's fixed-point arithmetic, resizing is bilinear with its rounding after each axis, and each transform
-resamples anew. One exception: an affine map that only scales, which Pillow computes in other steps, may differ where a pixel's
-centre falls on an edge.
+Images are uint8 [n, side, side] in and out. For the same drawn parameters the pixels equal torchvision's: rotation and affine maps take
+the nearest pixel in Pillow's fixed-point arithmetic, resizing is bilinear with Pillow's rounding after each axis, and each transform
+resamples anew. One exception: an affine map that only scales, which Pillow computes differently, may differ where the centre of a pixel
+falls on an edge.
 """
 
 from __future__ import annotations
@@ -11,39 +11,40 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Generator, Tensor
 
-from mnistlib import checks
+from mnistlib.errors import SettingError, between, validated
 
-AT_ONCE = 2_000  # images, so that what is in between stays in a core's cache or close to it
-TRIES = 10  # of a crop's size, until one fits
+CHUNK = 2_000  # images at a time, so that intermediate values fit a core's cache
+TRIES = 10  # draws of a crop's size, until one fits
 ONE = 1 << 22  # Pillow's fixed-point one when it resizes
-Drawn = dict[str, Tensor]  # parameters by name, one per image
+Params = dict[str, Tensor]  # drawn parameters by name, one value per image
+GreyLevel = Annotated[int, between(0, 255)]
 
 
 def _uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
-    """Draw `n` numbers between two ends."""
     return low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)
 
 
-@dataclass(frozen=True)
-class Rotation:
+def _require_ascending(name: str, pair: tuple[float, float]) -> None:
+    if pair[0] > pair[1]:
+        raise SettingError(f"{name} is {pair}; the smaller number comes first.")
+
+
+@validated
+class RandomRotation:
     """torchvision's RandomRotation: around the centre, counter-clockwise, nearest pixel."""
 
-    kind: str = field(default="rotation", init=False)
-    degrees: float = 0.0  # uniform ±
-    fill: int = 0  # grey level of what comes in from outside, of 255
+    degrees: Annotated[float, between(0, 180)] = 0.0  # uniform ±
+    fill: GreyLevel = 0  # of pixels from outside the image
+    name: Literal["RandomRotation"] = "RandomRotation"
 
-    def __post_init__(self) -> None:
-        checks.number(self, "degrees", 0, 180, " degrees")
-        checks.whole(self, "fill", 0, 255)
-
-    def draw(self, n: int, side: int, generator: Generator) -> Drawn:
-        """Draw an angle for each image, degrees."""
+    def draw(self, n: int, side: int, generator: Generator) -> Params:
+        """Draw the angle of each image, in degrees."""
         return {"angle": _uniform(n, -self.degrees, self.degrees, generator)}
 
     def apply(self, images: Tensor, angle: Tensor) -> Tensor:
@@ -51,34 +52,30 @@ class Rotation:
         turn, centre = -torch.deg2rad(angle), images.shape[2] / 2
         cos, sin = torch.cos(turn), torch.sin(turn)
         right, down = centre - (cos + sin) * centre, centre - (cos - sin) * centre
-        return nearest(images, torch.stack([cos, sin, right, -sin, cos, down], 1), self.fill)
+        return affine_nearest(images, torch.stack([cos, sin, right, -sin, cos, down], 1), self.fill)
 
 
-@dataclass(frozen=True)
-class Affine:
+@validated
+class RandomAffine:
     """torchvision's RandomAffine: rotation, shear along the width, scale and translation in one resampling, nearest pixel."""
 
-    kind: str = field(default="affine", init=False)
-    degrees: float = 0.0  # uniform ±, clockwise
-    translate: float = 0.0  # share of the side, uniform ±, rounded to whole pixels, each axis its own
-    scale: tuple[float, float] = (1.0, 1.0)  # ends of the factor
-    shear: float = 0.0  # degrees, uniform ±
-    fill: int = 0  # as in Rotation
+    degrees: Annotated[float, between(0, 180)] = 0.0  # uniform ±, clockwise
+    translate: tuple[Annotated[float, between(0, 1)], Annotated[float, between(0, 1)]] = (0.0, 0.0)  # of width and height, uniform ±
+    scale: tuple[Annotated[float, between(0.01, 10)], Annotated[float, between(0.01, 10)]] = (1.0, 1.0)  # range of the factor
+    shear: Annotated[float, between(0, 80)] = 0.0  # degrees, uniform ±
+    fill: GreyLevel = 0
+    name: Literal["RandomAffine"] = "RandomAffine"
 
     def __post_init__(self) -> None:
-        checks.number(self, "degrees", 0, 180, " degrees")
-        checks.number(self, "translate", 0, 1)
-        _range(self, "scale", 0.01, 10)
-        checks.number(self, "shear", 0, 80, " degrees")
-        checks.whole(self, "fill", 0, 255)
+        _require_ascending("RandomAffine.scale", self.scale)
 
-    def draw(self, n: int, side: int, generator: Generator) -> Drawn:
-        """Draw angle, translation in pixels to the right and down, scale and shear for each image."""
-        most = self.translate * side
+    def draw(self, n: int, side: int, generator: Generator) -> Params:
+        """Draw angle, translation to the right and down in whole pixels, scale and shear of each image."""
+        right, down = (fraction * side for fraction in self.translate)
         return {
             "angle": _uniform(n, -self.degrees, self.degrees, generator),
-            "right": _uniform(n, -most, most, generator).round(),
-            "down": _uniform(n, -most, most, generator).round(),
+            "right": _uniform(n, -right, right, generator).round(),
+            "down": _uniform(n, -down, down, generator).round(),
             "scale": _uniform(n, *self.scale, generator),
             "shear": _uniform(n, -self.shear, self.shear, generator),
         }
@@ -90,24 +87,22 @@ class Affine:
         a, b, c, d = cos, -cos * slant - sin, sin, -sin * slant + cos
         a, b, c, d = d / scale, -b / scale, -c / scale, a / scale  # the inverse: from the new image's pixels to the old one's
         x, y = -centre - right, -centre - down
-        return nearest(images, torch.stack([a, b, a * x + b * y + centre, c, d, c * x + d * y + centre], 1), self.fill)
+        return affine_nearest(images, torch.stack([a, b, a * x + b * y + centre, c, d, c * x + d * y + centre], 1), self.fill)
 
 
-@dataclass(frozen=True)
-class ResizedCrop:
+@validated
+class RandomResizedCrop:
     """torchvision's RandomResizedCrop back to the image's own size: a box of random area and shape, enlarged bilinearly."""
 
-    kind: str = field(default="resized crop", init=False)
-    scale: tuple[float, float] = (0.9, 1.0)  # ends of the box's share of the area
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)  # ends of its width over its height, uniform in the logarithm
+    scale: tuple[Annotated[float, between(0.01, 1)], Annotated[float, between(0.01, 1)]] = (0.9, 1.0)  # range of the box's area
+    ratio: tuple[Annotated[float, between(0.1, 1)], Annotated[float, between(1, 10)]] = (3 / 4, 4 / 3)  # width over height, log-uniform
+    name: Literal["RandomResizedCrop"] = "RandomResizedCrop"
 
     def __post_init__(self) -> None:
-        _range(self, "scale", 0.01, 1)
-        _range(self, "ratio", 0.1, 10)
-        checks.check(self, "ratio", self.ratio[0] <= 1 <= self.ratio[1], "a pair with 1 in between, for where no box fits")
+        _require_ascending("RandomResizedCrop.scale", self.scale)
 
-    def draw(self, n: int, side: int, generator: Generator) -> Drawn:
-        """Draw a box for each image: its upper row, left column, height and width in pixels; the whole image where no try fits."""
+    def draw(self, n: int, side: int, generator: Generator) -> Params:
+        """Draw the box of each image: top row, left column, height and width in pixels; the whole image where no try fits."""
         area = side * side * _uniform(n * TRIES, *self.scale, generator)
         ratio = torch.exp(_uniform(n * TRIES, *map(math.log, self.ratio), generator))
         widths, heights = torch.sqrt(area * ratio).round().view(n, TRIES), torch.sqrt(area / ratio).round().view(n, TRIES)
@@ -120,59 +115,48 @@ class ResizedCrop:
 
     def apply(self, images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
         """Return these boxes, enlarged to whole images."""
-        return resized(images, top, left, height, width)
+        return resized_crop(images, top, left, height, width)
 
 
-@dataclass(frozen=True)
-class CentreCrop:
-    """torchvision's CenterCrop, applied at random, and Resize back to the image's own size after it."""
+@validated
+class RandomCenterCrop:
+    """torchvision's RandomApply of CenterCrop with probability `p`, then Resize back to the image's own size."""
 
-    kind: str = field(default="centre crop", init=False)
-    size: int = 22  # pixels that are kept of each side
-    p: float = 1.0  # probability that an image is cropped
+    size: Annotated[int, between(1, 28)] = 22  # pixels
+    p: Annotated[float, between(0, 1)] = 1.0
+    name: Literal["RandomCenterCrop"] = "RandomCenterCrop"
 
-    def __post_init__(self) -> None:
-        checks.whole(self, "size", 1, 28)
-        checks.number(self, "p", 0, 1)
-
-    def draw(self, n: int, side: int, generator: Generator) -> Drawn:
+    def draw(self, n: int, side: int, generator: Generator) -> Params:
         """Draw which images are cropped."""
         return {"cropped": torch.rand(n, generator=generator) < self.p}
 
     def apply(self, images: Tensor, cropped: Tensor) -> Tensor:
-        """Return the images with the centres of some enlarged."""
+        """Return the images, the centres of some enlarged."""
         n, edge = int(cropped.sum()), round((images.shape[2] - self.size) / 2)
         if not n:
             return images
         images, cropped = images.clone(), cropped.to(images.device)
         edges, sizes = torch.full((n,), edge), torch.full((n,), self.size)
-        images[cropped] = resized(images[cropped], edges, edges, sizes, sizes)
+        images[cropped] = resized_crop(images[cropped], edges, edges, sizes, sizes)
         return images
 
 
-KINDS: dict[str, type[Any]] = {kind.kind: kind for kind in (Rotation, Affine, ResizedCrop, CentreCrop)}
+Transform = Annotated[RandomRotation | RandomAffine | RandomResizedCrop | RandomCenterCrop, Field(discriminator="name")]
 
 
-def _range(owner: object, name: str, low: float, high: float) -> None:
-    """Check that a field is a pair of numbers within bounds, the smaller one first."""
-    value = getattr(owner, name)
-    good = isinstance(value, tuple) and len(value) == 2 and all(checks.is_number(end, low, high) for end in value) and value[0] <= value[1]
-    checks.check(owner, name, good, f"a pair of numbers from {low:g} to {high:g}, the smaller one first")
-
-
-def randomly(images: Tensor, transforms: Sequence[Any], generator: Generator) -> Tensor:
-    """Return the images after all transforms, one after another, each image with parameters of its own drawn on the CPU."""
+def random_transforms(images: Tensor, transforms: Sequence[Transform], generator: Generator) -> Tensor:
+    """Return the images after all transforms in turn, each image with parameters of its own, drawn on the CPU."""
     for transform in transforms:
-        drawn = transform.draw(len(images), images.shape[2], generator)
-        pieces = [
-            transform.apply(images[first : first + AT_ONCE], **{name: each[first : first + AT_ONCE] for name, each in drawn.items()})
-            for first in range(0, len(images), AT_ONCE)
+        params = transform.draw(len(images), images.shape[2], generator)
+        chunks = [
+            transform.apply(images[first : first + CHUNK], **{name: values[first : first + CHUNK] for name, values in params.items()})
+            for first in range(0, len(images), CHUNK)
         ]
-        images = torch.cat(pieces)
+        images = torch.cat(chunks)
     return images
 
 
-def nearest(images: Tensor, matrices: Tensor, fill: int) -> Tensor:
+def affine_nearest(images: Tensor, matrices: Tensor, fill: int) -> Tensor:
     """Return affine images as Pillow makes them without interpolation.
 
     `matrices`, float64 [n, 6] on the CPU, lead from a new pixel's x and y to the old one's; positions are kept in 1/65536 of a pixel.
@@ -191,34 +175,34 @@ def nearest(images: Tensor, matrices: Tensor, fill: int) -> Tensor:
     return torch.where(inside, taken, fill)
 
 
-def resized(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
+def resized_crop(images: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor) -> Tensor:
     """Return a box of each image enlarged to the image's size as Pillow does it bilinearly: along the width, rounded, then the height."""
     side = images.shape[2]
     top, left, height, width = (each.to(images.device) for each in (top, left, height, width))
-    across = _along(images.to(torch.int32), left, width, side)
-    return _along(across.mT, top, height, side).mT.to(torch.uint8)
+    across = _resized_columns(images.to(torch.int32), left, width, side)
+    return _resized_columns(across.mT, top, height, side).mT.to(torch.uint8)
 
 
-def _along(images: Tensor, first: Tensor, size: Tensor, side: int) -> Tensor:
+def _resized_columns(images: Tensor, first: Tensor, size: Tensor, side: int) -> Tensor:
     """Return int32 images with `size` columns from `first` enlarged to `side` columns."""
-    starts, shares = (table.to(images.device) for table in _taps(side))
+    starts, weights = (table.to(images.device) for table in _resize_weights(side))
     total = torch.full((), ONE // 2, dtype=torch.int32, device=images.device)
-    for tap in range(shares.shape[2]):
+    for tap in range(weights.shape[2]):
         place = (first[:, None] + starts[size] + tap).clamp_(max=side - 1)
-        total = total + images.gather(2, place[:, None, :].expand_as(images)) * shares[size, :, tap][:, None, :]
+        total = total + images.gather(2, place[:, None, :].expand_as(images)) * weights[size, :, tap][:, None, :]
     return (total >> 22).clamp_(0, 255)
 
 
 @functools.cache
-def _taps(side: int) -> tuple[Tensor, Tensor]:
-    """Return which pixels of a line of each size make up each of `side` new ones: first pixel [size, side], shares [size, side, 3]."""
-    starts, shares = torch.zeros(side + 1, side, dtype=torch.int64), torch.zeros(side + 1, side, 3, dtype=torch.int32)
+def _resize_weights(side: int) -> tuple[Tensor, Tensor]:
+    """Return which pixels of a line of each size make up each of `side` new ones: first pixel [size, side], weights [size, side, 3]."""
+    starts, weights = torch.zeros(side + 1, side, dtype=torch.int64), torch.zeros(side + 1, side, 3, dtype=torch.int32)
     for size in range(1, side + 1):
         for place in range(side):
             centre = (place + 0.5) * size / side
             low, high = max(int(centre - 1 + 0.5), 0), min(int(centre + 1 + 0.5), size)
-            weights = [max(0.0, 1 - abs(pixel - centre + 0.5)) for pixel in range(low, high)]
+            taps = [max(0.0, 1 - abs(pixel - centre + 0.5)) for pixel in range(low, high)]
             starts[size, place] = low
-            for tap, weight in enumerate(weights):
-                shares[size, place, tap] = int(weight / sum(weights) * ONE + 0.5)
-    return starts, shares
+            for tap, weight in enumerate(taps):
+                weights[size, place, tap] = int(weight / sum(taps) * ONE + 0.5)
+    return starts, weights

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,8 +24,7 @@ def welch(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> t
         return mean, None
     if np.ptp(a) == np.ptp(b) == 0:
         return mean, (mean, mean)
-    with warnings.catch_warnings(action="ignore"):  # scipy warns where all values of one sample are equal
-        interval = scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval(LEVEL)
+    interval = scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval(LEVEL)
     return mean, (float(interval.low), float(interval.high))
 
 
