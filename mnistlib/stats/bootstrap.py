@@ -30,8 +30,6 @@ def resample(tables: Sequence[np.ndarray], writers: np.ndarray, groups: np.ndarr
     if len({table.shape[1] for table in tables}) > 1:
         counts = " and ".join(str(table.shape[1]) for table in tables)
         raise ResultError(f"Recipes can only be compared on the same images; these were evaluated on {counts}.")
-    if writers is None:  # the offline sample, until it is gone
-        writers = groups = np.arange(tables[0].shape[1])
     names, writer = np.unique(np.stack([np.asarray(groups) == STUDENTS, np.asarray(writers)]), axis=1, return_inverse=True)
     writer = writer.reshape(-1)  # per image: the place of its writer among all, census employees first
     n_images = np.bincount(writer)

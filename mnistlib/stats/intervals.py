@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,8 @@ def welch(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> t
         return mean, None
     if np.ptp(a) == np.ptp(b) == 0:
         return mean, (mean, mean)
-    interval = scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval(LEVEL)
+    with warnings.catch_warnings(action="ignore"):  # scipy warns where all values of one sample are equal
+        interval = scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval(LEVEL)
     return mean, (float(interval.low), float(interval.high))
 
 

@@ -74,8 +74,8 @@ def most_misclassified(
                 prediction=int(counts.argmax()),
                 votes=int(counts.sum()),
                 n_seeds=len(table),
-                writer=int(images.writers[index]) if images.writers is not None else None,
-                group=group_name(images.groups[index]) if images.groups is not None else "",
+                writer=int(images.writers[index]),
+                group=group_name(images.groups[index]),
                 label_error=label_errors.get(int(images.ids[index])),
             )
         )
@@ -89,8 +89,6 @@ def group_name(group: int) -> str:
 
 def accuracy_by_group(wrong: np.ndarray, groups: np.ndarray) -> dict[str, float]:
     """Return the accuracy on the images of each group of writers."""
-    if groups is None:  # the offline sample, until it is gone
-        return {}
     students = np.asarray(groups) == data.STUDENTS
     parts = {"students": students, "census employees": ~students}
     return {name: 1 - float(wrong[:, part].mean()) for name, part in parts.items() if part.any()}
