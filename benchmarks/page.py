@@ -7,13 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from benchmarks import record as records
 from benchmarks.record import THIS_SERIES, Row
 from mnistlib import files, formatting, recipe
 from mnistlib.notebook import runner
-from mnistlib.report import display, figure_style, html
+from mnistlib.report import figure_style, html
+from mnistlib.report.figure_style import ReportFigure
 from mnistlib.report.html import Shown
 
 TITLE = "Speed"
@@ -71,13 +70,13 @@ def goals_table(record: dict[str, Any]) -> Shown:
     """Return every goal with its value and whether it was reached."""
     lines = []
     for goal in record["goals"]:
-        badge = html.badge("kept", "reached") if goal["reached"] else html.badge("missed")
+        badge = html.badge("reached" if goal["reached"] else "missed")
         asked, value = (formatting.percent(x, 0) if goal["goal"] < 1 else f"{x:.3g}" for x in (goal["goal"], goal["value"]))
         lines.append([goal["name"], f"{goal['direction']} {asked}", value, badge])
     return html.table("Goals, and what was measured", ["Goal", "Required", "Measured", "Verdict"], lines)
 
 
-def bars(rows: Sequence[Row], title: str) -> display.Picture | Shown:
+def bars(rows: Sequence[Row], title: str) -> ReportFigure | Shown:
     """Return a horizontal bar per row: its median, with a thin line from the lowest to the highest round."""
     if not rows:
         return html.sentence(NOT_MEASURED, "note")
@@ -94,13 +93,8 @@ def bars(rows: Sequence[Row], title: str) -> display.Picture | Shown:
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
     axes.set_title(title, loc="left", fontsize=figure_style.NORMAL, fontweight="bold", pad=10, x=-LABELS / BARS)
-    return _picture(made, f"{title}. " + "; ".join(f"{name}: {text(row, row.median)}" for name, row in zip(names, rows, strict=True)) + ".")
-
-
-def _picture(made: Figure, alt: str) -> display.Picture:
-    """Return a figure ready to be displayed."""
-    figure_style.describe(made, alt)
-    return display.Picture(figure_style.png(made), alt, figure_style.WIDTH)
+    made.alt = f"{title}. " + "; ".join(f"{name}: {text(row, row.median)}" for name, row in zip(names, rows, strict=True)) + "."
+    return made
 
 
 def table(rows: Sequence[Row], caption: str) -> Shown:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+Bounds = tuple[float, float] | list[float]
+
 
 def percent(fraction: float, digits: int = 2) -> str:
     """Return a fraction as a percentage: 0.9945 gives "99.45%"."""
@@ -11,20 +13,33 @@ def percent(fraction: float, digits: int = 2) -> str:
 
 
 def percent_against(fraction: float, target: float) -> str:
-    """Return a percentage with as many digits, from two to four, as keep it from looking equal to a target that it misses or beats."""
+    """Return a percentage with two to four digits: as many as it takes to differ from a target that it misses or beats."""
     texts = [(percent(fraction, digits), percent(target, digits)) for digits in (2, 3, 4)]
-    apart = [text for text, other in texts if text != other]
-    return apart[0] if apart else texts[0][0]
+    return next((text for text, other in texts if text != other), texts[0][0])
+
+
+def mean_sd(mean: float, sd: float | None) -> str:
+    """Return a mean and a standard deviation, both fractions: "99.45% (sd 0.04)"; without a standard deviation the mean alone."""
+    return _with_sd(percent(mean), sd)
 
 
 def mean_sd_against(mean: float, sd: float | None, target: float) -> str:
-    """Return a mean and a standard deviation with as many digits as `percent_against` gives the mean: "99.396 ± 0.040%"."""
-    text = percent_against(mean, target)
-    return text if sd is None else f"{text[:-1]} ± {100 * sd:.{_digits(text)}f}%"
+    """Return a mean and a standard deviation with as many digits as `percent_against` gives the mean: "99.396% (sd 0.040)"."""
+    return _with_sd(percent_against(mean, target), sd)
 
 
-def interval_against(bounds: tuple[float, float] | list[float], target: float) -> str:
-    """Return an interval of percentages with as many digits as keep either end from looking equal to a target: "99.402 to 99.551%"."""
+def _with_sd(mean: str, sd: float | None) -> str:
+    """Return a mean's text with a standard deviation of as many digits."""
+    return mean if sd is None else f"{mean} (sd {100 * sd:.{_digits(mean)}f})"
+
+
+def interval(bounds: Bounds, digits: int = 2) -> str:
+    """Return two fractions as an interval of percentages: "99.31 to 99.58%"."""
+    return f"{100 * bounds[0]:.{digits}f} to {percent(bounds[1], digits)}"
+
+
+def interval_against(bounds: Bounds, target: float) -> str:
+    """Return an interval with as many digits as it takes for either end to differ from a target: "99.402 to 99.551%"."""
     return interval(bounds, max(_digits(percent_against(bound, target)) for bound in bounds))
 
 
@@ -33,24 +48,14 @@ def _digits(percentage: str) -> int:
     return len(percentage.rstrip("%").partition(".")[2])
 
 
-def mean_sd(mean: float, sd: float | None) -> str:
-    """Return a mean and a standard deviation, both fractions: "99.45 ± 0.04%"; with no sd the mean alone."""
-    return percent(mean) if sd is None else f"{100 * mean:.2f} ± {100 * sd:.2f}%"
-
-
-def interval(bounds: tuple[float, float] | list[float], digits: int = 2) -> str:
-    """Return two fractions as an interval of percentages: "99.31 to 99.58%"."""
-    return f"{100 * bounds[0]:.{digits}f} to {100 * bounds[1]:.{digits}f}%"
-
-
 def points(difference: float) -> str:
     """Return a difference of fractions in signed percentage points: "+0.06 points"."""
     return f"{signed(difference)} points"
 
 
-def points_interval(bounds: tuple[float, float] | list[float]) -> str:
+def points_interval(bounds: Bounds) -> str:
     """Return an interval of differences in percentage points: "−0.01 to +0.13 points"."""
-    return f"{signed(bounds[0])} to {signed(bounds[1])} points"
+    return f"{signed(bounds[0])} to {points(bounds[1])}"
 
 
 def signed(difference: float) -> str:
@@ -64,13 +69,8 @@ def count(n: int) -> str:
     return f"{n:,d}"
 
 
-def identifier(n: int) -> str:
-    """Return a number that names something, such as an image's place in a file, without separators: "9729"."""
-    return f"{n:d}"
-
-
 def of(k: int, n: int) -> str:
-    """Return "4 of 5"."""
+    """Return a part of a whole: "4 of 5"."""
     return f"{count(k)} of {count(n)}"
 
 
@@ -90,8 +90,8 @@ def mean_count(value: float) -> str:
 
 
 def confusion(label: int, prediction: int) -> str:
-    """Return a kind of error: "4 read as 9"."""
-    return f"{label} read as {prediction}"
+    """Return a kind of error: "4 predicted as 9"."""
+    return f"{label} predicted as {prediction}"
 
 
 def millions(n: int) -> str:
@@ -99,24 +99,14 @@ def millions(n: int) -> str:
     return f"{n / 1e6:.2f} M"
 
 
-def fraction(value: float) -> str:
-    """Return a fraction with four decimals: "0.1307"."""
+def decimals(value: float) -> str:
+    """Return a loss, a learning rate or a small fraction with four decimals: "0.1307"."""
     return f"{value:.4f}"
 
 
 def shape(sides: Iterable[int]) -> str:
-    """Return a shape as a reader writes it: "8 × 12 × 12"."""
+    """Return a tensor's shape: "8 × 12 × 12"."""
     return " × ".join(count(side) for side in sides)
-
-
-def loss(value: float) -> str:
-    """Return a loss with four decimals."""
-    return f"{value:.4f}"
-
-
-def rate(value: float) -> str:
-    """Return a learning rate with four decimals."""
-    return f"{value:.4f}"
 
 
 def number(value: float | int | str | bool | None) -> str:
@@ -132,20 +122,16 @@ def number(value: float | int | str | bool | None) -> str:
 
 def seconds(value: float) -> str:
     """Return a duration: "0.42 s", "7.1 s", "1 min 45 s", "2 h 05 min"."""
-    if value < 1:
-        return f"{value:.2f} s"
     if value < 10:
-        return f"{value:.1f} s"
-    whole = round(value)
-    if whole < 60:
+        return f"{value:.2f} s" if value < 1 else f"{value:.1f} s"
+    minutes, whole = divmod(round(value), 60)
+    if minutes == 0:
         return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{minutes} min {whole:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def seconds_interval(bounds: tuple[float, float] | list[float]) -> str:
-    """Return an interval of differences of durations, in seconds: "−31 to −24 s"."""
+def seconds_interval(bounds: Bounds) -> str:
+    """Return an interval of differences of durations: "−31 to −24 s"."""
     low, high = (f"{bound:+.0f}".replace("-", "−") for bound in bounds)
     return f"{low} to {high} s"
 

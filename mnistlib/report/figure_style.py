@@ -1,26 +1,25 @@
-"""The house style of every figure: size, colours, alt text, the offline sample's stamp, and a small PNG with the same bytes each time."""
+"""The style of every figure: its size, its colours, its alt text, and a small PNG with the same bytes each time."""
 
 from __future__ import annotations
 
+import base64
 import io
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from PIL import Image
 
 WIDTH = 640  # of a figure on a page, CSS pixels; on a phone a little more than half of it is left, so text is large
 SHARPNESS = 2  # pixels of the PNG per CSS pixel
 _DPI = 200  # SHARPNESS times the hundred CSS pixels that an inch of a figure takes
-_STAMP = 0.34  # inches that a stamp adds at the top
 _PALETTE = 64  # colours of a PNG: enough for grey digits and a few lines
 
-# Okabe and Ito's colours, told apart by all kinds of colour vision.
+# Okabe and Ito's colours, which people with any kind of colour vision can distinguish.
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#007a5a"
 INK, FADED, RULE, PAPER = "#1f2328", "#5b636d", "#d9dde2", "#ffffff"
-ALARM = "#a84300"  # behind white text
 NORMAL, SMALL = 12, 11  # points
 
 _STYLE = {
@@ -47,9 +46,29 @@ _STYLE = {
 }
 
 
-def figure(height: float) -> Figure:
-    """Return an empty figure of the house's width, `height` CSS pixels high, free of pyplot's state."""
-    made = Figure(figsize=(WIDTH * SHARPNESS / _DPI, height * SHARPNESS / _DPI), dpi=_DPI, facecolor=PAPER)
+class ReportFigure(Figure):
+    """A figure that a notebook shows as a small PNG with its alt text and its width on the page."""
+
+    alt = ""
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return the PNG and the alt text, and what a page needs to show them."""
+        data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}
+        return data, {"image/png": {"alt": self.alt, "width": WIDTH}}
+
+    def png(self) -> bytes:
+        """Return a PNG with a palette, a quarter of the usual size, without anything that changes from run to run."""
+        whole, small = io.BytesIO(), io.BytesIO()
+        with rc_context(_STYLE):
+            self.savefig(whole, format="png", dpi=_DPI, metadata={"Software": None})
+        picture = Image.open(whole).convert("RGB").quantize(_PALETTE, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        picture.save(small, format="PNG", optimize=True)
+        return small.getvalue()
+
+
+def figure(height: float) -> ReportFigure:
+    """Return an empty figure of the common width, `height` CSS pixels high, outside pyplot's global state."""
+    made = ReportFigure(figsize=(WIDTH * SHARPNESS / _DPI, height * SHARPNESS / _DPI), dpi=_DPI, facecolor=PAPER)
     FigureCanvasAgg(made)
     return made
 
@@ -61,7 +80,7 @@ def panel(made: Figure, left: float, top: float, width: float, height: float) ->
         return made.add_axes((left / WIDTH, 1 - (top + height) / total, width / WIDTH, height / total))
 
 
-def sheet(height: float, scale: int) -> tuple[Figure, Axes]:
+def sheet(height: float, scale: int) -> tuple[ReportFigure, Axes]:
     """Return a figure that is all one plain drawing area, `height` of its own pixels high, each `scale` by `scale` pixels of the PNG.
 
     An image drawn at whole coordinates then keeps its pixels square and equal.
@@ -73,38 +92,7 @@ def sheet(height: float, scale: int) -> tuple[Figure, Axes]:
     return made, area
 
 
-def describe(made: Figure, text: str) -> Figure:
-    """Give a figure its alt text and return it."""
-    made.set_label(text)
-    return made
-
-
-def alt(made: Figure) -> str:
-    """Return a figure's alt text."""
-    return made.get_label()
-
-
-def stamp(made: Figure, text: str) -> Figure:
-    """Say something across the top of a figure, which grows for it, and in its alt text; a figure is stamped once with one text."""
-    if alt(made).startswith(text):
-        return made
-    before = made.get_figheight()
-    share = before / (before + _STAMP)
-    made.set_figheight(before + _STAMP)
-    for axes in made.axes:
-        box = axes.get_position(original=True)
-        axes.set_position((box.x0, box.y0 * share, box.width, box.height * share))
-    made.add_artist(Rectangle((0, share), 1, 1 - share, transform=made.transFigure, color=ALARM, linewidth=0))
-    made.text(0.5, (1 + share) / 2, text, color=PAPER, fontsize=NORMAL, fontweight="bold", ha="center", va="center_baseline")
-    return describe(made, f"{text}. {alt(made)}")
-
-
-def png(made: Figure) -> bytes:
-    """Return a figure as a PNG with a palette, a quarter of the usual size, and nothing in it that changes from run to run."""
-    whole = io.BytesIO()
-    with rc_context(_STYLE):
-        made.savefig(whole, format="png", dpi=_DPI, metadata={"Software": None})
-    picture = Image.open(whole).convert("RGB").quantize(_PALETTE, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    small = io.BytesIO()
-    picture.save(small, format="PNG", optimize=True)
-    return small.getvalue()
+def title(axes: Axes, left: str, right: str = "") -> None:
+    """Write what axes show above them, and a remark on the right."""
+    axes.set_title(left, loc="left", fontsize=NORMAL, fontweight="bold", pad=10)
+    axes.set_title(right, loc="right", fontsize=SMALL, color=FADED, pad=10)

@@ -10,19 +10,19 @@ from collections.abc import Mapping
 from html.parser import HTMLParser
 from typing import Any
 
-from mnistlib import formatting
+from mnistlib.report.figure_style import ReportFigure
 
 UNDESCRIBED = "A figure to which the notebook gives no description."
-
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
 _CAPTION = re.compile(r"<caption\b([^>]*)>(.*?)</caption>", re.DOTALL)
 _ADDRESS = re.compile(r"""url\(\s*['"]?([^'")]*)|@import\s+['"]([^'"]*)""")
 _LOADING = {"src", "srcset", "poster", "background", "data", "action", "formaction", "manifest", "ping", "xlink:href"}
+_REFUSED = {"base", "script", "iframe", "frame", "object", "embed", "form"}  # elements that load, run or leave the page
 
 
 def picture(output: Mapping[str, Any], kind: str) -> str:
-    """Return the attributes of an `img` that holds a picture of an output: source, alt text, size at one half of its pixels."""
+    """Return the attributes of an `img` that holds a picture of an output: source, alt text, width and height."""
     data = output["data"][kind]
     metadata = output.get("metadata", {}).get(kind, {})
     encoded = base64.b64encode(data.encode()).decode() if kind == "image/svg+xml" else "".join(data.split())
@@ -34,24 +34,16 @@ def picture(output: Mapping[str, Any], kind: str) -> str:
     return " ".join(f'{name}="{html.escape(value)}"' for name, value in attributes.items())
 
 
+def image(figure: ReportFigure) -> str:
+    """Return a figure as an `img` for a page."""
+    data, metadata = figure._repr_mimebundle_()
+    return f"<img {picture({'data': data, 'metadata': metadata}, 'image/png')}>"
+
+
 def first_line(cell: Mapping[str, Any]) -> str:
-    """Return the first line of a cell's code that says something."""
+    """Return the first line of a cell's code that is neither empty nor papermill's heading."""
     lines = [line for line in cell["source"].splitlines() if line.strip() and not line.startswith("# Parameters")]
     return lines[0] if lines else ""
-
-
-def summary(cell: Mapping[str, Any]) -> str:
-    """Return what a folded cell is called on the page."""
-    tags = cell["metadata"].get("tags", [])
-    if "injected-parameters" in tags:
-        return "Parameters given to this run"
-    return "Parameters" if "parameters" in tags else "Code"
-
-
-def lines(text: str) -> str:
-    """Return how many lines a text has: "75 lines"."""
-    n_lines = len(text.splitlines())
-    return f"{formatting.count(n_lines)} line{'' if n_lines == 1 else 's'}"
 
 
 def dress(story: str) -> str:
@@ -66,15 +58,8 @@ def outline(story: str) -> list[dict[str, str]]:
     return [{"anchor": anchor, "text": re.sub(r"<[^>]*>", "", text).strip()} for anchor, text in _HEADING.findall(story)]
 
 
-def addresses(page: str) -> list[str]:
-    """Return everything that a browser would fetch to show a page: an empty list for a page that stands alone."""
-    reader = _Addresses()
-    reader.feed(page)
-    return [address for address in reader.found if address and not address.startswith(("data:", "#"))]
-
-
 def _boxed(table: str) -> str:
-    """Return a table in a scrolling box that is named for the reader who cannot see it."""
+    """Return a table in a scrolling box with a name for screen readers."""
     head, end, body = table.rpartition("</thead>")
     caption = _CAPTION.search(table)
     name = re.sub(r"<[^>]*>", "", caption[2]).strip() if caption else "Table"
@@ -87,8 +72,15 @@ def _scoped(part: str, scope: str) -> str:
     return re.sub(r"<th\b(?![^>]*\bscope=)", f'<th scope="{scope}"', part)
 
 
+def addresses(page: str) -> list[str]:
+    """Return everything on a page that loads, runs or leaves it: an empty list for a page that stands alone."""
+    reader = _Addresses()
+    reader.feed(page)
+    return [address for address in reader.found if address and not address.startswith(("data:", "#"))]
+
+
 class _Addresses(HTMLParser):
-    """Collects the addresses that a page loads from: attributes, style sheets, and every link that is not an anchor's."""
+    """Collects what a page loads: attributes, style sheets, every link that is not an anchor's, and refused elements."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,6 +90,9 @@ class _Addresses(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note what an element loads."""
         self.in_style = tag == "style"
+        policy = dict(attrs).get("http-equiv", "content-security-policy") or ""
+        if tag in _REFUSED or (tag == "meta" and policy.lower() != "content-security-policy"):
+            self.found.append(f"<{tag}>")
         for name, value in attrs:
             if name in _LOADING or (name == "href" and tag not in ("a", "area")):
                 self.found.append(value or "")

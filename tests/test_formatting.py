@@ -10,13 +10,13 @@ from mnistlib import formatting
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         (formatting.percent(0.9945), "99.45%"),
         (formatting.percent(0.5, 0), "50%"),
-        (formatting.mean_sd(0.9945, 0.0004), "99.45 ± 0.04%"),
+        (formatting.mean_sd(0.9945, 0.0004), "99.45% (sd 0.04)"),
         (formatting.mean_sd(0.9945, None), "99.45%"),
-        (formatting.mean_sd_against(0.99396, 0.0004, 0.994), "99.396 ± 0.040%"),
+        (formatting.mean_sd_against(0.99396, 0.0004, 0.994), "99.396% (sd 0.040)"),
         (formatting.mean_sd_against(0.9945, None, 0.994), "99.45%"),
         (formatting.interval_against((0.99402, 0.99551), 0.994), "99.402 to 99.551%"),
         (formatting.interval_against((0.9931, 0.99551), 0.994), "99.31 to 99.55%"),
@@ -24,16 +24,16 @@ from mnistlib import formatting
         (formatting.points(0.0006), "+0.06 points"),
         (formatting.points_interval((-0.0001, 0.0013)), "−0.01 to +0.13 points"),
         (formatting.signed(-0.00001), "0.00"),
-        (formatting.signed(0.0), "0.00"),
         (formatting.count(7546), "7,546"),
-        (formatting.identifier(9729), "9729"),
-        (formatting.fraction(0.1307), "0.1307"),
+        (formatting.counted(1, "seed"), "1 seed"),
+        (formatting.counted(3, "seed"), "3 seeds"),
+        (formatting.listed(["a"]), "a"),
+        (formatting.listed(["a", "b", "c"]), "a, b and c"),
         (formatting.shape([8, 12, 12]), "8 × 12 × 12"),
         (formatting.of(4, 5), "4 of 5"),
         (formatting.mean_count(1.44), "1.4"),
-        (formatting.confusion(4, 9), "4 read as 9"),
         (formatting.millions(834_000), "0.83 M"),
-        (formatting.loss(0.01234), "0.0123"),
+        (formatting.decimals(0.01234), "0.0123"),
         (formatting.number(0.05), "0.05"),
         (formatting.number(1e-6), "1e-06"),
         (formatting.number(8000), "8,000"),
@@ -46,17 +46,21 @@ from mnistlib import formatting
         (formatting.seconds(105), "1 min 45 s"),
         (formatting.seconds(3599.7), "1 h 00 min"),
         (formatting.seconds(7500), "2 h 05 min"),
+        (formatting.seconds_interval((-31.2, 2)), "−31 to +2 s"),
+        (formatting.dollars(0.0121), "$0.012"),
+        (formatting.dollars(1250), "$1,250.00"),
+        (formatting.dollars(None), "cost not known"),
     ],
 )
-def test_a_number_is_written_as_a_reader_expects(text, said):
-    assert text == said
+def test_a_number_is_written_as_a_reader_expects(text, expected):
+    assert text == expected
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "said"), [(0.99398, "99.398%"), (0.99402, "99.402%"), (0.994, "99.40%"), (0.9941, "99.41%"), (0.993996, "99.3996%")]
+    ("accuracy", "expected"), [(0.99398, "99.398%"), (0.99402, "99.402%"), (0.994, "99.40%"), (0.9941, "99.41%"), (0.993996, "99.3996%")]
 )
-def test_a_miss_never_looks_like_the_target(accuracy, said):
-    assert formatting.percent_against(accuracy, 0.994) == said
+def test_a_miss_never_looks_like_the_target(accuracy, expected):
+    assert formatting.percent_against(accuracy, 0.994) == expected
 
 
 @settings(deadline=None)
