@@ -53,9 +53,9 @@ class Mnist:
 @functools.cache
 def _read() -> tuple[ImageSet, ImageSet]:
     """Return the training and the test images; raise DataError where the file's sha256 is another."""
-    content = FILE.read_bytes()
+    content = FILE.read_bytes() if FILE.is_file() else b""
     if hashlib.sha256(content).hexdigest() != SHA256:
-        raise DataError(f"{FILE.name} was changed or cut short: its sha256 differs. Install mnistlib again, or restore the file from Git.")
+        raise DataError(f"{FILE.name} is missing or was changed: its sha256 differs. Install mnistlib again, or restore the file from Git.")
     arrays, parts = np.load(io.BytesIO(content)), []
     for split in ("train", "test"):
         labels, writers, groups = (arrays[f"{split}_{name}"].astype(np.int64) for name in ("labels", "writers", "partitions"))

@@ -63,7 +63,9 @@ def validated(cls: type) -> Any:
 def sentence(cls: Any, error: ValidationError) -> str:
     """Return the first of pydantic's errors about a validated class as a sentence that says what is allowed."""
     first = error.errors()[0]
-    *outer, name = [str(place) for place in first["loc"]]
+    start, *rest = first["loc"]
+    start = dict(enumerate(cls.__pydantic_fields__)).get(start, start)  # of an argument without a name
+    *outer, name = [start, *(place for place in rest if isinstance(place, str))]  # items of tuples have no name
     for part in outer:  # to the class that the field belongs to
         field = getattr(cls, "__pydantic_fields__", {}).get(part)
         kinds = (field.annotation, *get_args(field.annotation)) if field else ()

@@ -85,11 +85,11 @@ NETS = {net.__name__: net for net in (skeleton, narrow, strided_pool)}
 def build(name: str, dropout: float = 0.0) -> nn.Module:
     """Return a net of the series by its name, or any other by its import path, such as "my_nets:MyNet"; raise SettingError for neither."""
     try:
-        net = pkgutil.resolve_name(name) if ":" in name else NETS[name]
-    except (KeyError, ImportError, AttributeError, ValueError):
-        hint = f"the nets are {', '.join(NETS)}, others are named 'package.module:name'.{nearest(name, NETS)}"
-        raise SettingError(f"There is no net {name!r}; {hint}") from None
-    return net(dropout)
+        return (pkgutil.resolve_name(name) if ":" in name else NETS[name])(dropout)
+    except (KeyError, ImportError, AttributeError, TypeError, ValueError) as error:
+        reason = f" ({error})" if ":" in name else nearest(name, NETS)
+        hint = f"The nets are {', '.join(NETS)}; others are named 'package.module:name' and take the dropout."
+        raise SettingError(f"There is no net {name!r}.{reason} {hint}") from error
 
 
 def init_weights(net: nn.Module, seed: int) -> nn.Module:

@@ -27,6 +27,8 @@ def from_dict(value: Mapping[str, Any]) -> Recipe:
     kind: Any = Recipe
     try:
         kind = pkgutil.resolve_name(value["class"]) if "class" in value else Recipe
+        if not issubclass(kind, Recipe):
+            raise TypeError(f"its class {value['class']!r} is no kind of Recipe")
         text = json.dumps({name: inner for name, inner in value.items() if name != "class"})
         return TypeAdapter(kind).validate_json(text)
     except ValidationError as error:
@@ -39,7 +41,7 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     """Return a recipe with other values of some fields, nested ones with a dot: `{"optimizer.lr": 0.05, "epochs": 10}`."""
     value = to_dict(recipe)
     for name, new in overrides.items():
-        *parts, last = name.split(".")
+        *parts, last = str(name).split(".")
         inner = value
         for part in parts:
             inner[part] = inner.get(part) or {}  # a part that the recipe does without starts from its defaults
@@ -59,10 +61,14 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def digest(recipe: Recipe) -> str:
     """Return a recipe's sha256, taken over the values that differ from the defaults: a new field that changes nothing changes no digest."""
-    text = json.dumps(_changed(to_dict(recipe), to_dict(type(recipe)(model="-"))), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_changed(recipe), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _changed(value: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
-    """Return the entries of nested dictionaries that differ from the defaults."""
-    return {name: new for name, new in value.items() if name not in default or new != default[name]}
+def _changed(value: Any) -> Any:
+    """Return a recipe or a part of one as its class's name and the values that differ from the defaults of that class."""
+    if isinstance(value, tuple):
+        return [_changed(inner) for inner in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    entries = {field.name: (getattr(value, field.name), field.default) for field in dataclasses.fields(value)}
+    return {"class": type(value).__name__} | {name: _changed(inner) for name, (inner, default) in entries.items() if inner != default}

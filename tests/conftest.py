@@ -1,39 +1,36 @@
-"""What several test modules need: real MNIST, loaded once, and one thread each."""
+"""What several test modules need: MNIST, loaded once, a few of its images, and one thread each."""
 
 from __future__ import annotations
 
-import os
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from mnistlib import data, sources
+from mnistlib import data
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Keep torch on one thread, as the trials do."""
+    """Keep torch on one thread, as workers do."""
     torch.set_num_threads(1)
-
-
-def _real(split: str) -> data.Mnist:
-    """Load MNIST with its writers, or skip; where CI is set, its absence is a failure."""
-    try:
-        loaded = data.load("mnist", split)
-    except sources.NotFound as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI is set, and {error}")
-        pytest.skip("MNIST was neither found nor downloadable")
-    return loaded
 
 
 @pytest.fixture(scope="session")
 def mnist() -> data.Mnist:
     """Return MNIST: all training images, and the test images."""
-    return _real("test")
+    return data.load()
 
 
 @pytest.fixture(scope="session")
 def validation() -> data.Mnist:
     """Return MNIST's training images alone, those of some writers held out."""
-    return _real("validation")
+    return data.load("validation")
+
+
+@pytest.fixture(scope="session")
+def few() -> data.Mnist:
+    """Return 300 training and 200 test images, enough for all that does not depend on how well a net learns."""
+    loaded = data.load(train_limit=300)
+    return replace(loaded, eval=loaded.eval.subset(np.arange(200)))

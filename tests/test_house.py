@@ -1,8 +1,8 @@
-"""The house rules that code can check: rows of imports, third parties, sizes, names, prose without digits."""
+"""The rules of the house that code can check: direction of imports, size, names, docstrings, prose without digits, README's map."""
 
 import ast
 import re
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -11,147 +11,91 @@ import pytest
 from mnistlib import files
 
 ROOT = files.root()
-# A module imports only from rows above its own.
-ROWS = [
-    "errors checks files form hired provenance digits machine",
-    "models.dropout models.parts models.series models.considered models.published models sources data folds augment schedules transforms",
-    "recipe written canvas _leaves _waste anatomy",
-    "steps settings state progress",
-    "systems originals arms published peers",
-    "descent steering train stacked",
-    "trials predict",
-    "intervals mistakes evidence",
-    "checkpoints schema results looks candidates choices standing work",
-    "outcome tables claimed estimates luck studies galleries plots showing findings report",
-    "site run",
-    "commands",
-    "__main__",
-]
-THIRD = {  # which packages each module may use beyond numpy's and torch's tensors
-    "recipe": set(),
-    "steps": set(),
-    "form": set(),
-    "errors": set(),
-    "files": set(),
-    "machine": {"torch"},
-    "models": {"torch"},
-    "augment": {"torch"},
-    "checks": set(),
-    "schedules": set(),
-    "transforms": {"torch"},
-    "folds": {"numpy"},
-    "written": set(),
-    "systems": set(),
-    "originals": set(),
-    "arms": set(),
-    "published": set(),
-    "peers": set(),
-    "claimed": set(),
-    "standing": {"numpy"},
-    "estimates": {"numpy"},
-    "luck": {"numpy"},
-    "studies": {"numpy"},
-    "descent": {"torch"},
-    "steering": {"numpy"},
-    "train": {"torch", "numpy"},
-    "stacked": {"torch"},
-    "data": {"torch", "numpy"},
-    "trials": {"torch"},
-    "anatomy": {"torch"},
-    "state": {"torch", "numpy", "safetensors"},
-    "evidence": {"numpy"},
-    "intervals": {"numpy", "scipy"},
-    "plots": {"matplotlib", "numpy"},
-    "galleries": {"matplotlib", "numpy"},
-    "canvas": {"matplotlib", "PIL"},
-    "findings": {"numpy"},
-}
-LEARNERS = ["recipe.py", "models/parts.py", "models/series.py", "data.py", "augment.py", "train.py"]
+LIBRARY = ROOT / "mnistlib"
+# Packages import only from earlier rows; those of one row do not see each other. "core" is every module outside a package.
+ORDER = [["core"], ["runs", "stats"], ["report"], ["selection", "notebook"], ["published"], ["sweep"], ["aws"], ["cli"]]
+OLD_NAMES = """
+    _leaves _waste afar anatomy arms averaging canvas checks claimed considered descent digits dots errand estimates evidence findings
+    folds form found galleries given hired looks luck machine mistakes originals outcome parts peers shipping showing sources standing
+    state steering studies systems told trial trials wishes work written
+""".split()
 
 
 def modules() -> dict[str, Path]:
-    """Return every module by its dotted name below mnistlib."""
-    found = {}
-    for path in sorted((ROOT / "mnistlib").rglob("*.py")):
-        name = ".".join(path.relative_to(ROOT / "mnistlib").with_suffix("").parts).removesuffix(".__init__")
-        if name != "__init__":
-            found[name] = path
-    return found
+    """Return every module by its dotted name."""
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted(LIBRARY.rglob("*.py"))}
+    return {name.removesuffix(".__init__"): path for name, path in names.items()}
 
 
-def imports(path: Path) -> set[str]:
-    """Return the dotted names of all that a module imports, also inside functions."""
+MODULES = modules()
+
+
+def imported(path: Path) -> set[str]:
+    """Return the modules of the library that a file imports, also inside functions."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+            names |= {name if (name := f"{node.module}.{alias.name}") in MODULES else str(node.module) for alias in node.names}
+    return names & set(MODULES)
 
 
-def row(name: str) -> int:
-    """Return the row of a module, by its own name or its package's."""
-    for number, line in enumerate(ROWS):
-        if name in line.split() or name.split(".")[0] in line.split():
-            return number
-    raise AssertionError(f"mnistlib.{name} stands in no row")
+def package(module: str) -> str:
+    """Return the package that a module belongs to; `python -m mnistlib` is the command line's."""
+    if module == "mnistlib.__main__":
+        return "cli"
+    return "core" if module == "mnistlib" or MODULES[module].parent == LIBRARY else module.split(".")[1]
 
 
-@pytest.mark.parametrize("name", modules())
-def test_a_module_imports_only_from_its_own_row_leftwards_and_the_rows_above(name):
-    own = modules()
-    order = [entry for line in ROWS for entry in line.split()]
-    place = order.index(name if name in order else name.split(".")[0])
-    for imported in imports(own[name]):
-        if not imported.startswith("mnistlib."):
-            continue
-        target = imported.removeprefix("mnistlib.")
-        while target not in own:
-            target = target.rpartition(".")[0]
-            assert target or imported == "mnistlib.__version__", imported
-            if not target:
-                break
-        if not target or target.split(".")[0] == name.split(".")[0]:
-            continue  # inside one package
-        there = order.index(target if target in order else target.split(".")[0])
-        assert there < place, f"mnistlib.{name} imports mnistlib.{target}, which stands no higher"
+def test_packages_import_in_one_direction():
+    row = {name: place for place, names in enumerate(ORDER) for name in names}
+    wrong = [
+        f"{module} imports {target}"
+        for module, path in MODULES.items()
+        for target in imported(path)
+        if package(target) != package(module) and row[package(target)] >= row[package(module)]
+    ]
+    assert wrong == []
 
 
-@pytest.mark.parametrize("name", THIRD)
-def test_a_module_uses_only_the_packages_it_may(name):
-    paths = [path for module, path in modules().items() if module.split(".")[0] == name]
-    used = {imported.split(".")[0] for path in paths for imported in imports(path)}
-    assert used - set(sys.stdlib_module_names) - {"mnistlib"} <= THIRD[name]
+def test_the_learners_path_is_short_and_needs_nothing_else():
+    reached, new = set(), {"mnistlib.train"}
+    while new:
+        reached |= new
+        new = {target for module in new for target in imported(MODULES[module])} - reached
+    assert reached - {"mnistlib"} == {f"mnistlib.{name}" for name in ("recipe", "models", "data", "augment", "train", "errors")}
+    assert sum(MODULES[module].read_bytes().count(b"\n") for module in reached) <= 650
 
 
-def test_the_learners_path_is_short_and_needs_none_of_the_machinery():
-    paths = [ROOT / "mnistlib" / name for name in LEARNERS]
-    assert sum(len(path.read_text().splitlines()) for path in paths) <= 800
-    for path in paths:
-        assert not {imported.split(".")[0] for imported in imports(path)} & {"papermill", "scipy", "boto3", "ray", "nbconvert"}
+def test_the_library_is_small():
+    assert sum(path.read_bytes().count(b"\n") for path in MODULES.values()) <= 8_500
 
 
-@pytest.mark.parametrize("name", modules())
-def test_a_module_stays_short_and_says_what_it_is(name):
-    text = modules()[name].read_text()
-    assert len(text.splitlines()) <= 250
-    tree = ast.parse(text)
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_what_it_is_and_does(name):
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
     assert ast.get_docstring(tree), name
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    inner = {node for function in functions for node in ast.walk(function) if node is not function}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node not in inner:
-            assert ast.get_docstring(node), f"{name}.{node.name} has no docstring"
-            untyped = [a.arg for a in node.args.args + node.args.kwonlyargs if a.annotation is None and a.arg not in ("self", "cls")]
-            assert not untyped and node.returns is not None, f"{name}.{node.name} lacks types"
-        if isinstance(node, ast.ImportFrom):
-            assert all(alias.name != "*" for alias in node.names)
+    for function in public_functions(tree):
+        assert ast.get_docstring(function), f"{name}.{function.name} has no docstring"
+        arguments = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
+        untyped = [one.arg for one in arguments if one.annotation is None and one.arg not in ("self", "cls")]
+        assert not untyped and function.returns is not None, f"{name}.{function.name} lacks types"
+    stars = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.names[0].name == "*"]
+    assert not stars, name
 
 
-def test_no_grab_bags():
-    names = {path.stem for path in ROOT.rglob("*.py") if not {"build", ".venv"} & set(path.parts)}
+def public_functions(body: ast.AST) -> Iterator[ast.FunctionDef]:
+    """Yield the functions and methods whose names are public, those inside functions and private classes left out."""
+    for node in ast.iter_child_nodes(body):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_"):
+            yield from public_functions(node) if isinstance(node, ast.ClassDef) else [node]
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    names = {path.stem for folder in ("mnistlib", "tests", "benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py")}
     assert not names & {"utils", "helpers", "common", "misc"}
+    assert not {part for name in MODULES for part in name.split(".")} & set(OLD_NAMES)
 
 
 ALLOWED = [r"\b\dx\d\b", r"\btwo cores\b"]
@@ -173,7 +117,8 @@ def test_prose_holds_no_digit():
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "markdown":
                 assert digits(cell.source) == [], path.name
-    assert digits((ROOT / "README.md").read_text()) == []
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        assert digits(path.read_text(encoding="utf-8")) == [], path.name
 
 
 def test_the_prose_check_can_fail():
@@ -183,7 +128,16 @@ def test_the_prose_check_can_fail():
 
 def test_docstrings_hold_no_measurement():
     """A docstring may name a shape, a unit or an example; a percentage in it would be a result typed by hand."""
-    for name, path in modules().items():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and name != "form":
+    for name, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and name != "mnistlib.formatting":
                 assert not re.search(r"\d\d\.\d+\s?%", ast.get_docstring(node) or ""), name
+
+
+def test_the_map_in_readme_names_what_there_is():
+    sections = re.split(r"^## ", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M)
+    layout = next(section for section in sections if section.startswith("Repository layout"))
+    named = re.findall(r"[\w.-]+(?:/[\w.-]+)*(?:/|\.(?:py|md|ipynb|npz|yaml|toml|txt|html))(?!\w)", layout)
+    assert len(named) >= 8
+    missing = [name for name in named if not (ROOT / name).exists() and not (LIBRARY / name).exists() and name != "build/"]
+    assert missing == []

@@ -1,58 +1,80 @@
-"""Every net: shape, gradients, first weights from the seed alone; every net of ours: no waste, and dropout of whole maps."""
+"""Every net: shape, gradients, first weights from the seed alone; dropout of whole maps."""
 
 import pytest
 import torch
+from torch import nn
 
 from mnistlib import models, steps
 from mnistlib.errors import SettingError
-from mnistlib.models import parts
 from mnistlib.recipe import MAX_PARAMETERS
-from mnistlib.report import model_summary
-
-NETS = [(name, dropout) for name in models.NETS for dropout in (0.0, 0.1)]
 
 
-@pytest.mark.parametrize(("name", "dropout"), NETS)
-def test_a_net_gives_ten_logits_and_every_parameter_a_gradient(name, dropout):
-    net = parts.initialise(models.build(name, dropout), 0)
-    logits = net(torch.randn(64, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
-    assert logits.shape == (64, 10)
-    logits.square().sum().backward()
-    for key, parameter in net.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().max() > 0, key
+def n_parameters(net: nn.Module) -> int:
+    return sum(p.numel() for p in net.parameters())
 
 
-@pytest.mark.parametrize("name", models.OURS)
-def test_a_net_of_ours_wastes_nothing(name):
-    about = model_summary.of(models.build(name))
-    assert [waste.sentence for waste in about.wasted] == []
+@pytest.mark.parametrize("name", models.NETS)
+def test_a_net_gives_ten_logits_and_every_parameter_a_gradient(name):
+    plain, dropping = (models.init_weights(models.build(name, dropout), 0) for dropout in (0.0, 0.1))
+    for net in (plain, dropping):
+        logits = net(torch.randn(16, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
+        assert logits.shape == (16, 10)
+        logits.square().sum().backward()
+        for key, parameter in net.named_parameters():
+            assert parameter.grad is not None and parameter.grad.abs().max() > 0, key
+    assert not any(isinstance(module, nn.Dropout2d) for module in plain.modules())
+    assert any(isinstance(module, nn.Dropout2d) for module in dropping.modules())
+    assert n_parameters(plain) == n_parameters(dropping)
 
 
-@pytest.mark.parametrize("name", models.OURS)
-def test_dropout_is_there_when_asked_for_and_costs_no_parameter(name):
-    plain, dropping = models.build(name), models.build(name, 0.1)
-    assert not any(isinstance(module, torch.nn.Dropout2d) for module in plain.modules())
-    assert any(isinstance(module, torch.nn.Dropout2d) for module in dropping.modules())
-    assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in dropping.parameters())
+def test_the_parts_are_what_their_arguments_say():
+    images = torch.randn(2, 3, 14, 14)
+    assert models.conv(3, 5, 3)(images).shape == (2, 5, 14, 14)
+    assert models.conv(3, 5, 5, padding=0, pool=True)(images).shape == (2, 5, 5, 5)
+    assert models.conv(3, 5, 4, padding=0, stride=2)(images).shape == (2, 5, 6, 6)
+    assert models.conv(3, 5)[0].bias is None
+    torch.testing.assert_close(models.head(3)[0](images), images.mean((2, 3)))
+    assert models.head(3, nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()))(images).shape == (2, 10)
+    assert models.drop(0) == [] and models.drop(0.2)[0].p == 0.2
 
 
 def test_from_capacity_on_the_steps_keep_the_parameter_limit():
-    sizes = {name: model_summary.of(models.build(step.recipe.model)).n_parameters for name, step in steps.STEPS.items()}
+    sizes = {name: n_parameters(models.build(step.recipe.model)) for name, step in steps.STEPS.items()}
     assert sizes["00_skeleton"] >= MAX_PARAMETERS  # the first step gives no thought to size
     assert all(size < MAX_PARAMETERS for name, size in sizes.items() if name != "00_skeleton")
 
 
 def test_first_weights_come_from_the_seed_and_leave_the_global_random_state():
-    nets = [models.build("early") for _ in range(3)]
+    nets = [models.build("narrow") for _ in range(3)]
     before = torch.get_rng_state()
     for net, seed in zip(nets, (3, 3, 4), strict=True):
-        parts.initialise(net, seed)
+        models.init_weights(net, seed)
     assert torch.equal(before, torch.get_rng_state())
     first, again, other = (torch.cat([p.flatten() for p in net.parameters()]) for net in nets)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_an_unknown_net_is_named_with_the_nearest():
-    with pytest.raises(SettingError, match="no net 'erly'.*Did you mean 'early'"):
-        models.build("erly")
+def test_a_net_is_also_named_by_its_import_path():
+    assert n_parameters(models.build("mnistlib.models:narrow", 0.1)) == n_parameters(models.build("narrow"))
+
+
+@pytest.mark.parametrize("name", ["narow", "no_such_package:net", "mnistlib.models:no_such_net", "mnistlib.models:", ":", "", "a b:c"])
+def test_an_unknown_net_is_refused(name):
+    with pytest.raises(SettingError, match="no net"):
+        models.build(name)
+
+
+def test_the_nearest_net_is_named():
+    with pytest.raises(SettingError, match="Did you mean 'narrow'"):
+        models.build("narow")
+
+
+def test_what_is_no_net_is_refused():
+    with pytest.raises(SettingError, match="NETS"):
+        models.build("mnistlib.models:NETS")
+
+
+def test_a_net_that_takes_no_dropout_is_refused():
+    with pytest.raises(SettingError, match="dropout"):
+        models.build("mnistlib.models:GlobalAverage")
