@@ -18,7 +18,7 @@ OLD_NAMES = """
     _leaves _waste afar anatomy arms averaging canvas checks claimed considered descent digits dots errand estimates evidence findings
     folds form found galleries given hired looks luck machine mistakes originals outcome parts peers shipping showing sources standing
     state steering studies systems told trial trials wishes work written
-""".split()
+"""
 
 
 def modules() -> dict[str, Path]:
@@ -95,10 +95,10 @@ def public_functions(body: ast.AST) -> Iterator[ast.FunctionDef]:
 def test_no_module_has_a_name_that_says_nothing():
     names = {path.stem for folder in ("mnistlib", "tests", "benchmarks", "scripts") for path in (ROOT / folder).rglob("*.py")}
     assert not names & {"utils", "helpers", "common", "misc"}
-    assert not {part for name in MODULES for part in name.split(".")} & set(OLD_NAMES)
+    assert not {part for name in MODULES for part in name.split(".")} & set(OLD_NAMES.split())
 
 
-ALLOWED = [r"\b\dx\d\b", r"\btwo cores\b"]
+ALLOWED = [r"\b\dx\d\b", r"\bsha256\b"]
 
 
 def digits(markdown: str) -> list[str]:
