@@ -58,7 +58,7 @@ def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:
 
 
 def block(results: Sequence[Result], images: str = "images", reports: str = "reports") -> str:
-    """Return README's generated block without its marks: the image, the table, what the columns mean."""
+    """Return README's generated block without its marks: the answer, the image, the table, what the columns mean."""
     if not results:
         return "There are no results yet.\n"
     lines = [["Step", *rows(results)[0][1]]]
@@ -71,7 +71,20 @@ def block(results: Sequence[Result], images: str = "images", reports: str = "rep
         f"Interval: {formatting.percent(overview.LEVEL, 0)} interval of the mean, resampling {results[0].summary.interval_by}. "
         f"Passing: at or above {target} after the last epoch. Held: at or above it in each of the last {held} epochs."
     )
-    return "\n\n".join([f"![{plots.accuracies(results).alt}]({images}/{IMAGE})", table, columns]) + "\n"
+    return "\n\n".join([answer(results), f"![{plots.accuracies(results).alt}]({images}/{IMAGE})", table, columns]) + "\n"
+
+
+def answer(results: Sequence[Result]) -> str:
+    """Return the result of the series in one sentence: the mean accuracies of all steps within the limit of parameters."""
+    within = [result for result in results if result.n_parameters < recipe.MAX_PARAMETERS]
+    if not within:
+        return f"No step has fewer than {formatting.count(recipe.MAX_PARAMETERS)} parameters."
+    means, limit = [result.summary.final_mean for result in within], formatting.count(recipe.MAX_PARAMETERS)
+    seeds = " or ".join(dict.fromkeys(formatting.count(result.summary.n_seeds) for result in within))
+    return (
+        f"**The {formatting.counted(len(within), 'step')} with fewer than {limit} parameters end at a mean test accuracy of "
+        f"{formatting.interval((min(means), max(means)))} ({seeds} seeds each); the target is {formatting.percent(recipe.MIN_ACCURACY)}.**"
+    )
 
 
 def replaced(readme: str, content: str, name: str = "README.md", topic: str = "results") -> str:
