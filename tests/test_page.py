@@ -315,7 +315,9 @@ def test_readme_gets_its_table_and_image_between_the_marks(reports, tmp_path):
     readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
     index.build_readme(reports, readme, tmp_path / "images")
     text = readme.read_text()
-    assert text.startswith(f"# Title\n\n{BEGIN}\n![Accuracy") and text.endswith(f"{END}\n\nThe end.\n") and "old" not in text
+    assert (
+        text.startswith(f"# Title\n\n{BEGIN}\n") and "\n![Accuracy" in text and text.endswith(f"{END}\n\nThe end.\n") and "old" not in text
+    )
     assert "| [03_augment](reports/03_augment.html) | " in text and "(images/steps.png)" in text
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
     assert Image.open(tmp_path / "images" / index.IMAGE).width == 1280

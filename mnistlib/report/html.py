@@ -29,7 +29,6 @@ class Shown:
     data: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        """Return everything that a notebook stores, by mimetype."""
         return {"text/html": self.html, "text/plain": self.text, **self.data}
 
     def __repr__(self) -> str:
@@ -78,38 +77,29 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell]], foo
 
     A column that holds nothing but numbers is aligned on the right.
     """
-    lines = [[phrase(cell) for cell in row] for row in rows]
-    last = [[phrase(cell) for cell in foot]] if foot else []
-    numbers = [_is_number(column) for column in zip(*lines, *last, strict=True)] or [False] * len(head)
-    header = "".join(f'<th scope="col"{_class(number)}>{html.escape(text)}</th>' for text, number in zip(head, numbers, strict=True))
-    parts = [f"<caption>{html.escape(caption)}</caption>", f"<thead><tr>{header}</tr></thead>", _rows("tbody", lines, numbers)]
-    parts += [_rows("tfoot", last, numbers)] if last else []
-    text = _aligned([list(head), *([cell.text for cell in row] for row in lines + last)])
-    return Shown('<table class="figures">\n' + "\n".join(parts) + "\n</table>", f"{caption}\n{text}")
+    heading, body, last = ([[phrase(cell) for cell in row] for row in part] for part in ([head], rows, [foot] if foot else []))
+    numbers = [_is_number([cell.text for cell in column]) for column in zip(*body, *last, strict=True)] or [False] * len(head)
+    parts = [f"<caption>{html.escape(caption)}</caption>", _rows("thead", "col", heading, numbers), _rows("tbody", "row", body, numbers)]
+    parts += [_rows("tfoot", "row", last, numbers)] if last else []
+    lines = heading + body + last
+    widths = [max(len(cell.text) for cell in column) for column in zip(*lines, strict=True)]
+    text = ["  ".join(cell.text.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return Shown('<table class="figures">\n' + "\n".join(parts) + "\n</table>", "\n".join([caption, *text]))
 
 
-def _is_number(column: Sequence[Shown]) -> bool:
-    """Return whether all cells of a column that are not empty are numbers."""
-    texts = [cell.text for cell in column if cell.text]
+def _is_number(column: Sequence[str]) -> bool:
+    texts = list(filter(None, column))
     return bool(texts) and all(_NUMBER.fullmatch(text) for text in texts)
 
 
-def _class(number: bool, text: str = "") -> str:
-    """Return the class of a cell in a column of numbers, or of one whose text needs several lines."""
-    return ' class="number"' if number else ' class="words"' if len(text) > _LINE else ""
-
-
-def _rows(part: str, lines: Sequence[Sequence[Shown]], numbers: Sequence[bool]) -> str:
-    """Return the rows of a table's body or foot."""
+def _rows(part: str, scope: str, lines: Sequence[Sequence[Shown]], numbers: Sequence[bool]) -> str:
+    """Return the rows of a table's head, body or foot; headings are the whole head and the first cell of the other rows."""
     rows = []
-    for first, *others in lines:
-        cells = [f'<th scope="row"{_class(numbers[0], first.text)}>{first.html}</th>']
-        cells += [f"<td{_class(number, cell.text)}>{cell.html}</td>" for cell, number in zip(others, numbers[1:], strict=True)]
+    for line in lines:
+        cells = []
+        for place, (cell, number) in enumerate(zip(line, numbers, strict=True)):
+            kind = ' class="number"' if number else ' class="words"' if len(cell.text) > _LINE else ""
+            heading = place == 0 or part == "thead"
+            cells.append(f'<th scope="{scope}"{kind}>{cell.html}</th>' if heading else f"<td{kind}>{cell.html}</td>")
         rows.append(f"<tr>{''.join(cells)}</tr>")
     return f"<{part}>\n" + "\n".join(rows) + f"\n</{part}>"
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Return rows of text with their columns aligned."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in lines)

@@ -16,8 +16,10 @@ UNDESCRIBED = "A figure to which the notebook gives no description."
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
 _CAPTION = re.compile(r"<caption\b([^>]*)>(.*?)</caption>", re.DOTALL)
+_UNSCOPED = re.compile(r"<th\b(?![^>]*\bscope=)")
 _ADDRESS = re.compile(r"""url\(\s*['"]?([^'")]*)|@import\s+['"]([^'"]*)""")
 _LOADING = {"src", "srcset", "poster", "background", "data", "action", "formaction", "manifest", "ping", "xlink:href"}
+POLICY = "content-security-policy"  # the one `http-equiv` that neither loads nor leaves
 _REFUSED = {"base", "script", "iframe", "frame", "object", "embed", "form"}  # elements that load, run or leave the page
 
 
@@ -55,59 +57,42 @@ def dress(story: str) -> str:
 
 def outline(story: str) -> list[dict[str, str]]:
     """Return anchor and text of every heading of the second level."""
-    return [{"anchor": anchor, "text": re.sub(r"<[^>]*>", "", text).strip()} for anchor, text in _HEADING.findall(story)]
+    return [{"anchor": anchor, "text": _text(text)} for anchor, text in _HEADING.findall(story)]
 
 
 def _boxed(table: str) -> str:
-    """Return a table in a scrolling box with a name for screen readers."""
-    head, end, body = table.rpartition("</thead>")
+    """Return a table in a scrolling box with a name for screen readers, and a scope for every header cell that has none."""
     caption = _CAPTION.search(table)
-    name = re.sub(r"<[^>]*>", "", caption[2]).strip() if caption else "Table"
-    scoped = _CAPTION.sub(r"<caption\1><span>\2</span></caption>", _scoped(head, "col") + end + _scoped(body, "row"))
+    name = _text(caption[2]) if caption else "Table"
+    head, end, body = _CAPTION.sub(r"<caption\1><span>\2</span></caption>", table).rpartition("</thead>")
+    scoped = _UNSCOPED.sub('<th scope="col"', head) + end + _UNSCOPED.sub('<th scope="row"', body)
     return f'<div class="scroll" role="region" aria-label="{html.escape(html.unescape(name))}" tabindex="0">{scoped}</div>'
 
 
-def _scoped(part: str, scope: str) -> str:
-    """Return part of a table with a scope for every header cell that has none."""
-    return re.sub(r"<th\b(?![^>]*\bscope=)", f'<th scope="{scope}"', part)
+def _text(content: str) -> str:
+    return re.sub(r"<[^>]*>", "", content).strip()
 
 
 def addresses(page: str) -> list[str]:
     """Return everything on a page that loads, runs or leaves it: an empty list for a page that stands alone."""
     reader = _Addresses()
     reader.feed(page)
-    return [address for address in reader.found if address and not address.startswith(("data:", "#"))]
+    sheets = [*reader.styles, *re.findall(r"<style\b.*?(?:</style|$)", page, re.DOTALL | re.IGNORECASE)]
+    found = reader.found + [address or imported for css in sheets for address, imported in _ADDRESS.findall(css)]
+    return [address for address in found if address and not address.startswith(("data:", "#"))]
 
 
 class _Addresses(HTMLParser):
-    """Collects what a page loads: attributes, style sheets, every link that is not an anchor's, and refused elements."""
+    """Collects what elements load: attributes, every link that is not an anchor's, styles, and elements that are refused."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
-        self.in_style = False
+        self.styles: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what an element loads."""
-        self.in_style = tag == "style"
-        policy = dict(attrs).get("http-equiv", "content-security-policy") or ""
-        if tag in _REFUSED or (tag == "meta" and policy.lower() != "content-security-policy"):
+        given = {name: value or "" for name, value in attrs}
+        if tag in _REFUSED or (tag == "meta" and given.get("http-equiv", POLICY).lower() != POLICY):
             self.found.append(f"<{tag}>")
-        for name, value in attrs:
-            if name in _LOADING or (name == "href" and tag not in ("a", "area")):
-                self.found.append(value or "")
-            elif name == "style":
-                self._note(value or "")
-
-    def handle_data(self, data: str) -> None:
-        """Note what a style sheet loads."""
-        if self.in_style:
-            self._note(data)
-
-    def handle_endtag(self, tag: str) -> None:
-        """Leave a style sheet."""
-        self.in_style = False
-
-    def _note(self, css: str) -> None:
-        """Note the addresses in a piece of CSS."""
-        self.found += [address or imported for address, imported in _ADDRESS.findall(css)]
+        self.found += [value for name, value in given.items() if name in _LOADING or (name == "href" and tag not in ("a", "area"))]
+        self.styles.append(given.get("style", ""))

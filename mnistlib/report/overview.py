@@ -32,6 +32,12 @@ def row(result: Result, before: Result | None = None) -> dict[str, Shown]:
     return {column: phrase(text) for column, text in texts.items()}
 
 
+def strip(result: Result) -> dict[str, str]:
+    """Return the few cells of a result that stand below a page's title, as HTML by their label."""
+    cells, names = row(result), ["Accuracy", "Interval", "Seeds passing", "Parameters", *(["Verdict"] if result.verdict else [])]
+    return {f"{formatting.percent(LEVEL, 0)} interval" if name == "Interval" else name: cells[name].html for name in names}
+
+
 def verdict(verdict: Verdict | None) -> Shown:
     """Return the words of a verdict: the accuracy's, then every limit that is exceeded; "none" without a verdict."""
     if verdict is None:

@@ -62,14 +62,15 @@ def page(
         anchor_link_text="#",
         filters={function.__name__: function for function in (markup.picture, markup.first_line, markup.dress, markup.outline)},
     )
+    day = [f"Run on {result.provenance['started'][:10]}"] if result and result.provenance.get("started") else []
     chrome = {
         "home": home or HOME,
         "style": style(),
         "name": name if name in (series or {}) else "",
-        "title": title(story) or (result.title if result else name),
-        "facts": facts(result) if result else {},
+        "title": next(iter(_headings(_prose(story), 1)), result.title if result else name),
+        "facts": overview.strip(result) if result else {},
         "result": results.to_json(result)["sha256"] if result else "",  # so that a page can be compared with its result
-        "foot": foot(notebook.name if heading else f"{name}.ipynb", result),  # one notebook may make pages of other names
+        "foot": [f"From the notebook {notebook.name if heading else f'{name}.ipynb'}", LICENCE, *day],  # one may make pages of other names
         "log_tail": "\n".join(log_tail),
         **neighbours(name, series or {}),
     }
@@ -115,31 +116,12 @@ def read(path: Path) -> nbformat.NotebookNode:
 def merged(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
     """Return a cell's outputs with each stream joined where it first printed, and only the last state of an overwritten line."""
     streams: dict[str, nbformat.NotebookNode] = {}
-    kept = []
-    for output in outputs:
-        if output.output_type == "stream" and output.name in streams:
-            streams[output.name].text += output.text
-            continue
-        if output.output_type == "stream":
-            streams[output.name] = output
-        kept.append(output)
+    for output in (one for one in outputs if one.output_type == "stream"):
+        first = streams.setdefault(output.name, output)
+        first.text += output.text if output is not first else ""
     for output in streams.values():
         output.text = re.sub(r".*\r(?=[^\n])", "", output.text)
-    return kept
-
-
-def title(notebook: nbformat.NotebookNode) -> str:
-    """Return the text of a notebook's first heading of the first level, "" when it has none."""
-    headings = [heading for cell in notebook.cells if cell.cell_type == "markdown" for heading in _headings(cell.source, 1)]
-    return headings[0] if headings else ""
-
-
-def facts(result: Result) -> dict[str, str]:
-    """Return what the strip below a title says of a result, as HTML by its label."""
-    row = overview.row(result)
-    shown = {"Accuracy": row["Accuracy"], f"{formatting.percent(overview.LEVEL, 0)} interval": row["Interval"]}
-    shown |= {name: row[name] for name in ("Seeds passing", "Parameters", "Verdict") if name != "Verdict" or result.verdict}
-    return {label: cell.html for label, cell in shown.items()}
+    return [output for output in outputs if output.output_type != "stream" or output is streams[output.name]]
 
 
 def neighbours(name: str, series: Mapping[str, str]) -> dict[str, dict[str, str] | None]:
@@ -152,16 +134,14 @@ def neighbours(name: str, series: Mapping[str, str]) -> dict[str, dict[str, str]
     }
 
 
-def foot(source: str, result: Result | None = None) -> list[str]:
-    """Return a page's foot: where it comes from, its licence, and the day that the run recorded."""
-    day = str((result.provenance if result else {}).get("started", ""))[:10]
-    return [f"From the notebook {source}", LICENCE, *([f"Run on {day}"] if day else [])]
-
-
 def style() -> str:
     """Return the style sheet without its comments and indentation."""
     text = re.sub(r"/\*.*?\*/", "", (FOLDER / "style.css").read_text(encoding="utf-8"), flags=re.DOTALL)
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _prose(notebook: nbformat.NotebookNode) -> str:
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
 def _headings(markdown: str, level: int) -> list[str]:

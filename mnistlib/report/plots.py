@@ -22,7 +22,9 @@ from mnistlib.report.result import Result
 # The axes are the same in every step; what lies outside is drawn at the edge, with an arrowhead.
 LIMITS = {"accuracy": (0.95, 0.999), "loss": (0.01, 1.0)}
 TICKS = {"accuracy": (0.95, 0.97, 0.98, 0.99, 0.994, 0.996, 0.998, 0.999), "loss": (0.01, 0.03, 0.1, 0.3, 1.0)}
+TICK_LABELS = {"accuracy": [f"{100 * tick:g}%" for tick in TICKS["accuracy"]], "loss": [f"{tick:g}" for tick in TICKS["loss"]]}
 _HALO = [withStroke(linewidth=3, foreground=figure_style.PAPER)]  # keeps words legible across a line
+_TARGET = {"color": GREEN, "linewidth": 1.4, "linestyle": (0, (5, 3))}
 _LABEL = 34  # points that a label of two lines is high
 _ROW = 52  # CSS pixels that a row of a series is high
 
@@ -42,31 +44,24 @@ def curves(runs: Sequence[Any], split: str, published: Mapping[str, Sequence[flo
     """
     figure = figure_style.figure(640)
     upper, lower = figure_style.panel(figure, 70, 38, 470, 340), figure_style.panel(figure, 70, 444, 470, 140)
+    looks = {"train": ("training", ORANGE, "--"), "eval": (split, BLUE, "-")}
     n_epochs = max(MAX_EPOCHS, per_epoch(runs, "eval_loss").shape[1])
     for axes, kind in ((upper, "accuracy"), (lower, "loss")):
-        axes.set(xlim=(0.5, n_epochs + 0.5), ylim=_height(kind, LIMITS[kind]))
-        axes.set_yticks(_height(kind, TICKS[kind]), [_tick(kind, tick) for tick in TICKS[kind]])
-        axes.set_xticks(range(1, n_epochs + 1, 2 if n_epochs <= MAX_EPOCHS else 10))
-        for name, values in published.items() if kind == "accuracy" else ():
-            axes.plot(range(1, len(values) + 1), _height(kind, values), color=INK, linewidth=1.2, linestyle=":")
-            _annotate(axes, f"published, {name}", (1, _height(kind, values[0])), (0, -13), INK)
-        _spread(axes, [_lines(axes, per_epoch(runs, f"{part}_{kind}"), kind, *look) for part, look in _looks(split).items()])
+        axes.set(xlim=(0.5, n_epochs + 0.5), xticks=range(1, n_epochs + 1, 2 if n_epochs <= MAX_EPOCHS else 10))
+        axes.set(ylim=_height(kind, LIMITS[kind]), yticks=_height(kind, TICKS[kind]), yticklabels=TICK_LABELS[kind])
+        _spread(axes, [_lines(axes, per_epoch(runs, f"{part}_{kind}"), kind, *look) for part, look in looks.items()])
+    for name, values in published.items():
+        upper.plot(range(1, len(values) + 1), _height("accuracy", values), color=INK, linewidth=1.2, linestyle=":")
+        _annotate(upper, f"published, {name}", (1, _height("accuracy", values[0])), (0, -13), INK)
     target = float(_height("accuracy", MIN_ACCURACY))
-    upper.axhline(target, color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)))
+    upper.axhline(target, **_TARGET)
     _annotate(upper, f"target {formatting.percent(MIN_ACCURACY)}", (0.7, target), (0, 5), GREEN)
     lower.set_xlabel("epoch")
-    figure_style.title(
-        upper, "Accuracy", "one seed" if len(runs) == 1 else f"{formatting.counted(len(runs), 'seed')}, thin, and their mean"
-    )
+    figure_style.title(upper, "Accuracy", "one seed" if len(runs) == 1 else f"{formatting.count(len(runs))} seeds, thin, and their mean")
     figure_style.title(lower, "Loss")
     ends = [f" Published, {name}, dotted: ends at {formatting.percent(values[-1])}." for name, values in published.items()]
     figure.alt = _curves_alt(runs, split) + "".join(ends)
     return figure
-
-
-def _looks(split: str) -> dict[str, tuple[str, str, str]]:
-    """Return name, colour and line style of the curves of the training images and of the evaluated split."""
-    return {"train": ("training", ORANGE, "--"), "eval": (split, BLUE, "-")}
 
 
 def _height(kind: str, value: Any) -> np.ndarray:
@@ -75,16 +70,10 @@ def _height(kind: str, value: Any) -> np.ndarray:
     return -np.log10(1 - value) if kind == "accuracy" else np.log10(value)
 
 
-def _tick(kind: str, value: float) -> str:
-    """Return a tick's label."""
-    return formatting.number(value) if kind == "loss" else formatting.percent(value, 0 if value <= 0.99 else 1)
-
-
 def _annotate(axes: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], colour: str, **more: Any) -> Annotation:
     """Write a text beside a place, legible across lines; `offset` is in points."""
-    return axes.annotate(
-        text, place, offset, textcoords="offset points", color=colour, fontsize=SMALL, path_effects=_HALO, annotation_clip=False, **more
-    )
+    look = {"textcoords": "offset points", "fontsize": SMALL, "path_effects": _HALO, "annotation_clip": False}
+    return axes.annotate(text, place, offset, color=colour, **look, **more)
 
 
 def _lines(axes: Axes, values: np.ndarray, kind: str, name: str, colour: str, style: str) -> Annotation | None:
@@ -105,19 +94,14 @@ def _lines(axes: Axes, values: np.ndarray, kind: str, name: str, colour: str, st
 
 
 def _spread(axes: Axes, labels: Sequence[Annotation | None]) -> None:
-    """Move up to two labels up or down, so that they neither overlap nor leave the axes."""
-    labels = [label for label in labels if label is not None]
-    points = axes.get_window_extent().height / axes.figure.dpi * 72  # of the axes' height
-    bottom, top = axes.get_ylim()
-    at = [(label.xy[1] - bottom) / (top - bottom) * points for label in labels]
-    low, high = _LABEL / 2 - 8, points - _LABEL / 2 + 8
-    moved = [min(max(height, low), high) for height in at]
-    if len(moved) == 2 and abs(moved[0] - moved[1]) < _LABEL:
-        middle = min(max(sum(moved) / 2, low + _LABEL / 2), high - _LABEL / 2)
-        sign = 1 if moved[0] >= moved[1] else -1
-        moved = [middle + sign * _LABEL / 2, middle - sign * _LABEL / 2]
-    for label, old, new in zip(labels, at, moved, strict=True):
-        label.set_position((9, new - old))
+    """Move labels up or down, so that they neither overlap nor leave the axes."""
+    points = axes.bbox.height / axes.figure.dpi * 72  # of the axes' height
+    at = {label: axes.transLimits.transform(label.xy)[1] * points for label in labels if label is not None}
+    place, above = _LABEL / 2 - 8 - _LABEL, points - _LABEL / 2 + 8 + _LABEL
+    moved = {label: (place := max(at[label], place + _LABEL)) for label in sorted(at, key=at.get)}
+    for label in reversed(moved):
+        above = min(moved[label], above - _LABEL)
+        label.set_position((9, above - at[label]))
 
 
 def _curves_alt(runs: Sequence[Any], split: str) -> str:
@@ -164,7 +148,8 @@ def schedule(recipe: Recipe, steps: int = 100) -> ReportFigure:
 def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
     """Draw the final accuracies of several results, a row for each: seeds as dots, their mean, its interval, and the target as a line."""
     figure = figure_style.figure(_ROW * len(results) + 70)
-    axes = figure_style.panel(figure, 14, 30, figure_style.WIDTH - 28, _ROW * len(results))
+    axes = figure_style.panel(figure, 40, 30, figure_style.WIDTH - 80, _ROW * len(results))
+    means: dict[str, str] = {}
     for place, result in enumerate(results):
         summary, middle = result.summary, place + 0.68
         finals = np.sort([run.final for run in result.runs])
@@ -172,18 +157,18 @@ def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
         axes.vlines(summary.final_mean, middle - 0.2, middle + 0.2, color=BLUE, linewidth=3)
         heights = middle + np.resize([0, -0.13, 0.13], len(finals))  # equal seeds stand beside each other
         axes.plot(finals, heights, "o", color=BLUE, alpha=0.6, markersize=5, markeredgewidth=0)
-        mean = formatting.mean_sd(summary.final_mean, summary.final_sd)
-        for x, text, anchor, weight in ((0, result.step, "left", "bold"), (1, mean, "right", "normal")):
-            label = axes.text(x, place + 0.2, text, transform=axes.get_yaxis_transform(), ha=anchor, va="center", fontweight=weight)
-            label.set(fontsize=SMALL, color=INK, path_effects=_HALO)
-    axes.axvline(MIN_ACCURACY, color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)))
-    label = axes.annotate(f"target {formatting.percent(MIN_ACCURACY)}", (MIN_ACCURACY, 0), (0, 6), textcoords="offset points", ha="center")
-    label.set(fontsize=SMALL, color=GREEN)
+        means[result.step] = formatting.mean_sd(summary.final_mean, summary.final_sd)
+        for x, text, weight in ((0, result.step, "bold"), (1, means[result.step], "normal")):
+            look = {"ha": "right" if x else "left", "va": "center", "fontweight": weight, "fontsize": SMALL, "path_effects": _HALO}
+            axes.text(x, place + 0.2, text, color=INK, transform=axes.get_yaxis_transform(), **look)
+    axes.axvline(MIN_ACCURACY, **_TARGET)
+    _annotate(axes, f"target {formatting.percent(MIN_ACCURACY)}", (MIN_ACCURACY, 0), (0, 6), GREEN, ha="center")
     axes.set(ylim=(len(results), 0), yticks=[])
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatting.percent(value)))
     axes.spines["left"].set_visible(False)
-    means = "; ".join(f"{result.step} {formatting.mean_sd(result.summary.final_mean, result.summary.final_sd)}" for result in results)
     what = f"Accuracy after the last epoch, a row per {row}: every seed as a dot, the mean as a bar, its interval as a band"
-    figure.alt = f"{what}, and a dashed line at the target of {formatting.percent(MIN_ACCURACY)}. Means: {means}."
+    figure.alt = (
+        f"{what}, and a dashed line at the target of {formatting.percent(MIN_ACCURACY)}. Means: {'; '.join(map(' '.join, means.items()))}."
+    )
     return figure

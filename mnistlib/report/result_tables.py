@@ -39,24 +39,22 @@ def _targets(split: str) -> dict[str, tuple[str, str]]:
 
 def curves_table(runs: Sequence[Any], split: str) -> Shown:
     """Return the values behind the curves, folded: means over the seeds, and the evaluated accuracy of every seed."""
-    train_loss, eval_loss, train_accuracy, rates = (
-        plots.per_epoch(runs, name).mean(0) for name in ("train_loss", "eval_loss", "train_accuracy", "learning_rate")
+    accuracies, many, name = plots.per_epoch(runs, "eval_accuracy"), len(runs) > 1, split.capitalize()
+    sds = accuracies.std(0, ddof=1) if many else [None] * accuracies.shape[1]
+    columns = {
+        "Epoch": map(formatting.count, range(1, len(sds) + 1)),
+        "Learning rate": map(formatting.decimals, plots.per_epoch(runs, "learning_rate").mean(0)),
+        "Training loss": map(formatting.decimals, plots.per_epoch(runs, "train_loss").mean(0)),
+        f"{name} loss": map(formatting.decimals, plots.per_epoch(runs, "eval_loss").mean(0)),
+        "Training accuracy": map(formatting.percent, plots.per_epoch(runs, "train_accuracy").mean(0)),
+        f"{name} accuracy": map(formatting.mean_sd, accuracies.mean(0), sds),
+    }
+    columns |= {f"Seed {run.seed}": map(formatting.percent, row) for run, row in zip(runs, accuracies, strict=True) if many}
+    over = (
+        f"means of {formatting.count(len(runs))} seeds, {split} accuracy with standard deviation and for each seed" if many else "one seed"
     )
-    seeds = plots.per_epoch(runs, "eval_accuracy")
-    sds = seeds.std(0, ddof=1) if len(runs) > 1 else [None] * seeds.shape[1]
-    head = ["Epoch", "Learning rate", "Training loss", f"{split.capitalize()} loss", "Training accuracy", f"{split.capitalize()} accuracy"]
-    rows = []
-    for epoch, accuracies in enumerate(seeds.T):
-        row = [formatting.count(epoch + 1), *(formatting.decimals(values[epoch]) for values in (rates, train_loss, eval_loss))]
-        row += [formatting.percent(train_accuracy[epoch]), formatting.mean_sd(accuracies.mean(), sds[epoch])]
-        rows.append(row + ([formatting.percent(accuracy) for accuracy in accuracies] if len(runs) > 1 else []))
-    if len(runs) > 1:
-        head += [f"Seed {formatting.count(run.seed)}" for run in runs]
-        over = f"means of {formatting.count(len(runs))} seeds, {split} accuracy with standard deviation and for each seed"
-    else:
-        over = "one seed"
     caption = f"Loss and accuracy per epoch, {over}; training values are measured while training, the learning rate in the last step"
-    return folded(FOLDED, table(caption, head, rows))
+    return folded(FOLDED, table(caption, list(columns), zip(*columns.values(), strict=True)))
 
 
 def result(result: Result, remark: str = "") -> Shown:
@@ -164,7 +162,6 @@ def provenance(result: Result) -> Shown:
 
 
 def _value(name: str, value: Any) -> Cell:
-    """Return one entry of a provenance as text."""
     if name.startswith("cost"):
         return formatting.dollars(value)
     if name.endswith("seconds"):
