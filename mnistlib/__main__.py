@@ -122,7 +122,7 @@ def choose(names: tuple[str, ...]) -> None:
 
     with stoppable():
         for name in names or steps.STEPS:
-            search.choose(steps.get(name).name, tell)
+            search.choose(steps.get(name).name)
 
 
 @commands.command()

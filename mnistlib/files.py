@@ -100,7 +100,7 @@ def read_signed(path: Path) -> dict[str, Any]:
         raise ResultError(f"There is no {name}.") from None
     except OSError as error:
         raise ResultError(f"{name} cannot be read ({error.strerror}).") from None
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, TypeError):
         raise ResultError(f"{name} is not a signed JSON file; restore it, or make it again.") from None
     if sha256(canonical(value)) != stored:
         raise ResultError(f"{name} was changed after it was written; restore it, or make it again.")

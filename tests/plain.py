@@ -10,7 +10,7 @@ import numpy as np
 MEAN, SD = 0.1307, 0.3081  # of MNIST's training images, as fractions of white; said again here, for nothing is shared with the library
 BATCH = 100  # images at a time: their windows stay in the processor's cache
 
-Layer = Mapping[str, Any]  # an entry of `anatomy.signature`: hyper-parameters only
+Layer = Mapping[str, Any]  # an entry of `signature`: hyper-parameters only
 Arrays = Mapping[str, np.ndarray]  # one layer's arrays by name; maps are [channels, images, height, width]
 
 
@@ -20,7 +20,7 @@ def logits(layers: list[Layer], weights: Mapping[str, np.ndarray], images: np.nd
     for layer in layers:
         prefix = layer["name"] + "."
         arrays = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-        work.append((LAYERS[layer["kind"]], layer, arrays))
+        work.append((LAYERS[layer["class"]], layer, arrays))
     batches = []
     for start in range(0, len(images), BATCH):
         maps = ((images[start : start + BATCH].astype(np.float32) / 255 - MEAN) / SD).astype(np.float32)[None]
@@ -40,16 +40,17 @@ def conv(maps: np.ndarray, layer: Layer, arrays: Arrays) -> np.ndarray:
     channels, n, height, width = windows.shape[:4]
     columns = windows.transpose(0, 4, 5, 1, 2, 3).reshape(channels * high * wide, n * height * width)
     products = arrays["weight"].reshape(-1, len(columns)) @ columns
-    if layer["bias"]:
+    if "bias" in arrays:
         products += arrays["bias"][:, None]
     return products.reshape(-1, n, height, width)
 
 
 def max_pool(maps: np.ndarray, layer: Layer, _: Arrays) -> np.ndarray:
     """Take the larger of the values at each place in the windows, place after place."""
-    if layer["padding"] != [0, 0] or layer["dilation"] != [1, 1] or layer["ceil_mode"]:
+    if layer["padding"] != 0 or layer["dilation"] != 1 or layer["ceil_mode"]:
         raise NotImplementedError(f"only plain pooling: {layer}")
-    (high, wide), (down, across) = layer["kernel_size"], layer["stride"]
+    high = wide = layer["kernel_size"]
+    down = across = layer["stride"]
     height, width = (maps.shape[2] - high) // down + 1, (maps.shape[3] - wide) // across + 1
     found = np.full((*maps.shape[:2], height, width), -np.inf, dtype=maps.dtype)
     for y in range(high):

@@ -3,10 +3,11 @@
 from dataclasses import fields, replace
 
 import pytest
-import torch
 
-from mnistlib import data, steps
-from mnistlib.runs import seeds
+from mnistlib import models, recipe_dict, steps
+from mnistlib.errors import ResultError
+from mnistlib.report import model_summary
+from mnistlib.runs import train
 from mnistlib.selection import candidates, search
 from mnistlib.selection.candidates import Candidate
 
@@ -26,21 +27,46 @@ def test_a_candidate_replaces_at_most_one_field(name):
 
 
 @pytest.mark.slow
-def test_the_best_net_within_the_limit_is_chosen_and_all_are_on_record(tmp_path, monkeypatch):
-    few = data.load("digits", "validation", limit=200)
+def test_the_best_net_within_the_limit_is_chosen_and_all_are_on_record(tmp_path, monkeypatch, few):
+    few = replace(few, split="validation")
     quick = replace(steps.SKELETON, epochs=1)
     monkeypatch.setitem(steps.STEPS, "00_skeleton", replace(steps.get("00_skeleton"), recipe=quick))
-    monkeypatch.setitem(candidates.CANDIDATES, "01_capacity", [Candidate(n, "An idea.", {"model": n}) for n in ("skeleton", "early")])
+    considered = [Candidate(n, "An idea.", {"model": n}) for n in ("skeleton", "narrow")]
+    monkeypatch.setitem(candidates.CANDIDATES, "01_capacity", considered)
     monkeypatch.setattr(search, "SEEDS", (0, 1))
-    monkeypatch.setattr(seeds, "FOLDER", str(tmp_path / "trials"))
-    lines: list[str] = []
-    record = search.choose("01_capacity", lines.append, tmp_path, few)
-    assert record["chosen"] == "early"  # the skeleton is over the limit, however well it does
-    assert record == search.read("01_capacity", tmp_path)
-    assert [row["name"] for row in record["candidates"]] == ["skeleton", "early"]
+    trained = []
+
+    def in_process(recipe, mnist, seeds, device, **options):
+        assert options["use_cached"] and options["results_dir"] == tmp_path
+        trained.append((recipe.model, *seeds))
+        return [replace(train(recipe, mnist, seeds[0]), key=f"{recipe.model}{seeds[0]}")]
+
+    monkeypatch.setattr(search.seeds, "train_seeds", in_process)
+    record = search.choose("01_capacity", tmp_path, few, tmp_path)
+    assert record["chosen"] == "narrow"  # the skeleton is over the limit, however well it does
+    assert search.read("01_capacity", tmp_path) == record
+    assert [row["name"] for row in record["candidates"]] == ["skeleton", "narrow"]
     assert all(len(row["final"]) == 2 and row["recipe"]["epochs"] == 1 for row in record["candidates"])
-    assert (record["split"], record["n_judged"], record["n_train"]) == ("validation", len(few.test.labels), 200)
-    assert len(lines) == 4
+    assert (record["split"], record["n_eval"], record["n_train"]) == ("validation", len(few.eval.labels), len(few.train.labels))
+    assert sorted(trained) == [("narrow", 0), ("narrow", 1), ("skeleton", 0), ("skeleton", 1)]
+    path = search.path("01_capacity", tmp_path)
+    path.write_text(path.read_text().replace('"chosen": "narrow"', '"chosen": "skeleton"'))
+    with pytest.raises(ResultError, match="changed"):
+        search.read("01_capacity", tmp_path)
+
+
+@pytest.mark.parametrize("name", steps.STEPS)
+def test_the_committed_record_is_of_these_candidates(name):
+    record, step = search.read(name), steps.get(name)
+    assert record["rule"] == search.rule(name) and record["chosen"] == search.chosen(name, record["candidates"])
+    for row, candidate in zip(record["candidates"], candidates.CANDIDATES[name], strict=True):
+        assert (row["name"], row["idea"]) == (candidate.name, candidate.idea)
+        assert recipe_dict.from_dict(row["recipe"]) == candidates.recipe(step, candidate)
+        net = model_summary.of(models.build(row["recipe"]["model"]))
+        assert (row["n_parameters"], row["n_macs"]) == (net.n_parameters, net.n_macs)
+        assert row["mean"] == pytest.approx(sum(row["final"]) / 3, abs=1e-12)
+    won = next(candidate for candidate in candidates.CANDIDATES[name] if candidate.name == record["chosen"])
+    assert candidates.recipe(step, replace(won, under=None)) == step.recipe
 
 
 def test_no_record_is_none(tmp_path):
@@ -70,11 +96,9 @@ def test_the_quickest_of_those_as_accurate_wins_where_time_is_sought():
     assert search.chosen("04_speed", [rows[0], row("rash", 0.9914, seconds=9.0)]) == "yardstick"
 
 
-def test_times_are_those_of_the_whole_run_and_longer_for_more_epochs(monkeypatch):
-    few = data.load("digits", "validation", limit=400)
+@pytest.mark.slow
+def test_times_are_those_of_the_whole_run_and_longer_for_more_epochs(monkeypatch, few):
     monkeypatch.setattr(search, "TIMED", 200)
-    try:
-        short, long = search._times([replace(steps.SPEED, epochs=2), replace(steps.SPEED, epochs=8)], few)
-    finally:
-        torch.set_flush_denormal(False)  # it tunes its process for training, and this one goes on to other tests
+    monkeypatch.setattr(search.device, "tune", lambda: None)  # it tunes its process for training, and this one goes on to other tests
+    short, long = search.training_times([replace(steps.SPEED, epochs=2), replace(steps.SPEED, epochs=8)], few)
     assert 0 < short < long and 2 < long / short < 8

@@ -1,157 +1,221 @@
-"""What a net is made of: layers, shapes, parameters, multiplications, receptive field, wasted weights.
+"""What a net is made of: layers, shapes and parameters by torchinfo; multiply-accumulates, receptive field and waste from these.
 
-Nets are `nn.Sequential`, nested as deep as one likes. Multiply-accumulates (MACs) are those of convolutions and linear layers for
-one image; biases and normalization are additions beside them and count as none. The receptive field is a net's own arithmetic
-(Araujo et al. 2019, https://distill.pub/2019/computing-receptive-fields/): padding does not shrink it, and it may exceed the image.
+Multiply-accumulates (MACs) are those of convolutions and linear layers for one image; biases and normalization count as none. The
+receptive field is a property of the net alone (Araujo et al. 2019, https://distill.pub/2019/computing-receptive-fields/): padding does
+not shrink it, and it may exceed the image.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
+import torchinfo
 from torch import nn
+from torchinfo.layer_info import LayerInfo
 
-from mnistlib.report import _leaves, _waste
-from mnistlib.report._waste import Waste
+from mnistlib import formatting
+from mnistlib.errors import SettingError
+from mnistlib.formatting import count
+
+WEIGHTED = (nn.Conv2d, nn.Linear)
+SLIDING = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+ADAPTIVE = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
+# the modules of torch whose layers let no position of a map see another; group normalization is taken as one of them
+POINTWISE = tuple(f"torch.nn.modules.{name}" for name in ("activation", "batchnorm", "dropout", "normalization", "linear"))
+WORDS = {"BatchNorm1d": "norm", "BatchNorm2d": "norm", "GroupNorm": "group norm", "Flatten": "flatten", "AdaptiveMaxPool2d": "global max"}
+WORDS |= {"GlobalMax": "global max", "GlobalAverage": "global average", "AdaptiveAvgPool2d": "global average"}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One row of a net's table: a part of the net, or a leaf of a part."""
+    """One row of a net's table: a named part of the net."""
 
-    name: str  # as in the state_dict: "0", or "0.conv" for a leaf
     kind: str  # "conv 1→8 5x5, max pool 2x2, norm, ReLU"
     output: tuple[int, ...]  # channels, height, width; or features
     n_parameters: int
     n_macs: int
     receptive_field: int  # image pixels, along a side, that one output can see
-    jump: int | None  # image pixels between neighbouring outputs; None where every output sees the whole image
-    leaves: tuple[Layer, ...] = ()  # what a composite part is made of
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class Waste:
+    """Something in a net that costs and cannot help, or that still changes the logits after the last weights."""
+
+    name: str  # the layer's, as in the state_dict
+    kind: str  # "redundant bias", "dead taps", "unread pixels", "idle pool" or "on the logits"
+    n_parameters: int  # weights that could go without changing what the net can compute
+    sentence: str
+
+
+@dataclass(frozen=True)
+class ModelSummary:
     """A net's table and its totals."""
 
-    layers: tuple[Layer, ...]  # one per named part of the net
+    layers: tuple[Layer, ...]
     n_parameters: int
     n_macs: int
     receptive_field: int  # before any global pooling or flattening
     wasted: tuple[Waste, ...]
 
-    @property
-    def leaves(self) -> tuple[Layer, ...]:
-        """Return the rows of all leaves, in the order in which they work."""
-        return tuple(leaf for layer in self.layers for leaf in (layer.leaves or (layer,)))
 
+def of(net: nn.Module, input_size: tuple[int, ...] = (1, 28, 28)) -> ModelSummary:
+    """Return the summary of a net for images of `input_size` (channels, height, width).
 
-def of(net: nn.Module, input_size: tuple[int, ...] = (1, 28, 28)) -> Anatomy:
-    """Return the anatomy of a net for images of `input_size` (channels, height, width).
-
-    Raises SettingError for a net that is no `nn.Sequential`, a layer of a kind not known here, or shapes that do not fit.
+    Raises SettingError for a net that is not a `nn.Sequential`, a layer of a kind not known here, or shapes that do not fit.
     """
-    leaves = _leaves.trace(net, input_size)
-    rows: list[Layer] = []
-    counted: set[int] = set()
-    field = jump = before = (1, 1)  # along height and width; `before` stops growing where the map is pooled to one value
-    whole = False
-    for leaf in leaves:
-        if leaf.windows and not whole:
-            field = tuple(f + (w.kernel - 1) * w.dilation * j for f, w, j in zip(field, leaf.windows, jump, strict=True))
-            jump = tuple(j * w.stride for j, w in zip(jump, leaf.windows, strict=True))
-        whole = whole or leaf.sees_all
-        before = before if whole else field
-        parameters = [p for p in leaf.module.parameters() if id(p) not in counted]  # a part used twice costs its parameters once
-        counted.update(id(p) for p in parameters)
-        rows.append(
+    net = copy.deepcopy(net).cpu()  # torchinfo changes the mode of the net that it is given
+    try:
+        found = torchinfo.summary(net, input_data=torch.zeros(1, *input_size), mode="eval", verbose=0).summary_list
+    except RuntimeError as error:
+        raise SettingError(f"The net cannot take images of shape {input_size}: {str(error.__cause__).splitlines()[0]}") from None
+    for info in found:
+        if not info.is_leaf_layer and not isinstance(info.module, nn.Sequential):
+            raise SettingError(f"Layer {_name(info)!r} is a {info.class_name} with layers of its own; only nn.Sequential may have them.")
+    leaves = [info for info in found if info.is_leaf_layer]
+    height, width = (_receptive_fields(leaves, side) for side in (0, 1))
+    fields = {id(leaf): max(pair) for leaf, *pair in zip(leaves, height, width, strict=False)}
+    layers = []
+    for part in (info for info in found if info.depth == 1):
+        inner = [info for info in part.children if info.is_leaf_layer] or [part]
+        layers.append(
             Layer(
-                name=leaf.name,
-                kind=_leaves.describe(leaf.module),
-                output=leaf.output,
-                n_parameters=sum(p.numel() for p in parameters),
-                n_macs=leaf.n_macs,
-                receptive_field=max(input_size[1:]) if whole else max(field),
-                jump=None if whole else max(jump),
+                kind=", ".join(describe(leaf.module) for leaf in inner),
+                output=tuple(part.output_size[1:]),
+                n_parameters=sum(leaf.num_params for leaf in inner if not leaf.is_recursive),  # a layer that is used twice has them once
+                n_macs=sum(_n_macs(leaf) for leaf in inner),
+                receptive_field=fields.get(id(inner[-1]), max(input_size[1:])),  # after global pooling: the whole image
             )
         )
-    return Anatomy(
-        layers=tuple(_group(rows)),
-        n_parameters=sum(row.n_parameters for row in rows),
-        n_macs=sum(row.n_macs for row in rows),
-        receptive_field=max(before),
-        wasted=_waste.find(leaves),
+    return ModelSummary(
+        layers=tuple(layers),
+        n_parameters=sum(layer.n_parameters for layer in layers),
+        n_macs=sum(layer.n_macs for layer in layers),
+        receptive_field=max(fields.values(), default=1),
+        wasted=tuple(waste for place in range(len(leaves)) for waste in _wasted(leaves[place], leaves[place + 1 :])),
     )
 
 
-def _group(rows: list[Layer]) -> list[Layer]:
-    """Return one row per part of the net: leaves that share the first piece of their names become one."""
-    parts: dict[str, list[Layer]] = {}
-    for row in rows:
-        parts.setdefault(row.name.split(".")[0], []).append(row)
-    return [
-        members[0]
-        if members[0].name == name
-        else replace(
-            members[-1],  # output, receptive field and jump are those at the part's end
-            name=name,
-            kind=", ".join(member.kind for member in members),
-            n_parameters=sum(member.n_parameters for member in members),
-            n_macs=sum(member.n_macs for member in members),
-            leaves=tuple(members),
-        )
-        for name, members in parts.items()
-    ]
+def _name(info: LayerInfo) -> str:
+    """Return a layer's name as in the state_dict: "0.conv"."""
+    return "" if info.depth == 0 else f"{_name(info.parent_info)}.{info.var_name}".lstrip(".")
 
 
-# What decides a leaf's arithmetic; `bias` is whether there is one. Kinds not listed give all their plain public attributes.
-_ATTRIBUTES: dict[type[nn.Module], tuple[str, ...]] = {
-    nn.Conv2d: ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode", "bias"),
-    nn.Linear: ("in_features", "out_features", "bias"),
-    nn.BatchNorm2d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
-    nn.BatchNorm1d: ("num_features", "eps", "momentum", "affine", "track_running_stats"),
-    nn.MaxPool2d: ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
-    nn.AvgPool2d: ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
-    nn.AdaptiveAvgPool2d: ("output_size",),
-    nn.AdaptiveMaxPool2d: ("output_size",),
-    nn.Dropout: ("p",),
-    nn.Dropout2d: ("p",),
-    nn.Flatten: ("start_dim", "end_dim"),
-    nn.ReLU: (),
-}
-_PAIRED = {"kernel_size", "stride", "padding", "dilation", "output_size"}
+def describe(module: nn.Module) -> str:
+    """Return a layer in a reader's words: "conv 1→8 5x5", "max pool 2x2", "norm"."""
+    if isinstance(module, nn.Conv2d):
+        words = [f"conv {count(module.in_channels)}→{count(module.out_channels)} {_sides(module.kernel_size)}"]
+        words += [f"{name} {_sides(sides)}" for name in ("stride", "dilation") if (sides := getattr(module, name)) != (1, 1)]
+        words += [f"{count(module.groups)} groups"] if module.groups > 1 else []
+        return " ".join(words + ["with bias"] if module.bias is not None else words)
+    if isinstance(module, nn.Linear):
+        return f"linear {count(module.in_features)}→{count(module.out_features)}"
+    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
+        return f"{'max' if isinstance(module, nn.MaxPool2d) else 'average'} pool {_sides(_pair(module.kernel_size))}"
+    if isinstance(module, DROPOUTS):
+        return f"dropout {formatting.number(module.p)}"
+    return WORDS.get(type(module).__name__, type(module).__name__)
 
 
-def signature(net: nn.Module) -> list[dict[str, Any]]:
-    """Return what decides a net's arithmetic, layer by layer, as plain JSON values that do not depend on how torch prints a net."""
-    entries = []
-    first: dict[int, str] = {}
-    for name, module in net.named_modules(remove_duplicate=False):
-        if type(module) is nn.Sequential:
-            continue
-        entry = {"name": name, "kind": type(module).__name__, **_attributes(module)}
-        if first.setdefault(id(module), name) != name and any(True for _ in module.parameters()):
-            entry["same_as"] = first[id(module)]  # shared weights train as one
-        entries.append(entry)
-    return entries
+def _sides(sides: tuple[int, ...] | list[int]) -> str:
+    """Return height and width as a reader writes them: "3x3"."""
+    return f"{count(sides[0])}x{count(sides[1])}"
 
 
-def _attributes(module: nn.Module) -> dict[str, Any]:
-    """Return the attributes of one layer that decide its arithmetic."""
-    names = _ATTRIBUTES.get(type(module))
-    if names is None:  # not one of torch's layers listed above: all its plain values, and the shapes of its own weights
-        shapes = {name: list(value.shape) for name, value in module.named_parameters(recurse=False)}
-        public = {name: value for name, value in sorted(vars(module).items()) if not name.startswith("_") and _is_plain(value)}
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in public.items()}
-        return {name: value for name, value in plain.items() if name not in ("training", "inplace")} | {"parameters": shapes}
-    values = {name: getattr(module, name) for name in names}
-    for name in _PAIRED & values.keys():
-        values[name] = values[name] if isinstance(values[name], str) else list(_leaves.pair(values[name]))
-    return values | ({"bias": values["bias"] is not None} if "bias" in values else {})
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    """Return a size that is given once, or for height and width, as two."""
+    return (value, value) if isinstance(value, int) else value
 
 
-def _is_plain(value: object) -> bool:
-    """Say whether a value is one that JSON keeps, or a list of such."""
-    if isinstance(value, tuple | list):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | float | str)
+def _n_macs(info: LayerInfo) -> int:
+    """Return the multiply-accumulates of one image: one for each use of each weight."""
+    if not isinstance(info.module, WEIGHTED):
+        return 0
+    positions = info.output_size[2:] if isinstance(info.module, nn.Conv2d) else info.output_size[1:-1]
+    return info.module.weight.numel() * math.prod(positions)
+
+
+def _receptive_fields(leaves: list[LayerInfo], side: int) -> list[int]:
+    """Return the receptive field after each layer along height (0) or width (1), up to the first that sees its whole map."""
+    field = jump = 1  # jump: image pixels between neighbouring outputs
+    fields = []
+    for info in leaves:
+        module = info.module
+        if _sees_all(info):
+            break
+        if isinstance(module, SLIDING):
+            field += (_pair(module.kernel_size)[side] - 1) * _pair(getattr(module, "dilation", 1))[side] * jump
+            jump *= _pair(module.stride)[side]
+        elif isinstance(module, ADAPTIVE) and info.input_size[2 + side] % info.output_size[2 + side] == 0:
+            n = info.input_size[2 + side] // info.output_size[2 + side]
+            field, jump = field + (n - 1) * jump, n * jump
+        elif _positions(info.input_size) > 1 and not any(base.__module__ in POINTWISE for base in type(module).__mro__):
+            raise SettingError(f"Layer {_name(info)!r} is a {info.class_name}, whose receptive field is not known here.")
+        fields.append(field)
+    return fields
+
+
+def _positions(size: list[int]) -> int:
+    """Return the number of positions of a map [1, channels, height, width]; features without a map stand at one."""
+    return math.prod(size[2:]) if len(size) == 4 else 1
+
+
+def _sees_all(info: LayerInfo) -> bool:
+    """Say whether each output sees every position of a map: global pooling, flattening, or a linear layer along a side."""
+    if _positions(info.input_size) == 1 or isinstance(info.module, nn.Conv2d):
+        return False
+    if isinstance(info.module, nn.MaxPool2d):  # a smaller window that leaves one value is one more halving
+        return list(_pair(info.module.kernel_size)) == info.input_size[2:]
+    return _positions(info.output_size) == 1 or isinstance(info.module, nn.Linear)
+
+
+def _wasted(info: LayerInfo, after: list[LayerInfo]) -> Iterator[Waste]:
+    """Yield what is wasteful in a layer, given the layers after it."""
+    module, name, words = info.module, _name(info), f"the {describe(info.module)}"
+    following = next((other.module for other in after if not (_is_pool(other.module) or isinstance(other.module, nn.Identity))), None)
+    if isinstance(module, WEIGHTED) and module.bias is not None and isinstance(following, NORMS):
+        n = module.bias.numel()
+        yield Waste(name, "redundant bias", n, f"The normalization after {words} cancels its {count(n)} biases.")
+    if isinstance(module, SLIDING) and not getattr(module, "ceil_mode", False):
+        n_dead, rows, columns = _unused(module, info.input_size)
+        size = _sides(info.input_size[2:])
+        if n_dead:
+            share = formatting.of(n_dead, module.weight.numel())
+            yield Waste(name, "dead taps", n_dead, f"{share} weights of {words} only ever meet padding: its map is {size}.")
+        if rows or columns:
+            text = f"Of its {size} map, {words} never reads {count(rows)} of the rows and {count(columns)} of the columns."
+            yield Waste(name, "unread pixels", 0, text)
+    if _is_pool(module) and info.input_size[2:] == [1, 1]:
+        yield Waste(name, "idle pool", 0, f"The map that {words} pools is 1x1 already.")
+    if not any(isinstance(other.module, WEIGHTED) for other in (info, *after)) and (effect := _on_logits(module)):
+        n = sum(parameter.numel() for parameter in module.parameters())
+        yield Waste(name, "on the logits", n, f"After the last weights, {words} {effect}.")
+
+
+def _is_pool(module: nn.Module) -> bool:
+    """Say whether a layer is a pooling, global or not."""
+    return "Pool" in type(module).__name__ or type(module).__name__.startswith("Global")
+
+
+def _unused(module: nn.Module, size: list[int]) -> tuple[int, int, int]:
+    """Return how many weights, rows and columns no output depends on: those where the gradient of a kernel of ones is zero."""
+    with torch.enable_grad():
+        maps = torch.ones(1, 1, *size[2:], requires_grad=True)
+        kernel = torch.ones(1, 1, *_pair(module.kernel_size), requires_grad=True)
+        F.conv2d(maps, kernel, None, module.stride, module.padding, getattr(module, "dilation", 1)).sum().backward()
+    unread = maps.grad[0, 0] == 0
+    n_pairs = module.weight.shape[0] * module.weight.shape[1] if isinstance(module, nn.Conv2d) and module.padding_mode == "zeros" else 0
+    return n_pairs * int((kernel.grad == 0).sum()), int(unread.all(1).sum()), int(unread.all(0).sum())
+
+
+def _on_logits(module: nn.Module) -> str:
+    """Return what a layer does to logits that pass through it; "" where it does nothing to them."""
+    effects = {NORMS: "normalizes the logits over the batch", DROPOUTS: "drops logits in training", nn.ReLU: "sets negative logits to zero"}
+    harmless = type(module).__module__ != "torch.nn.modules.activation" or isinstance(module, nn.LogSoftmax | nn.Softmax)
+    return next((effect for kinds, effect in effects.items() if isinstance(module, kinds)), "" if harmless else "bends the logits")

@@ -1,14 +1,15 @@
-"""The list of every look at the test set: reports/test_looks.json, which only grows."""
+"""Every evaluation on the test set: reports/test_looks.json, a signed list that only grows."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from mnistlib import files
 from mnistlib.errors import ResultError
 from mnistlib.report.result import Result
+
+SCHEMA = 1
 
 
 def path() -> Path:
@@ -17,23 +18,20 @@ def path() -> Path:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Return every look so far, oldest first; none where there is no list yet."""
+    """Return every look so far, oldest first; none where there is no list yet. A list that was changed raises ResultError."""
     if not path.exists():
         return []
-    try:
-        looks = json.loads(path.read_bytes())
-    except ValueError:
-        looks = None
-    if not isinstance(looks, list):
-        raise ResultError(f"{path.name} is not the list of looks at the test set that it was; restore it, for it must only grow.")
-    return looks
+    value = files.read_signed(path)
+    if value.get("schema") != SCHEMA or not isinstance(value.get("looks"), list):
+        raise ResultError(f"{path.name} does not hold the looks at the test set; restore it.")
+    return value["looks"]
 
 
 def record(result: Result, path: Path) -> bool:
-    """Append a headline result as one line and say whether it was new.
+    """Append a full run on the test set to the list and say whether it was new.
 
-    The same seeds of the same recipe with the very same accuracies are the same look, told again; any other run is
-    another one, the unlucky ones too. A result that is no headline run is no look at the test set to be recorded here.
+    The same seeds of the same recipe with the very same accuracies are the same look. Runs on other splits, or on a part of the
+    training images, are not recorded.
     """
     look = {
         "date": result.provenance["started"],
@@ -47,6 +45,5 @@ def record(result: Result, path: Path) -> bool:
     same = ("step", "recipe", "seeds", "final")
     if not result.headline or any(all(old.get(name) == look[name] for name in same) for old in looks):
         return False
-    lines = ",\n".join(json.dumps(entry, ensure_ascii=False, allow_nan=False) for entry in [*looks, look])
-    files.write(path, f"[\n{lines}\n]\n")
+    files.write_signed(path, {"schema": SCHEMA, "looks": [*looks, look]})
     return True

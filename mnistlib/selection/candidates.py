@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mnistlib import steps
-from mnistlib.recipe import Augment, Optimizer, Recipe
+from mnistlib.augment import Augment
+from mnistlib.recipe import Optimizer, Recipe
 
 
 @dataclass(frozen=True)
@@ -15,66 +16,66 @@ class Candidate:
 
     name: str
     idea: str
-    change: dict[str, Any]  # one field of Recipe; empty where everything stays as it is
-    under: Augment | None = None  # warps that a finalist is judged under, because a later step will add some
+    change: dict[str, Any]  # one field of Recipe; empty for the baseline, the recipe as it is
+    under: Augment | None = None  # for a finalist: the augmentation it is compared under, because a later step adds some
 
 
-def _lr(lr: float) -> dict[str, Any]:
-    return {"optimizer": Optimizer(lr=lr)}
+def _net(name: str, idea: str, under: Augment | None = None) -> Candidate:
+    """Return a candidate that replaces the net."""
+    model = name if name in ("narrow", "strided_pool") else f"mnistlib.selection.nets:{name}"
+    return Candidate(f"{name}, augmented" if under else name, idea, {"model": model}, under)
 
 
-LIGHT = Augment(rotate=5, scale=0.05, shear=5, shift=0.8)  # a little of everything affine
+LIGHT = Augment(degrees=5, scale=0.05, shear=5, translate=0.8)  # a little of everything affine
+BASELINE = Candidate("as before", "The recipe as it is.", {})
 
 CANDIDATES: dict[str, list[Candidate]] = {
     "00_skeleton": [
-        Candidate("gentle", "A careful learning rate.", _lr(0.03)),
-        Candidate("brisk", "The learning rate that most public recipes for such nets stay below.", _lr(0.1)),
+        Candidate("lr 0.03", "A cautious learning rate.", {"optimizer": Optimizer(lr=0.03)}),
+        Candidate("lr 0.1", "Higher than in most public recipes for such nets.", {"optimizer": Optimizer(lr=0.1)}),
     ],
     "01_capacity": [
-        Candidate("average", "The skeleton made narrower.", {"model": "average"}),
-        Candidate("early", "Narrower, and the strongest answer of each map instead of its average.", {"model": "early"}),
-        Candidate("deep", "A layer more, thinner maps.", {"model": "deep"}),
-        Candidate("twice", "A second pooling, so that the last layers see more of the image.", {"model": "twice"}),
-        Candidate("late", "Two layers at full size before pooling.", {"model": "late"}),
-        Candidate("average, warped", "A finalist under light warps, where the series is heading.", {"model": "average"}, LIGHT),
-        Candidate("early, warped", "The other finalist under light warps.", {"model": "early"}, LIGHT),
+        _net("narrow", "The skeleton with fewer feature maps."),
+        _net("narrow_maxpool", "The same, with the maximum of each feature map at the end instead of its average."),
+        _net("deep", "One more layer, fewer feature maps."),
+        _net("two_pools", "A second pooling, so that the last layers see more of the image."),
+        _net("late_pool", "Two layers at full size before pooling."),
+        _net("narrow", "A finalist under light augmentation, which a later step adds.", LIGHT),
+        _net("narrow_maxpool", "The other finalist under light augmentation.", LIGHT),
     ],
     "02_regularise": [
-        Candidate("nothing", "The recipe before it, as it is.", {}),
-        Candidate("dropout", "Silence a few feature maps.", {"dropout": 0.03}),
-        Candidate("decay", "Pull the kernels towards zero.", {"optimizer": replace(steps.CAPACITY.optimizer, weight_decay=5e-4)}),
-        Candidate("smoothing", "Do not ask for certainty.", {"label_smoothing": 0.05}),
-        Candidate("averaging", "Judge the running average of the weights.", {"averaging": 0.998}),
+        BASELINE,
+        Candidate("dropout", "Drop a few feature maps.", {"dropout": 0.03}),
+        Candidate("weight decay", "Pull the weights towards zero.", {"optimizer": replace(steps.CAPACITY.optimizer, weight_decay=5e-4)}),
+        Candidate("label smoothing", "Do not ask for certainty.", {"label_smoothing": 0.05}),
+        Candidate("EMA", "Evaluate an average of the last weights.", {"ema_decay": 0.998}),
     ],
     "03_augment": [
-        Candidate("nothing", "The recipe before it, as it is.", {}),
+        BASELINE,
         Candidate("light", "A little of everything affine.", {"augment": LIGHT}),
-        Candidate("middling", "Twice as much.", {"augment": Augment(rotate=9, scale=0.1, stretch=0.05, shear=8, shift=1.5)}),
-        Candidate("bend", "Light, and bent smoothly.", {"augment": replace(LIGHT, elastic=0.6)}),
+        Candidate(
+            "medium", "About twice as much.", {"augment": Augment(degrees=9, scale=0.1, aspect=0.05, shear=8, translate=1.5)}
+        ),
+        Candidate("light, elastic", "Light, with a smooth elastic deformation.", {"augment": replace(LIGHT, elastic=0.6)}),
     ],
     "04_speed": [
-        Candidate("nothing", "The recipe before it, as it is.", {}),
-        Candidate(
-            "strided", "Take every other pixel in the first layer instead of pooling; widths that suit the processor.", {"model": "strided"}
-        ),
-        Candidate("brisk", "The same, and pool after the second layer.", {"model": "brisk"}),
-        Candidate("lean", "Brisk, with half as many maps in the first layer.", {"model": "lean"}),
-        Candidate("broad", "Brisk, with a layer less and more maps in the middle.", {"model": "broad"}),
+        BASELINE,
+        _net("strided", "Stride two in the first layer instead of pooling; widths that suit the processor."),
+        _net("strided_pool", "The same, with pooling after the second layer."),
+        _net("strided_8ch", "strided_pool with half as many feature maps in the first layer."),
+        _net("strided_24ch", "strided_pool with one layer less and more feature maps in the middle."),
     ],
     "05_short": [
-        Candidate("nothing", "The recipe before it, as it is.", {}),
-        Candidate("twelve", "Four fifths of the epochs.", {"epochs": 12}),
-        Candidate("ten", "Two thirds of the epochs.", {"epochs": 10}),
-        Candidate("eight", "About half of the epochs.", {"epochs": 8}),
-        Candidate("six", "Two fifths of the epochs.", {"epochs": 6}),
+        BASELINE,
+        *(Candidate(f"{n} epochs", idea, {"epochs": n}) for n, idea in (
+            (12, "Four fifths of the epochs."), (10, "Two thirds of the epochs."),
+            (8, "About half of the epochs."), (6, "Two fifths of the epochs."),
+        )),
     ],
-}
+}  # fmt: skip
 
 
 def recipe(step: steps.Step, candidate: Candidate) -> Recipe:
-    """Return the recipe of a candidate: that of the step before, or for the first step its own, with one field replaced.
-
-    A finalist's has its warps beside.
-    """
+    """Return a candidate's recipe: that of the step before (for the first step its own) with one field replaced."""
     before = step.recipe if step.before is None else steps.get(step.before).recipe
     return replace(before, **candidate.change, **({"augment": candidate.under} if candidate.under else {}))
