@@ -2,17 +2,13 @@
 
 import json
 import re
-from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from mnistlib import data, files, formatting, steps
 from mnistlib.notebook import build
 from mnistlib.report import index, markup, results, step_report, test_set_log
 from mnistlib.runs import seeds
-from mnistlib.selection import search
-from mnistlib.selection.candidates import CANDIDATES, recipe
 
 REPORTS = files.root() / "reports"
 STEPS = list(steps.STEPS)
@@ -35,18 +31,6 @@ def test_a_step_changes_one_field_of_the_one_before(name):
     assert step.before == STEPS[STEPS.index(name) - 1]
     now, before = vars(step.recipe), vars(steps.get(step.before).recipe)
     assert len([field for field in now if now[field] != before[field]]) == 1
-
-
-@pytest.mark.parametrize("name", STEPS)
-def test_a_step_is_the_candidate_that_won_on_the_validation_split(name):
-    record = search.read(name)
-    assert record["split"] == "validation" and record["by_writer"] and record["step"] == name
-    assert record["chosen"] == search.chosen(name, record["candidates"]) and record["rule"] == search.rule(name)
-    candidate = next(candidate for candidate in CANDIDATES[name] if candidate.name == record["chosen"])
-    assert recipe(steps.get(name), replace(candidate, under=None)) == steps.get(name).recipe
-    assert [row["name"] for row in record["candidates"]] == [candidate.name for candidate in CANDIDATES[name]]
-    for row in record["candidates"]:
-        assert row["mean"] == pytest.approx(np.mean(row["final"]))
 
 
 @pytest.mark.parametrize("name", STEPS)

@@ -30,11 +30,11 @@ def changes(now: Any, before: Any, name: str = "") -> Iterator[tuple[str, Any, A
 
 
 def text(value: Any) -> str:
-    """Return a field's value as a reader writes it: `0.05`; of a part, its fields that are not at their defaults."""
+    """Return a field's value as a reader writes it; of an import path the name, of a part its fields that are not at their defaults."""
     if isinstance(value, tuple | list):
-        return (", then " if any(map(is_dataclass, value)) else " to ").join(map(text, value))
+        return (", then " if any(map(is_dataclass, value)) else " to ").join(map(text, value)) or "none"
     if not is_dataclass(value):
-        return formatting.number(value)
+        return value.rpartition(":")[2] if isinstance(value, str) else formatting.number(value)
     inner = ", ".join(f"{name} {text(one)}" for name, one in _not_default(value).items()) or "defaults"
     return inner if isinstance(value, UNNAMED) else f"{type(value).__name__} ({inner})"
 
@@ -50,7 +50,7 @@ def _part(words: str, found: list[tuple[str, Any, Any]]) -> str:
     name, before, now = found[0]
     if "." in name:
         return f"{words}: {', '.join(_now(field.partition('.')[2], old, new) for field, old, new in found)}"
-    return f"no {words}" if now is None else _now(words, before, now)
+    return f"no {words}" if now in (None, ()) else _now(words, before, now)
 
 
 def _now(name: str, before: Any, now: Any) -> str:
