@@ -1,4 +1,4 @@
-"""Amazon's services on 127.0.0.1, as moto answers for them, and every request that this process made of them.
+"""AWS on 127.0.0.1 as moto imitates it, one server per session and empty for each test; and every request that this process made.
 
 A test module has them with `pytest_plugins = ["clouds"]`. (PYTEST_DONT_REWRITE: it imports from here before pytest does.)
 """
@@ -6,18 +6,27 @@ A test module has them with `pytest_plugins = ["clouds"]`. (PYTEST_DONT_REWRITE:
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import boto3
 import botocore.client
+import botocore.loaders
+import botocore.session
 import pytest
+from moto.sagemaker.models import FakeSagemakerNotebookInstance, FakeTrainingJob, sagemaker_backends
+from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
+from test_job import write
 
-from mnistlib.aws import stack
+from mnistlib import __main__
+from mnistlib.aws import client, s3, sagemaker, stack
+from mnistlib.sweep import packaging
 
 REGION = "eu-central-1"
 ACCOUNT = "123456789012"  # moto's
@@ -48,7 +57,7 @@ class Cloud:
         self.requests.clear()
 
     def deploy(self, name: str = stack.NAME) -> dict[str, str]:
-        """Make the project's stack and return its outputs; its requests are not recorded."""
+        """Create the project's stack and return its outputs; its requests are not recorded."""
         before = list(self.requests)
         vpc = self.client("ec2").describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
         self.client("cloudformation").create_stack(
@@ -57,24 +66,40 @@ class Cloud:
             Capabilities=["CAPABILITY_IAM"],
             Parameters=[{"ParameterKey": "VpcId", "ParameterValue": vpc}],
         )
-        outputs = stack.outputs(name, REGION)
+        outputs = stack.stack_outputs(client.session(REGION), name)
         self.requests[:] = before
         return outputs
 
 
+def created(kind: type, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any) -> Any:
+    """Create a notebook instance with the name and properties that a template gives; moto gives it a name of its own and no properties."""
+    wanted = cloudformation_json["Properties"]
+    return sagemaker_backends[account_id][region_name].create_notebook_instance(
+        wanted["NotebookInstanceName"],
+        wanted["InstanceType"],
+        wanted["RoleArn"],
+        lifecycle_config_name=wanted["LifecycleConfigName"],
+        root_access=wanted["RootAccess"],
+    )
+
+
 @pytest.fixture(scope="session")
 def _server() -> Iterator[str]:
-    """Run moto's server on a free port of this machine alone."""
+    """Run moto's server on a free port of this machine; botocore parses each service's model once."""
+    loader = botocore.loaders.create_loader()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", lambda *_: loader)
+        patch.setattr(FakeSagemakerNotebookInstance, "create_from_cloudformation_json", classmethod(created))
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+        server.stop()
 
 
 @pytest.fixture
 def cloud(_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Cloud:
-    """Return an empty cloud, which boto3 and the AWS CLI reach through the environment."""
+    """Return an empty cloud; boto3 and the AWS CLI find it through the environment."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     nowhere = tmp_path_factory.getbasetemp() / "no-aws"  # nobody's own credentials are ever read
@@ -104,3 +129,74 @@ def cloud(_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytes
 
     monkeypatch.setattr(botocore.client.BaseClient, "_convert_to_request_dict", recording)
     return made
+
+
+@pytest.fixture(scope="session")
+def _wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the library's wheel once."""
+    return packaging.wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture
+def wheel(_wheel: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let a launch take the wheel that was built once, and return it."""
+    monkeypatch.setattr(packaging, "wheel", lambda folder: Path(shutil.copy(_wheel, folder)))
+    return _wheel
+
+
+STORY = "print('working', n)\nassert n >= 0, 'n is below zero'"
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Path:
+    """Return a small notebook, which a machine's stand-in for `mnistlib job` reads the parameters of."""
+    return write(tmp_path / "story.ipynb", STORY, parameters="n = 1\nwait = 0.0\nresults_dir = 'build'")
+
+
+Ask = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Ask:
+    """Return what runs a command of mnistlib in this process and gives its exit code and what it printed to both streams."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["mnistlib", *map(str, words)])
+        try:
+            code = __main__.main()
+        except SystemExit as ended:
+            code = ended.code
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def training(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> list[FakeTrainingJob]:
+    """Make moto's training jobs begin and stop as real ones do, add the default image, and return the jobs as they are created."""
+    image, ecr, jobs = sagemaker.default_image(REGION, "ml.c5.xlarge"), cloud.client("ecr"), []
+    manifest = '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "config": {}, "layers": []}'
+    ecr.create_repository(repositoryName="pytorch-training")
+    ecr.put_image(repositoryName="pytorch-training", imageManifest=manifest, imageTag=image.rpartition(":")[2])
+    born = FakeTrainingJob.__init__
+
+    def begin(job: Any, *args: Any, **others: Any) -> None:
+        born(job, *args, **others)
+        job.training_job_status, job.secondary_status = "InProgress", "Starting"
+        jobs.append(job)
+
+    def stop(self: SageMakerResponse) -> str:
+        job = self.sagemaker_backend.training_jobs[self._get_param("TrainingJobName")]
+        job.training_job_status, job.secondary_status = "Stopping", "Stopping"
+        return "{}"
+
+    monkeypatch.setattr(FakeTrainingJob, "__init__", begin)
+    monkeypatch.setattr(SageMakerResponse, "stop_training_job", stop, raising=False)
+    cloud.forget()
+    return jobs
+
+
+def folder(url: str) -> s3.Folder:
+    """Return a folder of the cloud by its address."""
+    return s3.folder(boto3.client("s3", region_name=REGION), url)

@@ -1,6 +1,7 @@
-"""A machine in the cloud, as far as it can be had here: scratch folders, a Python that has torch, its own metadata, and a `shutdown`.
+"""Stand-ins for EC2 instances and training containers: scratch folders, instance metadata, and programs that only such machines have.
 
-A test module has it with `pytest_plugins = ["machines"]`. (PYTEST_DONT_REWRITE: it imports from here before pytest does.)
+`machine` is fast: its `python -m mnistlib job` is the program below. `real_machine` installs the library and runs it. On both, `aws` is a
+program that knows one command, unless `use_aws_cli` puts the real one there. A test module has them with `pytest_plugins = ["machines"]`. (PYTEST_DONT_REWRITE: it imports from here before pytest does.)
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import time
 import venv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,14 +22,14 @@ from pathlib import Path
 
 import pytest
 
-# What the one `shutdown` that tests can run does: it says so, and where a time was named, ends the service then as the real one would.
+# `shutdown` records its call; after a watchdog's time it ends the service, as the real one would.
 SHUTDOWN = """#!/bin/bash
 echo "shutdown $*" >>"$SHUTDOWNS"
 case $* in
 *+*) if [ -n "${WATCHDOG:-}" ]; then (sleep "$WATCHDOG"; kill -TERM "$(cat "$SERVICE")") & fi ;;
 esac
 """
-# And `systemd-run`: a service has its own settings, not those of whoever starts it, and a session of its own.
+# `systemd-run`: a service has its own environment and a session of its own.
 SYSTEMD_RUN = """#!/bin/bash
 own=()
 while [[ $1 == -* ]]; do
@@ -37,9 +39,79 @@ while [[ $1 == -* ]]; do
     esac
     shift
 done
-env -u RUN -u STORE -u NOTEBOOK -u MINUTES -u SPOT -u PRICE -u AWS_DEFAULT_REGION "${own[@]}" setsid "$@" &
+env -u RUN -u NOTEBOOK -u MINUTES -u SPOT -u PRICE -u AWS_DEFAULT_REGION "${own[@]}" setsid "$@" &
 echo $! >"$SERVICE"
 wait $!
+"""
+# A Python with torch whose pip takes any wheel that is a zip file.
+PYTHON3 = """#!/bin/bash
+case "$*" in
+-c*) ;;
+"-m pip install "*)
+    wheel=${*: -1}
+    PYTHON -m zipfile -t "${wheel%\\[cloud\\]}" || { echo "ERROR: $wheel is not a wheel"; exit 1; }
+    ;;
+"-m mnistlib job "*) shift 3; exec PYTHON "${0%/*}/job.py" "$@" ;;
+*) exit 9 ;;
+esac
+"""
+# `mnistlib job`: it fails if n is below zero, waits if it is told to, and resumes if it was stopped while it waited.
+JOB = """
+import json, os, signal, sys, time
+from contextlib import nullcontext
+from pathlib import Path
+
+sys.path.insert(0, ROOT)
+from mnistlib.aws import client, s3
+
+notebook, _, out, _, parameters = sys.argv[1:]
+assert Path(notebook).is_file()
+given = {"n": "1", "wait": "0"} | dict(line.split(": ") for line in Path(parameters).read_text().splitlines() if line != "{}")
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+remote = s3.SyncedFolder(s3.folder(client.session().client("s3"), out), "job.json", 0.2) if out.startswith("s3:") else nullcontext(Path(out))
+with remote as folder:
+    folder.mkdir(exist_ok=True)
+    log = (folder / "log.txt").open("a")
+
+    def say(text):
+        print(text, flush=True)
+        print(text, file=log, flush=True)
+
+    (folder / "instance").write_text(os.environ["MNISTLIB_INSTANCE"])
+    if (folder / "state").exists():
+        say("resumed")
+    elif float(given["wait"]):
+        (folder / "state").write_text("half-way")
+        say("working " + given["n"])
+        time.sleep(float(given["wait"]))
+    reason = "n is below zero" if int(given["n"]) < 0 else ""
+    say("Error: " + reason if reason else "working " + given["n"])
+    ended = {"status": "failed" if reason else "succeeded", "reason": reason, "seconds": 1.0}
+    (folder / "job.json").write_text(json.dumps({"schema": 1, "key": "k", "notebook": Path(notebook).name, "parameters": {}, **ended}))
+sys.exit(bool(reason))
+"""
+# `aws s3 cp`: moto checks no signatures.
+AWS = """
+import os, re, sys, urllib.request
+from pathlib import Path
+
+source, target = [word for word in sys.argv[3:] if not word.startswith("--")]
+endpoint, signed = os.environ["AWS_ENDPOINT_URL"], "AWS4-HMAC-SHA256 Credential=testing/20300101/eu-central-1/s3/aws4_request"
+
+
+def ask(path, **options):
+    headers = {"Authorization": signed, "Content-Type": "binary/octet-stream"}
+    return urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{path}", headers=headers, **options)).read()
+
+
+if source.startswith("s3://"):
+    bucket, _, prefix = source.removeprefix("s3://").partition("/")
+    for key in re.findall("<Key>(.*?)</Key>", ask(f"{bucket}?list-type=2&prefix={prefix}").decode()):
+        path = Path(target, key[len(prefix):])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(ask(f"{bucket}/{key}"))
+else:
+    ask(target.removeprefix("s3://"), data=Path(source).read_bytes(), method="PUT")
 """
 METADATA = {"instance-id": "i-0123456789abcdef0", "instance-type": "c7i.xlarge", "ami-id": "ami-0123456789abcdef0"}
 
@@ -87,7 +159,7 @@ class Metadata(BaseHTTPRequestHandler):
 
 @dataclass
 class Machine:
-    """A scratch machine: run a script on it, end it, and see whether it was shut down."""
+    """A machine: run a script on it, end it, and see whether it was shut down."""
 
     root: Path
     path: str
@@ -111,6 +183,24 @@ class Machine:
         """Return what the machine has said so far."""
         path = self.root / "home" / "machine.log"
         return path.read_text() if path.is_file() else ""
+
+    def wipe(self) -> None:
+        """Make it another machine: without anything that an earlier one left."""
+        for name in ("home", "ml", "shutdowns", "service"):
+            if (self.root / name).exists():
+                (self.root / name).rename(self.root / f"old-{name}-{time.monotonic_ns()}")
+
+    def program(self, name: str, text: str) -> None:
+        """Put a program on the machine."""
+        path = self.root / "bin" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def use_aws_cli(self) -> None:
+        """Put the real AWS CLI on the machine, which takes most of a second per call."""
+        (self.root / "bin" / "aws").unlink()
+        (self.root / "bin" / "aws").symlink_to(Path(sys.executable).parent / "aws")
 
     def start(self, script: str, **settings: str) -> subprocess.Popen:
         """Run a script in a session of its own, with nothing of this process's environment but what a machine would have."""
@@ -142,21 +232,17 @@ class Machine:
         return self.process.wait(timeout=seconds)
 
 
-@pytest.fixture
-def machine(bare_python: Path, tmp_path: Path) -> Iterator[Machine]:
-    """Return a scratch machine."""
+@contextlib.contextmanager
+def machine_in(root: Path, path: str) -> Iterator[Machine]:
+    """Give a machine in a folder, and end what still runs on it."""
     if sys.platform != "linux":
-        pytest.skip("Amazon's machines, for which these scripts are, run Linux; this one does not")
-    root = tmp_path / "machine"
-    (root / "bin").mkdir(parents=True)
-    for name, text in (("shutdown", SHUTDOWN), ("systemd-run", SYSTEMD_RUN)):
-        (root / "bin" / name).write_text(text)
-        (root / "bin" / name).chmod(0o755)
-    (root / "bin" / "aws").symlink_to(Path(sys.executable).parent / "aws")
+        pytest.skip("The scripts are for Amazon Linux")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Metadata)
     server.said = dict(METADATA)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    made = Machine(root, os.pathsep.join((str(root / "bin"), str(bare_python), "/usr/bin", "/bin")), server)
+    made = Machine(root, os.pathsep.join((str(root / "bin"), path, "/usr/bin", "/bin")), server)
+    for name, text in (("shutdown", SHUTDOWN), ("systemd-run", SYSTEMD_RUN), ("aws", f"#!{sys.executable} -IS\n{AWS}")):
+        made.program(name, text)
     yield made
     if made.process is not None:
         for group in [made.process.pid, *([int(made.service.read_text())] if made.service.is_file() else [])]:
@@ -165,3 +251,19 @@ def machine(bare_python: Path, tmp_path: Path) -> Iterator[Machine]:
         made.process.wait()
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """Return a fast machine."""
+    with machine_in(tmp_path / "machine", "") as made:
+        made.program("python3.13", PYTHON3.replace("PYTHON", sys.executable))
+        made.program("job.py", JOB.replace("ROOT", repr(str(Path(__file__).resolve().parents[1]))))
+        yield made
+
+
+@pytest.fixture
+def real_machine(bare_python: Path, tmp_path: Path) -> Iterator[Machine]:
+    """Return a machine with all that the library needs, but without the library."""
+    with machine_in(tmp_path / "real-machine", str(bare_python)) as made:
+        yield made

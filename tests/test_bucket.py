@@ -1,4 +1,4 @@
-"""Addresses in S3, folders kept the same there and here, and runs whose notebook and folder are there."""
+"""Folders in S3, local folders kept in sync with them, and jobs whose notebook and folder are there."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import boto3
 import nbformat
 import papermill
 import pytest
-from clouds import REGION, Cloud
+from clouds import REGION, Cloud, folder
 from test_job import STORY, write
 
-from mnistlib import __main__
 from mnistlib.aws import client, remote_run, s3
-from mnistlib.aws.s3 import Address
+from mnistlib.aws.s3 import Folder
 from mnistlib.errors import SettingError
 from mnistlib.notebook import runner
-from mnistlib.sweep import job as work
+from mnistlib.sweep import job
 
 pytest_plugins = ["clouds"]
 
 
 @pytest.fixture
-def place(cloud: Cloud) -> Address:
-    """Return an address in a bucket of one's own."""
+def place(cloud: Cloud) -> Folder:
+    """Return a folder in a bucket of its own."""
     cloud.client("s3").create_bucket(Bucket="a-bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
     cloud.forget()
-    return Address("a-bucket", "some/where")
+    return folder("s3://a-bucket/some/where")
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -41,38 +41,38 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def test_an_address_is_read_and_written(place):
-    assert str(Address.of("s3://a-bucket/some/where/")) == str(place) == "s3://a-bucket/some/where"
-    assert place / "x" == Address("a-bucket", "some/where/x") and Address.of("s3://a-bucket") / "x" == Address("a-bucket", "x")
+    assert str(folder("s3://a-bucket/some/where/")) == str(place) == "s3://a-bucket/some/where"
+    assert str(place / "x") == "s3://a-bucket/some/where/x" and str(folder("s3://a-bucket") / "x") == "s3://a-bucket/x"
     for text in ("a-bucket/x", "s3://", "s3://A_B/x", "s3:///x", "https://a-bucket/x"):
-        with pytest.raises(SettingError, match="is no address in S3; write s3://BUCKET/NAME"):
-            Address.of(text)
+        with pytest.raises(SettingError, match="s3://BUCKET/NAME"):
+            folder(text)
 
 
-def test_what_lies_below_an_address_is_listed_whole_and_nothing_beside_it(place, cloud, monkeypatch):
+def test_a_folder_lists_all_that_is_in_it_and_nothing_beside_it(place, cloud, monkeypatch):
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
     for name in ("a", "b/c", "d", "e", "f/"):
-        cloud.client("s3").put_object(Bucket=place.bucket, Key=f"{place.key}/{name}", Body=b"12")
-    s3.put(Address(place.bucket, f"{place.key}er"), b"another's")
+        place.put(name, b"12")
+    folder(f"{place}r").put("x", b"another's")
     cloud.forget()
-    assert s3.listed(place) == {"a": 2, "b/c": 2, "d": 2, "e": 2}
+    assert place.sizes() == {"a": 2, "b/c": 2, "d": 2, "e": 2}
     assert len(cloud.asked("ListObjectsV2")) == 3, "one page was all that was asked for"
-    assert set(s3.listed(Address(place.bucket, ""))) == {f"{place.key}/{name}" for name in ("a", "b/c", "d", "e")} | {f"{place.key}er"}
+    assert set(folder("s3://a-bucket").sizes()) == {f"some/where/{name}" for name in ("a", "b/c", "d", "e")} | {"some/wherer/x"}
 
 
-def test_files_are_brought_and_what_is_gone_meanwhile_is_left_out(place, tmp_path, monkeypatch):
+def test_files_are_downloaded_and_one_that_is_deleted_meanwhile_is_left_out(place, tmp_path, monkeypatch):
     for name, body in {"a": b"1", "b/c": b"", "gone": b"3"}.items():
-        s3.put(place / name, body)
-    get = s3.get
-    monkeypatch.setattr(s3, "get", lambda at: None if at.key.endswith("gone") else get(at))
-    assert s3.bring(place, tmp_path, wanted=lambda name: name != "a") == ["b/c"]
-    assert (tmp_path / "b" / "c").read_bytes() == b"" and not (tmp_path / "gone").exists() and not (tmp_path / "a").exists()
+        place.put(name, body)
+    get = Folder.get
+    monkeypatch.setattr(Folder, "get", lambda self, name: None if name == "gone" else get(self, name))
+    assert place.download(tmp_path, wanted=lambda name: name != "a") == ["b/c"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["b", "c"] and (tmp_path / "b" / "c").read_bytes() == b""
 
 
-def test_no_name_leads_out_of_the_folder(place, cloud, tmp_path):
+def test_no_name_leads_out_of_the_folder(place, tmp_path):
     for name in ("a", "b/../../../out"):
-        cloud.client("s3").put_object(Bucket=place.bucket, Key=f"{place.key}/{name}", Body=b"evil")
-    with pytest.raises(SettingError, match="would be written outside"):
-        s3.bring(place, tmp_path / "in" / "here")
+        place.put(name, b"evil")
+    with pytest.raises(SettingError, match="outside"):
+        place.download(tmp_path / "in" / "here")
     assert not list(tmp_path.rglob("*"))
 
 
@@ -102,103 +102,102 @@ def cut_short(monkeypatch: pytest.MonkeyPatch, cloud: Cloud) -> Iterator[None]:
     server.server_close()
 
 
-def test_a_file_that_breaks_off_replaces_nothing(cut_short, tmp_path):
+def test_a_download_that_breaks_off_replaces_nothing(cut_short, tmp_path):
     (tmp_path / "a").write_text("of yesterday")
-    with pytest.raises(client.CloudError, match="4 bytes read"), client.refusals():
-        s3.bring(Address("a-bucket", "x"), tmp_path)
+    with pytest.raises(client.CloudError, match="4 bytes read"), client.aws_errors():
+        folder("s3://a-bucket/x").download(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a"] and (tmp_path / "a").read_text() == "of yesterday"
 
 
-def test_a_mirror_brings_what_is_there_and_follows_what_changes(place, cloud):
-    for name in ("kept", "changed", "removed"):
-        s3.put(place / name, b"old")
-    with s3.Mirror(place, every=0.05) as folder:
-        assert sorted(path.name for path in folder.iterdir()) == ["changed", "kept", "removed"]
+def test_a_synced_folder_downloads_what_is_there_and_uploads_what_changes(place, cloud):
+    for name in ("kept", "changed", "deleted"):
+        place.put(name, b"old")
+    with s3.SyncedFolder(place, every=0.05) as here:
+        assert sorted(path.name for path in here.iterdir()) == ["changed", "deleted", "kept"]
         cloud.forget()
-        (folder / "changed").write_text("new")
-        (folder / "removed").unlink()
-        until(lambda: s3.get(place / "changed") == b"new" and s3.get(place / "removed") is None)
-    assert set(s3.listed(place)) == {"kept", "changed"} and not folder.exists()
-    assert "kept" not in str(cloud.asked("PutObject")), "what had not changed was sent"
+        (here / "changed").write_text("new")
+        (here / "deleted").unlink()
+        until(lambda: place.get("changed") == b"new" and place.get("deleted") is None)
+    assert set(place.sizes()) == {"kept", "changed"} and not here.exists()
+    assert "kept" not in str(cloud.asked("PutObject")), "what had not changed was uploaded"
 
 
-def test_a_mirror_sends_the_record_last_and_no_half_written_file(place, cloud):
-    with s3.Mirror(place) as folder:
-        (folder / "zebra").mkdir()
-        for name in (work.RECORD, ".x.1.part", "zebra/z", "a"):
-            (folder / name).write_text(name)
-    sent = [one["Key"].removeprefix(f"{place.key}/") for one in cloud.asked("PutObject")]
-    assert sorted(sent[:-1]) == ["a", "zebra/z"] and sent[-1] == work.RECORD, "a record was there before what it vouches for"
+def test_a_synced_folder_uploads_the_record_last_and_no_half_written_file(place, cloud):
+    with s3.SyncedFolder(place, last=job.RECORD) as here:
+        (here / "zebra").mkdir()
+        for name in (job.RECORD, ".x.1.part", "zebra/z", "a"):
+            (here / name).write_text(name)
+    sent = [one["Key"].removeprefix(f"{place.prefix}/") for one in cloud.asked("PutObject")]
+    assert sorted(sent[:-1]) == ["a", "zebra/z"] and sent[-1] == job.RECORD, "a record was there before what it vouches for"
 
 
-def test_a_mirror_outlives_an_outage(place, cloud, monkeypatch, capsys):
-    monkeypatch.setattr(s3, "AGAIN", (0.01, 0.01))
-    mirror = s3.Mirror(place, every=0.05)
-    refused: list[str] = []
-
-    def refuse(operation_name: str = "", **_: object) -> None:
-        if len(refused) < 4:
-            refused.append(operation_name)
-            raise ConnectionError("S3 is away")
-
-    mirror.s3.meta.events.register("before-call.s3.PutObject", refuse)
-    with mirror as folder:
-        (folder / "a").write_text("1")
-        until(lambda: len(refused) == 3)  # in the thread; one more at the end, perhaps
-    assert s3.get(place / "a") == b"1" and f"Not sent to {place} yet: S3 is away" in capsys.readouterr().out
-
-
-def test_what_can_not_be_sent_stays_here_and_is_named(place, monkeypatch):
-    monkeypatch.setattr(s3, "AGAIN", (0.01,))
-    mirror = s3.Mirror(place)
+@pytest.mark.parametrize("n_refusals", [4, 1000])
+def test_what_s3_refuses_is_tried_again_and_kept_if_it_never_succeeds(place, monkeypatch, n_refusals):
+    monkeypatch.setattr(s3, "WAITS", (0.01, 0.01))
+    refused: list[int] = []
 
     def refuse(**_: object) -> None:
-        raise ConnectionError("S3 is away")
+        if len(refused) < n_refusals:
+            refused.append(1)
+            raise ConnectionError("S3 is away")
 
-    mirror.s3.meta.events.register("before-call.s3.PutObject", refuse)
-    with (
-        pytest.raises(client.CloudError, match=r"could not be sent to s3://a-bucket/some/where \(S3 is away\); it is kept there"),
-        mirror as folder,
-    ):
-        (folder / "a").write_text("1")
-    assert (folder / "a").read_text() == "1"
+    place.client.meta.events.register("before-call.s3.PutObject", refuse)
+
+    def fill() -> None:
+        with s3.SyncedFolder(place, every=0.05) as here:
+            (here / "a").write_text(str(here))
+            until(lambda: len(refused) >= 3)  # in the thread
+
+    if n_refusals == 4:
+        fill()
+        assert place.get("a")
+    else:
+        with pytest.raises(client.CloudError, match="S3 is away.*kept") as caught:
+            fill()
+        here = str(caught.value).split()[0]
+        assert open(f"{here}/a").read() == here  # noqa: SIM115
 
 
-def test_a_run_from_and_to_s3_leaves_all_there_and_is_not_run_twice(place, tmp_path, capsys):
-    s3.put(place / "story.ipynb", write(tmp_path / "story.ipynb", STORY).read_bytes())
-    out = str(place / "out")
-    assert remote_run.run(str(place / "story.ipynb"), {"n": 2}, out) == f"Done; it is in {out}."
-    assert set(s3.listed(place / "out")) == {"story.ipynb", "story.html", "n", work.LOG, work.RECORD}
-    assert s3.get(place / "out" / "n") == b"2" and json.loads(s3.get(place / "out" / work.RECORD))["status"] == "succeeded"
-    assert remote_run.run(str(place / "story.ipynb"), {"n": 2}, out) == f"This very run has succeeded already; it is in {out}."
-    assert capsys.readouterr().out.count("working 2") == 1
+@pytest.mark.slow
+def test_a_job_from_and_to_s3_leaves_all_there_and_is_not_run_twice(place, tmp_path, capsys):
+    place.put("story.ipynb", write(tmp_path / "story.ipynb", STORY).read_bytes())
+    remote_run.run(f"{place}/story.ipynb", {"n": 2}, f"{place}/out")
+    assert set((place / "out").sizes()) == {"story.ipynb", "story.html", "n", job.LOG, job.RECORD}
+    assert place.get("out/n") == b"2" and json.loads(place.get(f"out/{job.RECORD}"))["status"] == "succeeded"
+    assert "already" in remote_run.run(f"{place}/story.ipynb", {"n": 2}, f"{place}/out")
+    assert place.get(f"out/{job.LOG}").count(b"working 2") == 1
 
 
-def test_a_run_that_fails_leaves_its_record_in_s3_too(place, tmp_path):
+@pytest.mark.slow
+def test_a_job_that_fails_leaves_its_record_in_s3_too(place, tmp_path):
     with pytest.raises(runner.RunError, match="n is below zero"):
         remote_run.run(str(write(tmp_path / "story.ipynb", STORY)), {"n": -1}, str(place))
-    record = json.loads(s3.get(place / work.RECORD))
+    record = json.loads(place.get(job.RECORD))
     assert record["status"] == "failed" and "n is below zero" in record["reason"]
-    assert "story.failed.ipynb" in s3.listed(place) and b"n is below zero" in s3.get(place / work.LOG)
+    assert "story.failed.ipynb" in place.sizes() and b"n is below zero" in place.get(job.LOG)
 
 
-def test_the_command_says_what_is_wrong_with_an_address(place, tmp_path, monkeypatch, capsys):
-    def said(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["mnistlib", "job", *map(str, words)])
-        return __main__.main(), capsys.readouterr().err.strip()
-
+def test_the_command_names_what_is_wrong_with_an_address(place, tmp_path, ask):
     story = write(tmp_path / "story.ipynb", STORY)
-    assert said(place / "no.ipynb", "--out", tmp_path) == (2, f"Error: There is no notebook at '{place / 'no.ipynb'}'.")
-    code, words = said(story, "--out", "s3://no-such-bucket/x")
-    assert code == 1 and words.startswith("Error: AWS did not do ListObjectsV2 (NoSuchBucket")
-    assert said(story, "--out", "s3://")[0] == 2
-    assert not list(tmp_path.glob("*.html")) and not s3.listed(place)
+    code, _, error = ask("job", f"{place}/no.ipynb", "--out", tmp_path)
+    assert code == 2 and "no.ipynb" in error
+    code, _, error = ask("job", story, "--out", "s3://no-such-bucket/x")
+    assert code == 1 and "NoSuchBucket" in error
+    assert ask("job", story, "--out", "s3://")[0] == 2
+    assert not list(tmp_path.glob("*.html")) and not place.sizes()
 
 
+def test_s3_is_reached_without_a_region(place, monkeypatch):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    boto3.client("s3", region_name=REGION).put_object(Bucket="a-bucket", Key="x", Body=b"1")
+    assert s3.folder(client.session().client("s3"), "s3://a-bucket").get("x") == b"1"
+
+
+@pytest.mark.slow
 def test_papermill_itself_reads_and_writes_s3(place, tmp_path, cloud):
-    s3.put(place / "story.ipynb", write(tmp_path / "story.ipynb", "print('working', n)").read_bytes())
+    place.put("story.ipynb", write(tmp_path / "story.ipynb", "print('working', n)").read_bytes())
     cloud.forget()
-    papermill.execute_notebook(str(place / "story.ipynb"), str(place / "done.ipynb"), {"n": 3}, kernel_name="python3", progress_bar=False)
-    story = nbformat.reads(s3.get(place / "done.ipynb").decode(), 4)
+    papermill.execute_notebook(f"{place}/story.ipynb", f"{place}/done.ipynb", {"n": 3}, kernel_name="python3", progress_bar=False)
+    story = nbformat.reads(place.get("done.ipynb").decode(), 4)
     assert "working 3" in story.cells[-1].outputs[0].text
     assert {one.get("ACL") for one in cloud.asked("PutObject")} == {"bucket-owner-full-control"}, "the stack's roles allow for this ACL"

@@ -1,4 +1,4 @@
-"""What a machine costs, as far as AWS tells; where it does not, no price is better than a wrong one."""
+"""What an instance costs, as AWS lists it; where AWS does not say, no price is better than a wrong one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import boto3
 import pytest
 from botocore.stub import ANY
 
@@ -13,6 +14,7 @@ from mnistlib.aws import pricing
 
 pytest_plugins = ["clouds", "stubs"]
 
+SESSION = boto3.Session(region_name="eu-central-1")
 TRAINING = {"instanceName": "ml.c5.xlarge", "regionCode": "eu-central-1", "component": "Training"}
 INSTANCE = {
     "instanceType": "c7i.xlarge",
@@ -26,7 +28,7 @@ INSTANCE = {
 
 def product(*prices: tuple[str, str]) -> str:
     """Return an entry of AWS's list that has these prices, each with its unit."""
-    dimensions = {str(place): {"unit": unit, "pricePerUnit": {"USD": pricing}} for place, (unit, pricing) in enumerate(prices)}
+    dimensions = {str(place): {"unit": unit, "pricePerUnit": {"USD": price}} for place, (unit, price) in enumerate(prices)}
     return json.dumps({"product": {"sku": "X"}, "terms": {"OnDemand": {"X.Y": {"priceDimensions": dimensions}}, "Reserved": {}}})
 
 
@@ -48,25 +50,25 @@ def asked(service: str, wanted: dict[str, str]) -> dict[str, Any]:
     ],
     ids=["one", "the same twice", "nothing", "two", "reserved alone", "unreadable", "none"],
 )
-def test_a_price_is_the_one_that_is_listed_or_none(stubbed, told, expected):
+def test_a_price_is_the_one_that_aws_lists_or_none(stubbed, told, expected):
     stubbed("pricing").add_response("get_products", {"PriceList": told}, asked("AmazonSageMaker", TRAINING))
-    assert pricing.sagemaker("ml.c5.xlarge", "eu-central-1") == expected
+    assert pricing.sagemaker(SESSION, "ml.c5.xlarge") == expected
     stubbed("pricing").add_response("get_products", {"PriceList": told}, asked("AmazonEC2", INSTANCE))
-    assert pricing.ec2("c7i.xlarge", "eu-central-1", spot=False) == expected
+    assert pricing.ec2(SESSION, "c7i.xlarge", spot=False) == expected
 
 
 def test_a_price_in_another_currency_is_none(stubbed):
     body = json.loads(product(("Hrs", "1")))
     body["terms"]["OnDemand"]["X.Y"]["priceDimensions"]["0"]["pricePerUnit"] = {"CNY": "9"}
     stubbed("pricing").add_response("get_products", {"PriceList": [json.dumps(body)]})
-    assert pricing.sagemaker("ml.c5.xlarge", "eu-central-1") is None
+    assert pricing.sagemaker(SESSION, "ml.c5.xlarge") is None
 
 
-def test_whoever_may_not_ask_for_prices_still_gets_a_machine(stubbed):
+def test_a_refused_price_is_none(stubbed):
     stubbed("pricing").add_client_error("get_products", "AccessDeniedException", "not authorized")
-    assert pricing.sagemaker("ml.c5.xlarge", "eu-central-1") is None
+    assert pricing.sagemaker(SESSION, "ml.c5.xlarge") is None
     stubbed("ec2").add_client_error("describe_spot_price_history", "UnauthorizedOperation", "not authorized")
-    assert pricing.ec2("c7i.xlarge", "eu-central-1", spot=True) is None
+    assert pricing.ec2(SESSION, "c7i.xlarge", spot=True) is None
 
 
 def test_a_spot_price_is_the_highest_there_is_now(stubbed):
@@ -76,6 +78,6 @@ def test_a_spot_price_is_the_highest_there_is_now(stubbed):
     ]
     wanted = {"InstanceTypes": ["c7i.xlarge"], "ProductDescriptions": ["Linux/UNIX"], "StartTime": ANY}
     stubbed("ec2").add_response("describe_spot_price_history", {"SpotPriceHistory": history}, wanted)
-    assert pricing.ec2("c7i.xlarge", "eu-central-1", spot=True) == 0.1
+    assert pricing.ec2(SESSION, "c7i.xlarge", spot=True) == 0.1
     stubbed("ec2").add_response("describe_spot_price_history", {"SpotPriceHistory": []}, wanted)
-    assert pricing.ec2("c7i.xlarge", "eu-central-1", spot=True) is None
+    assert pricing.ec2(SESSION, "c7i.xlarge", spot=True) is None

@@ -1,91 +1,80 @@
-"""Amazon's services as this project asks them: clients, and a sentence for whatever they refuse."""
+"""Sessions with Amazon Web Services, and its errors as sentences that say what to do."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mnistlib.errors import MnistlibError, SettingError
 
-INSTALL = "This needs boto3, which is not installed here: `python -m pip install 'mnistlib[cloud]'`, in a clone `-e '.[cloud]'` instead."
-QUOTAS = "https://console.aws.amazon.com/servicequotas/home"
-GONE = "`aws sso login` or `aws configure` renews them, $AWS_PROFILE names others."
+if TYPE_CHECKING:
+    from boto3 import Session
+else:
+    Session = Any  # boto3 is an optional dependency
 
-# What AWS answers, by what a user can do about it.
-EXPIRED = (
-    "400",  # all that a HEAD request, whose answer has no words, is told of a token that has expired
-    "AuthFailure",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidAccessKeyId",
-    "InvalidClientTokenId",
-    "InvalidSignatureException",
-    "InvalidToken",
-    "RequestExpired",
-    "SignatureDoesNotMatch",
-    "TokenRefreshRequired",
-    "UnrecognizedClientException",
-)
-DENIED = ("403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
-BUSY = (
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "SlowDown",
-    "Throttling",
-    "ThrottledException",
-    "ThrottlingException",
-    "TooManyRequestsException",
-)
-QUOTA = (
-    "ResourceLimitExceeded",
-    "VcpuLimitExceeded",
-    "InstanceLimitExceeded",
-    "MaxSpotInstanceCountExceeded",
-    "LimitExceededException",
-)
-FULL = ("InsufficientInstanceCapacity", "InsufficientCapacity", "CapacityError", "SpotMaxPriceTooLow", "Unsupported")
+INSTALL = "AWS commands need boto3, which is not installed: run `python -m pip install -e '.[cloud]'` in a clone of the project."
+RENEW = "`aws sso login` or `aws configure` renews them; $AWS_PROFILE selects others."
+QUOTAS = "https://console.aws.amazon.com/servicequotas/home"
+# Error codes of AWS. "400" and "403" are all that boto3 learns from a refused HEAD request.
+DENIED = "403 AccessDenied AccessDeniedException UnauthorizedOperation"
+ADVICE = {  # by codes: what the error means and what to do about it
+    "400 AuthFailure ExpiredToken ExpiredTokenException InvalidAccessKeyId InvalidClientTokenId InvalidSignatureException InvalidToken "
+    "RequestExpired SignatureDoesNotMatch TokenRefreshRequired UnrecognizedClientException": (
+        f"AWS rejects these credentials ({{message}}); {RENEW}"
+    ),
+    DENIED: "These credentials may not call {operation} ({message}); ask the account's administrator, or use another profile.",
+    "RequestLimitExceeded RequestThrottled SlowDown Throttling ThrottledException ThrottlingException TooManyRequestsException": (
+        "AWS throttled {operation} ({message}); try again in a minute."
+    ),
+    "ResourceLimitExceeded VcpuLimitExceeded InstanceLimitExceeded MaxSpotInstanceCountExceeded LimitExceededException": (
+        f"The account's quota is too low ({{message}}); request more at {QUOTAS}, or use another instance type."
+    ),
+    "InsufficientInstanceCapacity InsufficientCapacity CapacityError SpotMaxPriceTooLow Unsupported": (
+        "AWS has no capacity for this instance type ({message}); try another type or region, or with or without --spot."
+    ),
+}
 
 
 class CloudError(MnistlibError):
-    """A cloud did not do what it was asked."""
+    """A request to AWS failed."""
 
     code = 1
 
 
-def client(service: str, region: str | None = None) -> Any:
-    """Return a client of one of Amazon's services, which tries again on its own where it is told to slow down.
+def session(region: str | None = None) -> Session:
+    """Return a session in a region, by default that of AWS's settings; its clients retry when AWS asks them to slow down.
 
-    Raises SettingError where boto3 is not installed or no region is known.
+    Raises SettingError where boto3 is not installed.
     """
-    if importlib.util.find_spec("boto3") is None:
-        raise SettingError(INSTALL)
-    import boto3
-    from botocore.config import Config
-    from botocore.exceptions import NoRegionError, ProfileNotFound
-
     try:
-        return boto3.client(service, region_name=region, config=Config(retries={"mode": "standard", "max_attempts": 5}))
-    except NoRegionError:
-        raise SettingError("No region is known; give --region, such as eu-central-1, or set $AWS_DEFAULT_REGION.") from None
-    except ProfileNotFound as error:
-        raise SettingError(f"{error}; $AWS_PROFILE names a profile of ~/.aws/config.") from None
+        import boto3
+        import botocore.session
+        from botocore.config import Config
+    except ImportError:
+        raise SettingError(INSTALL) from None
+    core = botocore.session.get_session()
+    core.set_default_client_config(Config(retries={"mode": "standard", "max_attempts": 5}))
+    return boto3.Session(botocore_session=core, region_name=region)
 
 
 @contextlib.contextmanager
-def refusals() -> Iterator[None]:
-    """Turn what AWS refuses in here into a sentence that says what to do about it."""
+def aws_errors() -> Iterator[None]:
+    """Turn what boto3 raises in here into a CloudError, or a SettingError, with one sentence."""
     try:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
     except ImportError:
         raise SettingError(INSTALL) from None
     try:
         yield
+    except NoRegionError:
+        raise SettingError("No AWS region is set; give --region, such as eu-central-1, or set $AWS_DEFAULT_REGION.") from None
+    except ProfileNotFound as error:
+        raise SettingError(f"{error}; $AWS_PROFILE must name a profile of ~/.aws/config.") from None
     except ClientError as error:
-        raise CloudError(sentence(code(error), message(error), error.operation_name)) from None
+        raise CloudError(explained(code(error), message(error), error.operation_name)) from None
     except BotoCoreError as error:
-        raise CloudError(_unasked(error)) from None
+        raise CloudError(_unanswered(error)) from None
 
 
 def code(error: Any) -> str:
@@ -94,30 +83,21 @@ def code(error: Any) -> str:
 
 
 def message(error: Any) -> str:
-    """Return the words of a botocore ClientError, without a full stop."""
+    """Return the message of a botocore ClientError, without a full stop."""
     return str(error.response.get("Error", {}).get("Message", "") or "no reason given").strip().rstrip(".")
 
 
-def sentence(code: str, message: str, operation: str) -> str:
-    """Return what an answer of AWS means and what to do about it."""
-    if code in EXPIRED:
-        return f"AWS does not take these credentials, or no longer ({message}); {GONE}"
-    if code in DENIED:
-        return f"These credentials may not do {operation} ({message}); ask whoever runs the account, or take a profile that may."
-    if code in BUSY:
-        return f"AWS is asked too often and did not do {operation} ({message}); try again in a minute."
-    if code in QUOTA:
-        return f"The account's quota does not allow it ({message}); ask for more at {QUOTAS}, or take another instance type."
-    if code in FULL:
-        return f"AWS has no such machine free now ({message}); try another instance type, another region, or with or without --spot."
-    return f"AWS did not do {operation} ({code}: {message})."
+def explained(code: str, message: str, operation: str) -> str:
+    """Return what an error of AWS means and what to do about it."""
+    advice = next((text for codes, text in ADVICE.items() if code in codes.split()), "AWS refused {operation} ({code}: {message}).")
+    return advice.format(code=code, message=message, operation=operation)
 
 
-def _unasked(error: Any) -> str:
-    """Return the sentence for a request that never was answered."""
+def _unanswered(error: Any) -> str:
+    """Return the sentence for a request that AWS never answered."""
     name, words = type(error).__name__, str(error).rstrip(".")
     if name == "NoCredentialsError":
-        return f"There are no AWS credentials here; {GONE}"
-    if any(word in name for word in ("Credential", "SSO", "Token", "Login")):  # there are a dozen of them, and new ones come
-        return f"The AWS credentials cannot be had ({words}); {GONE}"
-    return f"AWS cannot be reached or asked ({words})."
+        return f"No AWS credentials were found; {RENEW}"
+    if any(word in name for word in ("Credential", "SSO", "Token", "Login")):  # botocore has a dozen such errors
+        return f"The AWS credentials could not be loaded ({words}); {RENEW}"
+    return f"AWS could not be reached ({words})."

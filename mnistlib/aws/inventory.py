@@ -1,70 +1,67 @@
-"""Everything of this project that runs in a cloud, and so costs."""
+"""Everything of this project that runs on AWS, and so costs money."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from mnistlib.aws import client, ec2, sagemaker
+from mnistlib.aws.client import Session
 from mnistlib.errors import MnistlibError, SettingError
 
-UNKNOWN = "Not known of"  # what a line begins with where something could not be asked
+UNKNOWN = "Could not list"  # the beginning of a line about what AWS refused to list
 
 
-def running(region: str | None, everywhere: bool = False) -> Iterator[str]:
-    """Yield a line for each instance, training job and notebook instance that is not gone, in a region or in all of the account's.
+def running(session: Session, all_regions: bool = False) -> Iterator[str]:
+    """Yield a line for each instance, training job and notebook instance, in a region or in all of the account's.
 
-    What may not be asked gives a line that says so, for it may hide something that runs.
+    What AWS refuses to list gives a line that says so, for it may hide something that runs.
     """
-    regions = [region]
-    if everywhere:
-        regions = sorted(one["RegionName"] for one in client.client("ec2", region).describe_regions()["Regions"])
-    for where in regions:
-        for what, ask in (("instances", _instances), ("training jobs", _jobs), ("notebook instances", _notebooks)):
-            yield from _asked(what, ask, where, f"{where}  " if everywhere else "")
+    sessions = [session]
+    if all_regions:
+        regions = sorted(one["RegionName"] for one in session.client("ec2").describe_regions()["Regions"])
+        sessions = [client.session(region) for region in regions]
+    for one in sessions:
+        for kind, lines in (("instances", _instances), ("training jobs", _training_jobs), ("notebook instances", _notebook_instances)):
+            before = f"{one.region_name}  " if all_regions else ""
+            try:
+                with client.aws_errors():
+                    yield from [before + line for line in lines(one)]
+            except MnistlibError as error:
+                yield f"{before}{UNKNOWN} {kind}: {error}"
 
 
-def alone(name: str, region: str | None) -> None:
-    """Raise SettingError where a machine or a training job has a run already: two would write to the same place."""
-    with contextlib.suppress(client.CloudError), client.refusals():  # who may use one of the two services need not see the other
-        for one in ec2.instances(region, name):
+def check_not_running(session: Session, name: str) -> None:
+    """Raise SettingError where a run is active on EC2 or SageMaker: two would write into the same folder."""
+    with contextlib.suppress(client.CloudError), client.aws_errors():  # a user of one service may not be allowed to list the other
+        for one in ec2.instances(session, name):
             if one["State"]["Name"] in ("pending", "running"):
-                raise SettingError(f"{name} is under way on {one['InstanceId']}; `ec2 status {name}` says how far it is.")
-    with contextlib.suppress(client.CloudError), client.refusals():
-        latest = sagemaker.newest(name, region)
-        if latest and latest["TrainingJobStatus"] in sagemaker.UNDER_WAY:
-            raise SettingError(f"{name} is under way as {latest['TrainingJobName']}; `sagemaker status {name}` says how far it is.")
+                raise SettingError(f"{name} is already running on {one['InstanceId']}; `ec2 status {name}` shows its progress.")
+    with contextlib.suppress(client.CloudError), client.aws_errors():
+        for one in sagemaker.training_jobs(session, sagemaker.slug(name), active=True):
+            raise SettingError(f"{name} is already running as {one['TrainingJobName']}; `sagemaker status {name}` shows its progress.")
 
 
-def _asked(what: str, ask: Callable[[str | None], list[str]], region: str | None, before: str) -> Iterator[str]:
-    """Yield the lines of one kind."""
-    try:
-        with client.refusals():
-            lines = ask(region)
-    except MnistlibError as error:
-        lines = [f"{UNKNOWN} {what}: {error}"]
-    yield from (f"{before}{line}" for line in lines)
+def _instances(session: Session) -> list[str]:
+    lines = []
+    for one in ec2.instances(session):
+        run = next((tag["Value"] for tag in one.get("Tags", ()) if tag["Key"] == ec2.RUN), "")
+        lines.append(_line(one["InstanceId"], one["InstanceType"], one["State"]["Name"], one["LaunchTime"]) + f"  {run}")
+    return lines
 
 
-def _instances(region: str | None) -> list[str]:
-    """Return a line for each instance."""
-    return [ec2.described(one) for one in ec2.instances(region)]
+def _training_jobs(session: Session) -> list[str]:
+    found = sagemaker.training_jobs(session, active=True)
+    return [_line(one["TrainingJobName"], "training", one["TrainingJobStatus"], one["CreationTime"]) for one in found]
 
 
-def _jobs(region: str | None) -> list[str]:
-    """Return a line for each training job."""
-    return [_line(one, "TrainingJob") for one in sagemaker.running(region)]
+def _notebook_instances(session: Session) -> list[str]:
+    """Return a line for each notebook instance; of a stopped one, the volume is billed."""
+    pages = session.client("sagemaker").get_paginator("list_notebook_instances").paginate(NameContains="mnistlib")
+    found = [one for page in pages for one in page["NotebookInstances"] if one["NotebookInstanceStatus"] != "Deleting"]
+    return [_line(one["NotebookInstanceName"], one["InstanceType"], one["NotebookInstanceStatus"], one["CreationTime"]) for one in found]
 
 
-def _notebooks(region: str | None) -> list[str]:
-    """Return a line for each notebook instance; a stopped one still bills its volume."""
-    pages = client.client("sagemaker", region).get_paginator("list_notebook_instances").paginate(NameContains="mnistlib")
-    found = [one for page in pages for one in page["NotebookInstances"]]
-    return [_line(one, "NotebookInstance") for one in found if one["NotebookInstanceStatus"] != "Deleting"]
-
-
-def _line(one: dict[str, Any], kind: str) -> str:
-    """Return the line of what SageMaker runs."""
-    what, status = one.get("InstanceType", "training"), one[f"{kind}Status"]
-    return f"{one[f'{kind}Name']}  {what}  {status}  since {one['CreationTime']:%Y-%m-%d %H:%M} UTC"
+def _line(name: str, kind: str, status: str, since: Any) -> str:
+    return f"{name}  {kind}  {status}  since {since:%Y-%m-%d %H:%M} UTC"

@@ -1,56 +1,229 @@
-"""What a run is to have of a cloud, and what it will be given: values, checked before anything is started."""
+"""A run on AWS, whichever service runs it: options, plan, upload, log, state and results."""
 
 from __future__ import annotations
 
+import io
+import json
+import re
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
-from mnistlib import formatting
-from mnistlib.aws.s3 import Address
-from mnistlib.errors import SettingError
-from mnistlib.sweep.job import Job
+from pydantic import Field
 
-MINUTES = (5, 24 * 60)  # that a run may be given
+from mnistlib import files, formatting, steps
+from mnistlib.aws import client, s3, stack
+from mnistlib.aws.client import Session
+from mnistlib.aws.s3 import Folder
+from mnistlib.errors import ResultError, SettingError, validated
+from mnistlib.logs import log
+from mnistlib.report import result as results
+from mnistlib.sweep import job, packaging
+from mnistlib.sweep.job import Job, Record
+
+ROOT = "mnistlib"  # all objects of this project in a bucket are below it
+NAME = re.compile(r"[^/]+-[0-9a-f]{10}")
+EVERY = 10.0  # seconds between two looks at a run that is followed
+FAILURES = 6  # failed looks in a row, as without a network, before following ends
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What a run is to have of a cloud."""
+@validated
+class LaunchOptions:
+    """What a run asks of AWS."""
 
     bucket: str
     instance_type: str
-    region: str | None = None  # None: the one that AWS's settings name
-    stack: str = "mnistlib"
+    region: str | None = None  # None: the region of AWS's settings
+    stack: str = stack.NAME
     spot: bool = False
-    minutes: int = 120  # after which it is stopped
+    minutes: Annotated[int, Field(ge=5, le=24 * 60)] = 120  # after which the run is stopped
     image: str | None = None  # None: the service's default
-    price: float | None = None  # US dollars an hour; None: asked of AWS
-
-    def __post_init__(self) -> None:
-        low, high = MINUTES
-        if not low <= self.minutes <= high:
-            raise SettingError(f"minutes is {self.minutes}; it must be a whole number from {low} to {formatting.count(high)}.")
-        if self.price is not None and not 0 <= self.price < 1000:
-            raise SettingError(f"price is {self.price}; it must be US dollars an hour, from 0 to below 1,000.")
+    price: Annotated[float, Field(ge=0, le=1000)] | None = None  # US dollars per hour; None: asked of AWS
+    key_name: str | None = None  # of a key pair for SSH, on EC2
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A run, and the machine that it is to have; nothing of it exists yet."""
+class LaunchPlan:
+    """A run and the instance or training job that it would get; nothing has been started."""
 
-    unit: Job
-    at: Address
-    wish: Wish
-    region: str
+    job: Job
+    session: Session
+    folder: Folder  # of the run
+    options: LaunchOptions
     image: str
-    minutes: int  # that the machine may live, set-up included
-    price: float | None  # US dollars an hour
-    request: dict[str, Any]  # what the service is asked for
+    minutes: int  # that the instance may live, set-up included
+    price: float | None  # US dollars per hour
+    request: dict[str, Any]  # to the service
 
     def __str__(self) -> str:
-        """Return what a reader should know before it is started."""
-        cost = "cost not known" if self.price is None else f"{'at most ' * self.wish.spot}{formatting.dollars(self.price)} an hour"
+        """Return what a user should know before it starts."""
+        spot, cost = self.options.spot, "cost not known"
+        if self.price is not None:
+            cost = f"{'at most ' * spot}{formatting.dollars(self.price)} an hour"
         return (
-            f"{self.unit.name}: {'spot ' * self.wish.spot}{self.wish.instance_type} in {self.region}, image {self.image}, {cost}, "
-            f"at most {formatting.seconds(60 * self.minutes)}; everything goes to {self.at}"
+            f"{self.job.name}: {'spot ' * spot}{self.options.instance_type} in {self.session.region_name}, image {self.image}, {cost}, "
+            f"at most {formatting.seconds(60 * self.minutes)}; everything goes to {self.folder}"
         )
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run has come."""
+
+    word: str  # "starting", "installing", "running", "succeeded", "failed", "stopped", "timed out", "lost", …
+    ended: bool
+    reason: str = ""  # a sentence, where there is more to say
+    machine: str = ""  # the id of the instance, or the name of the training job
+
+    @property
+    def exit_code(self) -> int:
+        """Return the exit code of a command that waited for the run."""
+        return 0 if self.word == "succeeded" else 1
+
+
+def run_folder(session: Session, bucket: str, name: str) -> Folder:
+    """Return where a run is kept in a bucket; raise SettingError for what is no run's name."""
+    if not NAME.fullmatch(name):
+        raise SettingError(f"{name!r} is not the name of a run; it looks like 03_augment-0123456789, as `run` and `list` print it.")
+    return s3.folder(session.client("s3"), f"{s3.SCHEME}{bucket}/{ROOT}/runs/{name}")
+
+
+def prepare(job: Job, options: LaunchOptions, service: str) -> tuple[Session, Folder, dict[str, str]]:
+    """Return session, run folder and the stack's outputs.
+
+    Raises SettingError where there is no stack, where the bucket is not the stack's own, and where the run has already succeeded.
+    """
+    session = client.session(options.region)
+    folder = run_folder(session, options.bucket, job.name)
+    outputs = stack.stack_outputs(session, options.stack)
+    if outputs["Bucket"] != options.bucket:
+        raise SettingError(
+            f"The bucket of the stack {options.stack!r} in {session.region_name} is {outputs['Bucket']!r}, not {options.bucket!r}, and its "
+            "instances can use no other; give --bucket, --stack or --region."
+        )
+    if succeeded(folder):
+        raise SettingError(f"{job.name} has already succeeded; `{service} fetch {job.name} --bucket {options.bucket}` downloads it.")
+    return session, folder, outputs
+
+
+def succeeded(folder: Folder) -> bool:
+    """Say whether a run has succeeded."""
+    record = read_record(folder)
+    return record is not None and record.status == "succeeded"
+
+
+def read_record(folder: Folder) -> Record | None:
+    """Return the record that a run left, None where it has not ended."""
+    with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
+        if not (folder / "out").download(Path(scratch), wanted=lambda name: name == job.RECORD):
+            return None
+        return job.read(Path(scratch))
+
+
+def upload(one: Job, folder: Folder, scripts: tuple[str, ...]) -> None:
+    """Upload what a run needs: library, notebook with committed results, parameters and scripts."""
+    with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
+        wheel = packaging.wheel(Path(scratch))
+        inputs = {wheel.name: wheel.read_bytes(), "project.tar.gz": _packed(packaging.project([one]))}
+    inputs[packaging.PARAMETERS] = packaging.parameters(one)
+    inputs |= {name: (stack.SCRIPTS / name).read_bytes() for name in scripts}
+    target = folder / "input"
+    for name, body in inputs.items():
+        target.put(name, body)
+    for name in set(target.sizes()) - set(inputs):
+        target.delete(name)
+    folder.delete(f"out/{job.RECORD}")  # that of an earlier attempt
+    log.info("Uploaded library, notebook and parameters to %s", target)
+
+
+def _packed(held: dict[str, bytes]) -> bytes:
+    """Return files as a compressed archive."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, body in held.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(body)
+            archive.addfile(entry, io.BytesIO(body))
+    return buffer.getvalue()
+
+
+def log_lines(folder: Folder) -> list[str]:
+    """Return what a run has printed so far; before it begins, what its instance has."""
+    return (folder.get(f"out/{job.LOG}") or folder.get("machine.log") or b"").decode(errors="replace").splitlines()
+
+
+def machine(folder: Folder) -> dict[str, Any]:
+    """Return the last report of a run's instance, {} where there is none."""
+    try:
+        return json.loads(folder.get("machine.json") or b"{}")
+    except ValueError:
+        return {}
+
+
+def failure(folder: Folder) -> str:
+    """Return why a run failed: the sentence in its record, else the last line that its instance printed."""
+    record = read_record(folder)
+    if record is not None and record.reason:
+        return record.reason
+    lines = (folder.get("machine.log") or b"").decode(errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip() and not line.startswith("Ended:")), "")
+
+
+def follow(folder: Folder, look: Callable[[], State]) -> State:
+    """Log what a run prints until it has ended, and return how it ended."""
+    shown: list[str] = []
+    word, failures = "", 0
+    while True:
+        try:
+            with client.aws_errors():
+                state, lines = look(), log_lines(folder)
+        except client.CloudError:
+            failures += 1
+            if failures == FAILURES:
+                raise
+            time.sleep(EVERY)
+            continue
+        failures = 0
+        if state.word != word:
+            log.info("%s: %s", folder.prefix.rpartition("/")[2], state.word)
+            word = state.word
+        if lines[: len(shown)] != shown:  # the run's own log has replaced the instance's
+            shown = []
+        for line in lines[len(shown) :]:
+            log.info("%s", line)
+        shown = lines
+        if state.ended:
+            return state
+        time.sleep(EVERY)
+
+
+def fetch(folder: Folder, into: Path, as_evidence: bool = False) -> None:
+    """Download what a run left; nothing is replaced before all of it is here and its results are valid.
+
+    With `as_evidence`, as for reports/, only pages, results and checkpoints are taken, and only of a run that succeeded with the step's
+    own recipe on all images.
+    """
+    record = read_record(folder)
+    if record is None and not (folder / "out").sizes():
+        raise SettingError(f"There is nothing to download of {folder} yet.")
+    if as_evidence and (record is None or record.status != "succeeded"):
+        raise ResultError("Only a run that succeeded may go into reports/; leave out --into to look at this one.")
+    with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
+        fresh = Path(scratch)
+        names = (folder / "out").download(fresh, _is_evidence if as_evidence else lambda name: not name.startswith(f"{job.RUNS}/"))
+        for path in sorted(fresh.rglob("results/*.json")):
+            result = results.read(path)
+            if as_evidence and not (result.headline and result.recipe == steps.get(result.step).recipe):
+                raise ResultError(f"This run of {result.step} was shortened or changed its recipe, so it may not go into reports/.")
+        for name in names:
+            files.write(into / name, (fresh / name).read_bytes())
+    log.info("%s in %s", formatting.counted(len(names), "file"), into)
+
+
+def _is_evidence(name: str) -> bool:
+    """Say whether reports/ holds such a file."""
+    return name.endswith(".html") or bool({"results", "checkpoints", "predictions"} & set(name.split("/")[:-1]))

@@ -1,4 +1,4 @@
-"""What an hour of a machine costs, as AWS says; a price that it does not tell is not guessed."""
+"""What an instance costs per hour, as AWS lists it; None where AWS does not say."""
 
 from __future__ import annotations
 
@@ -6,43 +6,43 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from mnistlib.aws import client
+from mnistlib.aws.client import Session
 
-HOME = "us-east-1"  # where AWS answers for the prices of all regions
-PLAIN = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used"}
+REGION = "us-east-1"  # whose endpoint lists the prices of all regions
+ON_DEMAND = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used"}
 
 
-def ec2(instance_type: str, region: str, spot: bool) -> float | None:
-    """Return US dollars an hour of an EC2 instance: on demand, or the most that spot costs there now; None if AWS does not tell."""
+def ec2(session: Session, instance_type: str, spot: bool) -> float | None:
+    """Return US dollars per hour of an EC2 instance: on demand, or the highest current spot price in the region."""
     if not spot:
-        return _listed("AmazonEC2", {"instanceType": instance_type, "regionCode": region, **PLAIN})
+        return _listed(session, "AmazonEC2", {"instanceType": instance_type, "regionCode": session.region_name, **ON_DEMAND})
     try:
-        told = client.client("ec2", region).describe_spot_price_history(
+        history = session.client("ec2").describe_spot_price_history(
             InstanceTypes=[instance_type], ProductDescriptions=["Linux/UNIX"], StartTime=datetime.now(UTC)
         )
-    except Exception:  # a price is not worth failing for
+    except Exception:  # a run must not fail for want of a price
         return None
-    return max((float(one["SpotPrice"]) for one in told["SpotPriceHistory"]), default=None)
+    return max((float(one["SpotPrice"]) for one in history["SpotPriceHistory"]), default=None)
 
 
-def sagemaker(instance_type: str, region: str) -> float | None:
-    """Return US dollars an hour of a SageMaker training instance on demand, the most that managed spot bills; None if AWS does not tell."""
-    return _listed("AmazonSageMaker", {"instanceName": instance_type, "regionCode": region, "component": "Training"})
+def sagemaker(session: Session, instance_type: str) -> float | None:
+    """Return US dollars per hour of a SageMaker training instance on demand, which is the most that managed spot bills."""
+    return _listed(session, "AmazonSageMaker", {"instanceName": instance_type, "regionCode": session.region_name, "component": "Training"})
 
 
-def _listed(service: str, wanted: dict[str, str]) -> float | None:
-    """Return the one price that AWS lists for a service, None where it lists none or several, or may not be asked."""
+def _listed(session: Session, service: str, wanted: dict[str, str]) -> float | None:
+    """Return the price that AWS lists, None where it lists none or several or refuses."""
     filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()]
     try:
-        told = client.client("pricing", HOME).get_products(ServiceCode=service, Filters=filters)
-        found = {price for text in told["PriceList"] for price in _hourly(json.loads(text))}
-    except Exception:  # a price is not worth failing for
+        found = session.client("pricing", region_name=REGION).get_products(ServiceCode=service, Filters=filters)
+        prices = {price for text in found["PriceList"] for price in _hourly(json.loads(text))}
+    except Exception:  # a run must not fail for want of a price
         return None
-    return found.pop() if len(found) == 1 else None
+    return prices.pop() if len(prices) == 1 else None
 
 
 def _hourly(product: dict[str, Any]) -> list[float]:
-    """Return the prices an hour on demand in an entry of AWS's list."""
+    """Return the hourly on-demand prices in an entry of AWS's price list."""
     offers = product.get("terms", {}).get("OnDemand", {}).values()
     prices = [one for offer in offers for one in offer["priceDimensions"].values() if one.get("unit") in ("Hrs", "Hours", "Hour")]
     return [float(one["pricePerUnit"]["USD"]) for one in prices if float(one["pricePerUnit"].get("USD", 0)) > 0]

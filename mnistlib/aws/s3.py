@@ -1,7 +1,8 @@
-"""Addresses in S3, and folders kept the same there and here."""
+"""Folders in S3, and local folders kept in sync with them."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import tempfile
@@ -13,142 +14,143 @@ from pathlib import Path
 from typing import Any
 
 from mnistlib import files
-from mnistlib.aws import client
+from mnistlib.aws.client import CloudError
 from mnistlib.errors import SettingError
-from mnistlib.sweep import job
+from mnistlib.logs import log
 
-ADDRESS = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<key>.*))?")
-EVERY = 15.0  # seconds between two looks at what has changed in a folder
-AGAIN = (5.0, 15.0, 45.0, 90.0)  # seconds until what could not be sent at the end is tried again
+SCHEME = "s3://"
+URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/(?P<prefix>.*))?")
+EVERY = 15.0  # seconds between two looks at what has changed in a local folder
+WAITS = (5.0, 15.0, 45.0, 90.0)  # seconds between attempts to upload what is left at the end
 
 
 @dataclass(frozen=True)
-class Address:
-    """A place in S3: a file's, or that of all files whose keys begin with it and a slash."""
+class Folder:
+    """The objects of a bucket whose keys begin with a prefix and a slash; with an empty prefix, all of them."""
 
+    client: Any  # boto3's client of S3
     bucket: str
-    key: str
+    prefix: str = ""
 
-    @classmethod
-    def of(cls, text: str) -> Address:
-        """Return the address that a text spells, or raise SettingError."""
-        found = ADDRESS.fullmatch(text)
-        if not found:
-            raise SettingError(f"{text!r} is no address in S3; write s3://BUCKET/NAME.")
-        return cls(found["bucket"], (found["key"] or "").strip("/"))
-
-    def __truediv__(self, name: str) -> Address:
-        return Address(self.bucket, f"{self.key}/{name}".strip("/"))
+    def __truediv__(self, name: str) -> Folder:
+        return Folder(self.client, self.bucket, self.key(name))
 
     def __str__(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
+        return f"{SCHEME}{self.bucket}/{self.prefix}"
+
+    def key(self, name: str) -> str:
+        """Return the key of a file in the folder."""
+        return f"{self.prefix}/{name}".lstrip("/")
+
+    def put(self, name: str, data: bytes) -> None:
+        """Upload a file."""
+        self.client.put_object(Bucket=self.bucket, Key=self.key(name), Body=data)
+
+    def get(self, name: str) -> bytes | None:
+        """Return a file, None where there is none."""
+        try:
+            return self.client.get_object(Bucket=self.bucket, Key=self.key(name))["Body"].read()
+        except self.client.exceptions.NoSuchKey:
+            return None
+
+    def delete(self, name: str) -> None:
+        """Delete a file, if it is there."""
+        self.client.delete_object(Bucket=self.bucket, Key=self.key(name))
+
+    def sizes(self) -> dict[str, int]:
+        """Return the bytes of each file in the folder and below, by its name."""
+        start = self.key("")
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=start)
+        found = [one for page in pages for one in page.get("Contents", ()) if not one["Key"].endswith("/")]
+        return {one["Key"][len(start) :]: one["Size"] for one in found}
+
+    def download(self, into: Path, wanted: Callable[[str], bool] = lambda name: True) -> list[str]:
+        """Write the wanted files into a local folder, each whole or not at all, and return their names."""
+        names = [name for name in sorted(self.sizes()) if wanted(name)]
+        for name in names:
+            if not (into / name).resolve().is_relative_to(into.resolve()):
+                raise SettingError(f"{str(self / name)!r} would be written outside {str(into)!r}; nothing was downloaded.")
+        written = []
+        for name in names:
+            body = self.get(name)
+            if body is not None:  # a run that goes on may have deleted it since
+                files.write(into / name, body)
+                written.append(name)
+        return written
 
 
-def put(at: Address, data: bytes) -> None:
-    """Write a file to S3."""
-    client.client("s3").put_object(Bucket=at.bucket, Key=at.key, Body=data)
+def folder(client: Any, url: str) -> Folder:
+    """Return the folder at an s3:// address; raise SettingError for what is none."""
+    found = URL.fullmatch(url)
+    if not found:
+        raise SettingError(f"{url!r} is not an S3 address; write s3://BUCKET/NAME.")
+    return Folder(client, found["bucket"], (found["prefix"] or "").strip("/"))
 
 
-def get(at: Address) -> bytes | None:
-    """Return a file from S3, None where there is none."""
-    s3 = client.client("s3")
-    try:
-        return s3.get_object(Bucket=at.bucket, Key=at.key)["Body"].read()
-    except s3.exceptions.NoSuchKey:
-        return None
+class SyncedFolder:
+    """A temporary local copy of a folder in S3: downloaded at the start, uploaded as it changes, deleted once all is uploaded.
 
-
-def listed(at: Address) -> dict[str, int]:
-    """Return the bytes of each file below an address, by its name there."""
-    pages = client.client("s3").get_paginator("list_objects_v2").paginate(Bucket=at.bucket, Prefix=f"{at.key}/".lstrip("/"))
-    start = len(f"{at.key}/".lstrip("/"))
-    return {found["Key"][start:]: found["Size"] for page in pages for found in page.get("Contents", ()) if not found["Key"].endswith("/")}
-
-
-def bring(at: Address, folder: Path, wanted: Callable[[str], bool] = lambda name: True) -> list[str]:
-    """Write the wanted files below an address into a folder, each whole or not at all, and return their names."""
-    places = {name: (folder / name).resolve() for name in sorted(listed(at)) if wanted(name)}
-    for name, place in places.items():
-        if not place.is_relative_to(folder.resolve()):
-            raise SettingError(f"{str(at / name)!r} would be written outside {str(folder)!r}; nothing is taken.")
-    brought = []
-    for name, place in places.items():
-        body = get(at / name)
-        if body is not None:  # else it is gone since it was listed: the run goes on
-            files.write(place, body)
-            brought.append(name)
-    return brought
-
-
-class Mirror:
-    """A folder's like here: brought from S3 at the start, sent there as it changes, and gone from here once all of it is there.
-
-    As a context, it is the path of the folder here.
+    As a context manager it gives the local path. `last` names the file that is uploaded after all others.
     """
 
-    def __init__(self, at: Address, every: float = EVERY) -> None:
-        self.at, self.every = at, every
-        self.sent: dict[str, tuple[int, int]] = {}
-        self.s3 = client.client("s3")  # one for both threads: using a client is safe in several, making one is not
-        self.over = threading.Event()
-        self.following = threading.Thread(target=self._follow, daemon=True)
+    def __init__(self, remote: Folder, last: str = "", every: float = EVERY) -> None:
+        self.remote, self.last, self.every = remote, last, every
+        self.uploaded: dict[str, tuple[int, int]] = {}
+        self.closing = threading.Event()
+        self.thread = threading.Thread(target=self._follow, daemon=True)
 
     def __enter__(self) -> Path:
-        """Bring what is there, and follow what changes from then on."""
-        self.folder = Path(tempfile.mkdtemp(prefix="mnistlib-"))
+        """Download what is there, and upload what changes from then on."""
+        self.path = Path(tempfile.mkdtemp(prefix="mnistlib-"))
         try:
-            bring(self.at, self.folder)
+            self.remote.download(self.path)
         except BaseException:
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self.path)
             raise
-        self.sent = self._now()
-        self.following.start()
-        return self.folder
+        self.uploaded = self._stamps()
+        self.thread.start()
+        return self.path
 
     def __exit__(self, *_: object) -> None:
-        """Send what is left; where S3 does not take it for some minutes, keep it here and raise CloudError, which says where."""
-        self.over.set()
-        self.following.join()
-        for wait in (*AGAIN, None):
+        """Upload what is left; if S3 refuses it for some minutes, keep it here and raise CloudError, which says where."""
+        self.closing.set()
+        self.thread.join()
+        for wait in (*WAITS, None):
             try:
-                self.send()
+                self.upload()
                 break
             except Exception as error:
                 if wait is None:
-                    raise client.CloudError(
-                        f"What is in {self.folder} could not be sent to {self.at} ({error}); it is kept there."
-                    ) from None
-                print(f"Not sent to {self.at} yet: {error}", flush=True)
+                    raise CloudError(f"{self.path} could not be uploaded to {self.remote} ({error}); the folder is kept.") from None
+                log.warning("Not uploaded to %s yet: %s", self.remote, error)
                 time.sleep(wait)
-        shutil.rmtree(self.folder)
+        shutil.rmtree(self.path)
 
-    def send(self) -> None:
-        """Send every file that is new or has changed since it was sent, and remove there what is gone here."""
-        now = self._now()
-        for name in sorted(now, key=lambda name: name.endswith(job.RECORD)):  # it says that all is there, so it comes last
-            if self.sent.get(name) != now[name] and (path := self.folder / name).is_file():
-                self.s3.put_object(Bucket=self.at.bucket, Key=(self.at / name).key, Body=path.read_bytes())
-                self.sent[name] = now[name]
-        for name in set(self.sent) - set(now):
-            self.s3.delete_object(Bucket=self.at.bucket, Key=(self.at / name).key)
-            del self.sent[name]
+    def upload(self) -> None:
+        """Upload every file that is new or has changed, and delete there what was deleted here."""
+        now = self._stamps()
+        for name in sorted(now, key=lambda name: name == self.last):
+            if self.uploaded.get(name) != now[name] and (path := self.path / name).is_file():
+                self.remote.put(name, path.read_bytes())
+                self.uploaded[name] = now[name]
+        for name in set(self.uploaded) - set(now):
+            self.remote.delete(name)
+            del self.uploaded[name]
 
-    def _now(self) -> dict[str, tuple[int, int]]:
-        """Return what tells each file from another state of it; those being written are left out."""
+    def _stamps(self) -> dict[str, tuple[int, int]]:
+        """Return time and size of each file, but of those being written."""
         found: dict[str, tuple[int, int]] = {}
-        for path in sorted(self.folder.rglob("*")):
-            try:
-                about: Any = path.stat()
-            except FileNotFoundError:
-                continue
-            if path.is_file() and not path.name.endswith(".part"):
-                found[path.relative_to(self.folder).as_posix()] = (about.st_mtime_ns, about.st_size)
+        for path in sorted(self.path.rglob("*")):
+            with contextlib.suppress(FileNotFoundError):
+                about = path.stat()
+                if path.is_file() and not path.name.endswith(".part"):
+                    found[path.relative_to(self.path).as_posix()] = (about.st_mtime_ns, about.st_size)
         return found
 
     def _follow(self) -> None:
-        """Send what changes, now and then; what does not get through is tried again."""
-        while not self.over.wait(self.every):
+        """Upload what changes, every few seconds; what fails is tried again."""
+        while not self.closing.wait(self.every):
             try:
-                self.send()
+                self.upload()
             except Exception as error:
-                print(f"Not sent to {self.at} yet: {error}", flush=True)
+                log.warning("Not uploaded to %s yet: %s", self.remote, error)

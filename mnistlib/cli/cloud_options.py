@@ -1,9 +1,9 @@
-"""What the commands of EC2 and SageMaker have in common: their options, waiting, and bringing results home."""
+"""The commands that EC2 and SageMaker share: run, status and fetch."""
 
 from __future__ import annotations
 
 import functools
-import os
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,121 +11,142 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mnistlib import logs
 from mnistlib.cli.options import parameterised, tell
 from mnistlib.errors import MnistlibError
 
-TAIL = 10  # lines of a log that a status shows
-
 if TYPE_CHECKING:
-    from mnistlib.aws.launch import Plan
-    from mnistlib.aws.runs import State
-    from mnistlib.aws.s3 import Address
+    from mnistlib.aws.client import Session
+    from mnistlib.aws.launch import LaunchPlan, State
+    from mnistlib.aws.s3 import Folder
 
-REGION = click.option("--region", default=None, metavar="NAME", help="Such as eu-central-1; the one that AWS's settings name unless given.")
+TAIL = 10  # lines of a run's log that `status` shows
+
+REGION = click.option("--region", default=None, metavar="NAME", help="Such as eu-central-1. [default: that of AWS's settings]")
 BUCKET = click.option("--bucket", required=True, metavar="NAME", help="Where runs are kept: the stack's output Bucket.")
+WAIT = click.option("--wait", is_flag=True, help="Show what the run prints until it has ended.")
+LAUNCH = (
+    BUCKET,
+    REGION,
+    click.option("--image", default=None, metavar="IMAGE", help="What the instance starts from; see docs/cloud.md for the default."),
+    click.option("--stack", default="mnistlib", show_default=True, metavar="NAME", help="The CloudFormation stack."),
+    click.option("--spot", is_flag=True, help="Use spare capacity, for less; an interrupted run resumes with the next `run`."),
+    click.option("--minutes", default=120, show_default=True, help="The longest that the notebook may take."),
+    click.option("--price", type=float, default=None, metavar="DOLLARS", help="Per hour. [default: asked of AWS]"),
+)
 
 
-def asked(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command answer what AWS refuses with a sentence."""
+def aws_command(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command log to standard output, and end in one sentence where AWS refuses something."""
 
     @functools.wraps(command)
-    def answering(*args: Any, **others: Any) -> Any:
+    def calling(*args: Any, **others: Any) -> Any:
         from mnistlib.aws import client
 
-        if others.get("region"):  # for every client of this command, also those that are told of none
-            os.environ["AWS_DEFAULT_REGION"] = others["region"]
-        with client.refusals():
+        logs.to_stdout()
+        with client.aws_errors():
             return command(*args, **others)
 
-    return answering
+    return calling
 
 
-def wished(instance_type: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let a command be told a notebook, its parameters, and what its run is to have; it takes the last as a `Wish`, `wish`."""
+def add_commands(group: click.Group, instance_type: str, stop: str, *options: Callable[..., Any]) -> None:
+    """Add run, status and fetch to a group that is named like its service; `stop` names its own command that stops a run."""
 
-    def told(command: Callable[..., Any]) -> Callable[..., Any]:
-        @click.argument("notebook")
-        @BUCKET
-        @REGION
-        @click.option("--instance-type", default=instance_type, show_default=True, metavar="TYPE", help="The machine.")
-        @click.option("--image", default=None, metavar="IMAGE", help="What the machine starts from; see README for the default.")
-        @click.option("--stack", default="mnistlib", show_default=True, metavar="NAME", help="The CloudFormation stack.")
-        @click.option("--spot", is_flag=True, help="Take spare capacity, for less; the next run goes on where AWS took it back.")
-        @click.option("--minutes", default=120, show_default=True, help="The longest that the notebook may take.")
-        @click.option("--price", type=float, default=None, metavar="DOLLARS", help="Of an hour; asked of AWS unless given.")
-        @click.option("--wait", is_flag=True, help="Show what the run prints until it has ended.")
-        @click.option("--dry-run", is_flag=True, help="Check all that can be checked, say what would be started, and end.")
-        @parameterised
-        @functools.wraps(command)
-        @asked
-        def wishing(**given: Any) -> Any:
-            from mnistlib.aws.launch import Wish
+    def service() -> Any:
+        return importlib.import_module(f"mnistlib.aws.{group.name}")
 
-            names = ("bucket", "region", "instance_type", "image", "stack", "spot", "minutes", "price")
-            return command(wish=Wish(**{name: given.pop(name) for name in names}), **given)
+    def advice(name: str, bucket: str, region: str | None) -> dict[str, str]:
+        where = f" --region {region}" if region else ""
+        follow, fetch = (f"mnistlib {group.name} {word} {name} --bucket {bucket}{where}" for word in ("status", "fetch"))
+        return {"follow": f"{follow} --wait", "stop": f"mnistlib {group.name} {stop} {name}{where}", "fetch": fetch}
 
-        return wishing
+    def run(notebook: str, given: dict[str, Any], wait: bool, dry_run: bool, **chosen: Any) -> None:
+        """Start one run.
 
-    return told
+        It leaves everything in the bucket, also if it fails or is stopped.
+        """
+        from mnistlib.aws import inventory
+        from mnistlib.aws.launch import LaunchOptions
+        from mnistlib.notebook import runner
+        from mnistlib.sweep import job
+
+        plan: LaunchPlan = service().plan(job.make(runner.find(notebook), given), LaunchOptions(**chosen))
+        inventory.check_not_running(plan.session, plan.job.name)
+        tell(str(plan))
+        if dry_run:
+            tell("Nothing was started.")
+            return
+        machine = service().launch(plan)
+        commands = advice(plan.job.name, plan.options.bucket, plan.session.region_name)
+        tell(f"Started {machine} for {plan.job.name}.")
+        tell(f"Follow it:  {commands['follow']}", f"Stop it:    {commands['stop']}", f"Fetch it:   {commands['fetch']}")
+        if wait:
+            _wait(plan.folder, lambda: service().state(plan.session, plan.folder, machine), commands)
+
+    def status(name: str, bucket: str, region: str | None, wait: bool) -> None:
+        """Show how far a run is.
+
+        The exit code is 0 if it succeeded or goes on, else 1.
+        """
+        from mnistlib.aws import launch
+
+        session, folder = _run_folder(name, bucket, region)
+        if wait:
+            _wait(folder, lambda: service().state(session, folder), advice(name, bucket, region))
+        state = service().state(session, folder)
+        tell(*launch.log_lines(folder)[-TAIL:], f"{name}: {state.word}  {state.machine}")
+        if state.ended:
+            _exit(state)
+
+    def fetch(name: str, bucket: str, region: str | None, into: str | None) -> None:
+        """Download what a run left."""
+        from mnistlib import files
+        from mnistlib.aws import launch
+
+        target = Path(into).expanduser().resolve() if into else files.root() / "build" / "cloud" / name
+        launch.fetch(_run_folder(name, bucket, region)[1], target, as_evidence=target == (files.root() / "reports").resolve())
+
+    chosen_type = click.option("--instance-type", default=instance_type, show_default=True, metavar="TYPE")
+    dry = click.option("--dry-run", is_flag=True, help="Check everything, print what would be started, and stop there.")
+    name = click.argument("name", metavar="RUN")
+    target = click.option("--into", default=None, metavar="FOLDER", help="[default: build/cloud/RUN]; reports makes it the evidence.")
+    for command, decorators in (
+        (run, (click.argument("notebook"), chosen_type, *LAUNCH, *options, WAIT, dry, parameterised)),
+        (status, (name, BUCKET, REGION, WAIT)),
+        (fetch, (name, BUCKET, REGION, target)),
+    ):
+        called = aws_command(command)
+        for decorator in reversed(decorators):
+            called = decorator(called)
+        group.command()(called)
 
 
-def start(plan: Plan, dry_run: bool, waiting: bool, launch: Callable[..., str], look: Callable[..., State], us: str, stop: str) -> None:
-    """Say what a plan comes to, start it unless this is a dry run, say how to go on, and wait for its end where that is wanted."""
-    from mnistlib.aws import inventory
+def _run_folder(name: str, bucket: str, region: str | None) -> tuple[Session, Folder]:
+    """Return a session and the folder of a run."""
+    from mnistlib.aws import client, launch
 
-    name, where = plan.unit.name, f" --region {plan.region}"
-    inventory.alone(name, plan.region)
-    tell(str(plan))
-    if dry_run:
-        tell("Nothing was started.")
-        return
-    machine = launch(plan, tell)
-    follow, stopping = f"{us} status {name} --bucket {plan.wish.bucket}{where} --wait", f"{us} {stop} {name}{where}"
-    home = f"{us} fetch {name} --bucket {plan.wish.bucket}{where}"
-    tell(f"Started {machine} for {name}.", f"Follow it:  {follow}", f"Stop it:    {stopping}", f"Bring home: {home}")
-    if waiting:
-        wait(plan.at, lambda: look(plan.at, plan.region, machine), follow, stopping)
+    session = client.session(region)
+    return session, launch.run_folder(session, bucket, name)
 
 
-def wait(at: Address, look: Callable[[], State], follow: str, stop: str) -> None:
-    """Show what a run prints until it has ended, then leave with its exit code; Ctrl-C ends the waiting alone."""
-    from mnistlib.aws import runs
+def _wait(folder: Folder, look: Callable[[], State], commands: dict[str, str]) -> None:
+    """Show what a run prints until it has ended, then exit with its code; Ctrl-C ends the waiting, not the run."""
+    from mnistlib.aws import launch
 
-    goes_on = f"The run goes on in the cloud. Follow it with `{follow}`, stop it with `{stop}`."
+    goes_on = f"The run goes on in the cloud. Follow it with `{commands['follow']}`, stop it with `{commands['stop']}`."
     try:
-        state = runs.follow(at, look, tell)
+        state = launch.follow(folder, look)
     except KeyboardInterrupt:
         click.echo(goes_on, err=True)
         sys.exit(130)
     except MnistlibError as error:
         raise type(error)(f"{error} {goes_on}") from None
-    _conclude(state)
+    _exit(state)
 
 
-def status(name: str, bucket: str, region: str | None, waiting: bool, look: Callable[..., State], us: str, stop: str) -> None:
-    """Say how far a run is and how its log ends, or wait for its end; leave with its exit code once it has ended."""
-    from mnistlib.aws import runs
-
-    at, where = runs.place(bucket, name), f" --region {region}" if region else ""
-    if waiting:
-        wait(at, lambda: look(at, region), f"{us} status {name} --bucket {bucket}{where} --wait", f"{us} {stop} {name}{where}")
-    state = look(at, region)
-    tell(*runs.log(at)[-TAIL:], f"{name}: {state.word}  {state.machine}")
-    if state.ended:
-        _conclude(state)
-
-
-def _conclude(state: State) -> None:
-    """Say why a run did not succeed, and leave with its exit code."""
-    if state.why:
-        click.echo(state.why, err=True)
-    sys.exit(state.code)
-
-
-def bring(name: str, bucket: str, into: str | None) -> None:
-    """Bring a run's results home: below build/, or where `into` says."""
-    from mnistlib import files
-    from mnistlib.aws import runs
-
-    folder = Path(into).expanduser().resolve() if into else files.root() / "build" / "cloud" / name
-    runs.fetch(runs.place(bucket, name), folder, tell, reports=folder == (files.root() / "reports").resolve())
+def _exit(state: State) -> None:
+    """Say why a run did not succeed, and exit with its code."""
+    if state.reason:
+        click.echo(state.reason, err=True)
+    sys.exit(state.exit_code)

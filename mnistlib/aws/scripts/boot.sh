@@ -1,37 +1,37 @@
 #!/bin/bash
-# A machine that was started for one run: whatever happens, log and state go to S3, and the machine ends.
-# Settings in the environment: RUN (the run's address in S3), STORE (that of the data), NOTEBOOK, MINUTES, SPOT (yes or no),
-# PRICE (dollars an hour, or null), AWS_DEFAULT_REGION.
+# Run one job on an EC2 instance; whatever happens, upload log and state to S3 and shut the instance down.
+# Settings in the environment: RUN (the run's folder in S3), NOTEBOOK, MINUTES, SPOT (yes or no), PRICE (dollars per hour, or null),
+# AWS_DEFAULT_REGION.
 set -uo pipefail
 home=${MNISTLIB_HOME:-/opt/mnistlib}
-export INPUT=$home/input DATA=$home/data OUT=$RUN/out
+export INPUT=$home/input OUT=$RUN/out
 since=$(date +%s)
 log=$home/machine.log
 exec >>"$log" 2>&1
 
-metadata() { # what the machine knows of itself
+metadata() { # NAME: ask the instance metadata service
     local host=${AWS_EC2_METADATA_SERVICE_ENDPOINT:-http://169.254.169.254} token
     token=$(curl -sf -m 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$host/latest/api/token") &&
         curl -sf -m 5 -H "X-aws-ec2-metadata-token: $token" "$host/latest/meta-data/$1"
 }
 
-tell() { # tell PHASE CODE
+report() { # PHASE CODE: upload log and state
     printf '{"phase": "%s", "code": %s, "instance": "%s", "since": %s}\n' "$1" "$2" "$id" "$since" >"$home/machine.json"
     aws s3 cp --only-show-errors "$log" "$RUN/machine.log"
     aws s3 cp --only-show-errors "$home/machine.json" "$RUN/machine.json"
 }
 
-# shellcheck disable=SC2329 # a trap calls it
+# shellcheck disable=SC2329 # called by a trap
 finish() {
     trap '' TERM INT
     kill "$watch" 2>/dev/null
     echo "Ended: $end, exit status $code"
-    tell "$end" "$code"
+    report "$end" "$code"
     shutdown -h now
 }
 
-# shellcheck disable=SC2329 # likewise
-stop() { # the machine is about to end, by the watchdog, by hand, or because AWS wants it back: the run keeps what it has
+# shellcheck disable=SC2329 # called by a trap
+stop() { # the instance is about to shut down: by the watchdog, by a user, or because AWS takes it back; the job saves its state
     trap '' TERM INT
     end=stopped code=143
     if [ -n "$child" ]; then
@@ -41,7 +41,7 @@ stop() { # the machine is about to end, by the watchdog, by hand, or because AWS
     exit 143
 }
 
-step() { # run one step of run.sh, within a time; its exit status
+step() { # TIME NAME: run one step of run.sh with a time limit; its exit status
     timeout --signal=TERM --kill-after=200 "$1" bash "$INPUT/run.sh" "$2" &
     child=$!
     wait "$child"
@@ -72,16 +72,16 @@ service=EC2
 if [ "$SPOT" = yes ]; then
     service='EC2 spot'
 fi
-MNISTLIB_MACHINE=$(printf '{"service": "%s", "id": "%s", "type": "%s", "region": "%s", "image": "%s", "since": %s, "price": %s}' \
+MNISTLIB_INSTANCE=$(printf '{"service": "%s", "id": "%s", "type": "%s", "region": "%s", "image": "%s", "since": %s, "price": %s}' \
     "$service" "$id" "$(metadata instance-type)" "$AWS_DEFAULT_REGION" "$(metadata ami-id)" "$since" "$PRICE")
-export MNISTLIB_MACHINE
+export MNISTLIB_INSTANCE
 
-tell installing null
-if step 30m data && step 30m install; then
-    tell running null
-    if step "${MINUTES}m" unit; then
+report installing null
+if step 30m install; then
+    report running null
+    if step "${MINUTES}m" job; then
         end=succeeded
-    elif [ "$code" = 124 ] || [ "$code" = 137 ]; then # 137 where it had to be killed
+    elif [ "$code" = 124 ] || [ "$code" = 137 ]; then # 137 if it had to be killed
         end="timed out"
     fi
 fi

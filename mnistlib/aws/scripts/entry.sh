@@ -1,28 +1,28 @@
 #!/bin/bash
-# What a SageMaker training job runs: one unit, its log and state kept where SageMaker carries them to S3, and an exit status that is true.
-# Settings in the environment: JOB, NOTEBOOK, SERVICE, INSTANCE_TYPE, IMAGE, PRICE (dollars an hour, or null), REGION.
+# The entry point of a SageMaker training job: run one job, keep log and state in the checkpoint folder, and exit with its status.
+# Settings in the environment: JOB, NOTEBOOK, SERVICE, INSTANCE_TYPE, IMAGE, PRICE (dollars per hour, or null), REGION.
 set -uo pipefail
 ml=${MNISTLIB_ML:-/opt/ml}
-kept=$ml/checkpoints # its like in S3 is the run's own place
+kept=$ml/checkpoints # SageMaker keeps it in sync with the run's folder in S3
 export MNISTLIB_HOME=${MNISTLIB_HOME:-/tmp/mnistlib}
-export INPUT=$ml/input/data/code DATA=$ml/input/data/mnist OUT=$kept/out
+export INPUT=$ml/input/data/code OUT=$kept/out
 since=$(date +%s)
 mkdir -p "$kept" "$ml/output" "$MNISTLIB_HOME"
 exec > >(tee "$kept/machine.log") 2>&1
 
-tell() { # tell PHASE CODE
+report() { # PHASE CODE
     printf '{"phase": "%s", "code": %s, "instance": "%s", "since": %s}\n' "$1" "$2" "$JOB" "$since" >"$kept/machine.json"
 }
 
-fail() { # fail PHASE CODE: SageMaker shows the beginning of this file as the reason
-    sleep 1 # the log's last lines are on their way
+fail() { # PHASE CODE: SageMaker shows the beginning of this file as the reason
+    sleep 1 # until tee has written the last lines
     grep -v '^[[:space:]]*$' "$kept/machine.log" | tail -n 3 | tail -c 900 | iconv -c -f utf-8 -t utf-8 >"$ml/output/failure"
-    tell "$1" "$2"
+    report "$1" "$2"
     exit "$2"
 }
 
-# shellcheck disable=SC2329 # a trap calls it
-stop() { # SageMaker grants two minutes: the run keeps what it has
+# shellcheck disable=SC2329 # called by a trap
+stop() { # SageMaker grants two minutes, in which the job saves its state
     trap '' TERM INT
     if [ -n "$child" ]; then
         kill -TERM "$child" 2>/dev/null
@@ -43,12 +43,12 @@ step() {
 
 child=''
 trap stop TERM INT
-MNISTLIB_MACHINE=$(printf '{"service": "%s", "id": "%s", "type": "%s", "region": "%s", "image": "%s", "since": %s, "price": %s}' \
+MNISTLIB_INSTANCE=$(printf '{"service": "%s", "id": "%s", "type": "%s", "region": "%s", "image": "%s", "since": %s, "price": %s}' \
     "$SERVICE" "$JOB" "$INSTANCE_TYPE" "$REGION" "$IMAGE" "$since" "$PRICE")
-export MNISTLIB_MACHINE
+export MNISTLIB_INSTANCE
 
-tell installing null
+report installing null
 step install || fail failed $?
-tell running null
-step unit || fail failed $?
-tell succeeded 0
+report running null
+step job || fail failed $?
+report succeeded 0

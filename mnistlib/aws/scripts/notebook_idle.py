@@ -1,7 +1,8 @@
-"""Stop a notebook instance that nobody uses: no kernel computes, and nothing was run in a notebook or a terminal for some minutes.
+"""Stop this notebook instance once nobody has used it for some minutes: no busy kernel, nothing run in a notebook or a terminal.
 
-It runs alone on the instance, on whatever Python that has, with the name of the instance in a file that SageMaker puts there. A Jupyter
-that cannot be asked counts as one that nobody uses.
+It runs alone on the instance, on whatever Python that has. A Jupyter that does not answer counts as unused.
+
+    notebook_idle.py MINUTES METADATA_FILE SETUP_LOG
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ import sys
 import time
 import urllib.request
 from datetime import datetime
-from typing import Any
 
-JUPYTER = os.environ.get("MNISTLIB_JUPYTER", "https://localhost:8443")  # where SageMaker's own runs; another in tests
+JUPYTER = os.environ.get("MNISTLIB_JUPYTER", "https://localhost:8443")  # SageMaker's own; another in tests
 EVERY = float(os.environ.get("MNISTLIB_EVERY", "60"))  # seconds between two looks
 
 
-def ask(path: str) -> Any:
-    """Return what Jupyter's API answers; its certificate is its own, and no proxy lies between."""
+def ask(path: str) -> list[dict]:
+    """Return what Jupyter's API answers; its certificate is self-signed, and it is reached without a proxy."""
     unverified = ssl.create_default_context()
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=unverified))
@@ -29,14 +29,14 @@ def ask(path: str) -> Any:
         return json.load(answer)
 
 
-def active(now: float) -> float:
-    """Return when something was last done in Jupyter, as far as it says: now where a kernel computes."""
+def last_used(now: float) -> float:
+    """Return when Jupyter was last used: now if a kernel is busy."""
     kernels = ask("/api/kernels")
     if any(kernel["execution_state"] == "busy" for kernel in kernels):
         return now
     try:
         terminals = ask("/api/terminals")
-    except OSError:  # a Jupyter without any
+    except OSError:  # terminals may be disabled
         terminals = []
     times = [one["last_activity"].replace("Z", "+00:00") for one in kernels + terminals]
     return max((datetime.fromisoformat(text).timestamp() for text in times), default=0.0)
@@ -50,26 +50,21 @@ def stop(metadata: str) -> None:
     subprocess.run([*command, "--region", about["ResourceArn"].split(":")[3]], check=True, timeout=120)
 
 
-def main(minutes: float, metadata: str, log: str) -> None:
-    """Look now and then, and stop the instance once it was idle for so many minutes; what fails is tried again."""
-    last = time.time()
-    while True:
-        now = time.time()
+minutes, metadata, setup_log = float(sys.argv[1]), sys.argv[2], sys.argv[3]
+last = time.time()
+while True:
+    now = time.time()
+    try:
+        last = max(last, min(last_used(now), now))
+    except Exception as error:
+        print(f"Jupyter does not answer: {error}", flush=True)
+    if os.path.exists(setup_log):  # it grows while the project is set up
+        last = max(last, min(os.path.getmtime(setup_log), now))
+    if now - last >= 60 * minutes:
+        print("Nobody uses this instance; stopping it.", flush=True)
         try:
-            last = max(last, min(active(now), now))
+            stop(metadata)
+            break
         except Exception as error:
-            print(f"Jupyter does not say who uses it: {error}", flush=True)
-        if os.path.exists(log):
-            last = max(last, min(os.path.getmtime(log), now))  # the project is being set up
-        if now - last >= 60 * minutes:
-            print("Nobody uses this instance; it stops.", flush=True)
-            try:
-                stop(metadata)
-                return
-            except Exception as error:
-                print(f"It could not be stopped: {error}", flush=True)
-        time.sleep(EVERY)
-
-
-if __name__ == "__main__":
-    main(float(sys.argv[1]), sys.argv[2], sys.argv[3])
+            print(f"It could not be stopped: {error}", flush=True)
+    time.sleep(EVERY)

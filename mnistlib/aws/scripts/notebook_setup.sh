@@ -1,11 +1,11 @@
 #!/bin/bash
-# The long part of a notebook instance's start: the project, an environment for it where it persists, and a kernel. It runs as root, since
-# a Python may have to be installed; what it does below ~/SageMaker it does as the user. The last line of its log says ready or failed.
+# Set up the project on a notebook instance: a clone, an environment that survives a stop, and a kernel. It runs as root, which may have
+# to install a Python; everything below ~/SageMaker is done as the user. The last line of its log says "ready" or "failed".
 set -u
 
 home=$1 repository=$2 revision=$3
 project=$home/SageMaker/mnistlib
-kept=$home/SageMaker/.mnistlib # the one folder that survives a stop is ~/SageMaker
+kept=$home/SageMaker/.mnistlib # only ~/SageMaker survives a stop
 log=$home/SageMaker/mnistlib-setup.log
 fits='import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' # as in pyproject.toml
 export PATH="$PATH:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
@@ -29,7 +29,7 @@ fail() {
 
 clone() {
     if [ -e "$project" ]; then
-        say "The project is there already, and left as it is: $project"
+        say "The project is already there and left as it is: $project"
         return
     fi
     say "Cloning $repository"
@@ -50,7 +50,7 @@ find_python() {
     return 1
 }
 
-# It may link to a Python on the volume that does not persist, which is then put there again.
+# The environment may link to a Python that a stop has removed.
 works() {
     as_user "$environment/bin/python" -c "import pip; $fits" >/dev/null 2>&1
 }
@@ -59,7 +59,7 @@ make_environment() {
     environment=$kept/venv
     index=https://download.pytorch.org/whl/cpu
     if nvidia-smi >/dev/null 2>&1; then
-        environment=$kept/venv-cuda index='' # an instance may be given another type between two starts
+        environment=$kept/venv-cuda index='' # the instance type may change between two starts
     fi
     if ! works; then
         find_python || {
@@ -67,20 +67,20 @@ make_environment() {
             dnf install -y -q python3.12
         }
         if ! works; then
-            find_python || fail "there is no Python 3.11, 3.12 or 3.13 here, and dnf installed none"
-            say "Making an environment in $environment"
-            as_user "$python" -m venv --clear "$environment" || fail "$python made no environment"
+            find_python || fail "there is no Python 3.11, 3.12 or 3.13, and dnf installed none"
+            say "Creating an environment in $environment"
+            as_user "$python" -m venv --clear "$environment" || fail "$python could not create an environment"
         fi
     fi
     cd "$project" || fail "$project is no folder"
     [ -f requirements.txt ] || fail "$project has no requirements.txt, so it is not this project"
     stamp=$(cat requirements.txt pyproject.toml | sha256sum)
     if [ "$stamp" = "$(cat "$environment/.installed" 2>/dev/null)" ]; then
-        say "The requirements are installed already"
+        say "The requirements are already installed"
         return
     fi
     say "Installing the requirements; this takes minutes"
-    if [ -n "$index" ]; then # without a GPU, the builds that spare some gigabytes of CUDA
+    if [ -n "$index" ]; then # without a GPU, builds without gigabytes of CUDA
         mapfile -t pair < <(grep -oE '^torch(vision)?==[0-9.]+' requirements.txt)
         install "${pair[@]}" --index-url "$index" || fail "pip could not install torch, and says why above"
     fi
@@ -92,18 +92,18 @@ install() {
     as_user "$environment/bin/python" -m pip install --disable-pip-version-check --no-cache-dir --progress-bar off "$@"
 }
 
-register() { # the kernel, and what a report then says of where it was made
-    local arn region name kind machine=()
+register() { # the kernel, with the facts about this instance that a report shows
+    local arn region name kind facts=()
     if arn=$(grep -om1 'arn:[^"]*' "${MNISTLIB_ROOT:-}/opt/ml/metadata/resource-metadata.json" 2>/dev/null); then
         IFS=: read -r _ _ _ region _ name <<<"$arn"
         name=${name##*/}
         kind=$(aws sagemaker describe-notebook-instance --region "$region" --notebook-instance-name "$name" \
             --query InstanceType --output text 2>/dev/null || echo unknown)
-        machine=(--env MNISTLIB_MACHINE "$(printf '{"service": "%s", "id": "%s", "type": "%s", "region": "%s", "since": %s}' \
+        facts=(--env MNISTLIB_INSTANCE "$(printf '{"service": "%s", "id": "%s", "type": "%s", "region": "%s", "since": %s}' \
             'SageMaker notebook instance' "$name" "$kind" "$region" "$(date +%s)")")
     fi
-    as_user "$environment/bin/python" -m ipykernel install --user --name mnistlib --display-name mnistlib "${machine[@]}" ||
-        fail "no kernel was registered"
+    as_user "$environment/bin/python" -m ipykernel install --user --name mnistlib --display-name mnistlib "${facts[@]}" ||
+        fail "the kernel could not be registered"
 }
 
 set_up() {
@@ -118,6 +118,6 @@ set_up() {
 
 mkdir -p "$home"
 as_user mkdir -p "$kept/tmp"
-# The user's own process writes the log: root follows no link that the user may have put there.
+# The user's own process writes the log, so root follows no link that the user may have put there.
 set_up 2>&1 | as_user tee "$log"
 exit "${PIPESTATUS[0]}"
