@@ -44,7 +44,6 @@ def interval_against(bounds: Bounds, target: float) -> str:
 
 
 def _digits(percentage: str) -> int:
-    """Return how many decimals a percentage's text has."""
     return len(percentage.rstrip("%").partition(".")[2])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from mnistlib import formatting
 from mnistlib.report import figure_style
-from mnistlib.report.figure_style import ReportFigure
+from mnistlib.report.figure_style import FADED, INK, NORMAL, ORANGE, RULE, SMALL, ReportFigure
 from mnistlib.stats.misclassified import Misclassified, group_name
 
 SIDE = 28  # pixels of an image
@@ -43,23 +43,21 @@ def augmented(images: Any, *draws: Any) -> ReportFigure:
 
 
 def _plain(images: Any) -> np.ndarray:
-    """Return at most ten images as an array [n, 28, 28]."""
     return np.asarray(images)[:DIGITS].reshape(-1, SIDE, SIDE)
 
 
 def _rows(rows: dict[str, Any], alt: str) -> ReportFigure:
-    """Draw rows of at most ten images under their headings."""
     figure, area = figure_style.sheet(len(rows) * _ROW + 2, scale=4)
     figure.alt = alt
     for k, (name, images) in enumerate(rows.items()):
-        area.text(2, k * _ROW + 7, name, fontsize=figure_style.SMALL, color=figure_style.FADED, va="center")
+        _write(area, 2, k * _ROW + 7, name, FADED)
         top = max((float(np.max(image)) for image in images), default=1)
         for column, image in enumerate(images):
             _digit(area, image, 2 + column * 32, k * _ROW + 14, top)
     return figure
 
 
-def _digit(area: Axes, image: Any, left: int, upper: int, top: float = 255, frame: str = figure_style.RULE, width: float = 0.8) -> None:
+def _digit(area: Axes, image: Any, left: int, upper: int, top: float = 255, frame: str = RULE, width: float = 0.8) -> None:
     """Draw one image as ink on paper, framed; `top` is the value of full ink."""
     extent = (left, left + SIDE, upper + SIDE, upper)
     area.imshow(np.asarray(image), cmap="gray_r", vmin=0, vmax=top, extent=extent, interpolation="nearest", aspect="auto")
@@ -78,28 +76,28 @@ def misclassified(found: Sequence[Misclassified], images: Any) -> ReportFigure:
     figure.alt = _misclassified_alt(shown, flagged)
     for k, one in enumerate(shown):
         left, upper = 3 + k % _COLUMNS * 43, 3 + k // _COLUMNS * 54
-        frame = (figure_style.ORANGE, 3.5) if one.label_error else (figure_style.RULE, 0.8)
+        frame = (ORANGE, 3.5) if one.label_error else (RULE, 0.8)
         _digit(area, images[one.index], left, upper, 255, *frame)
-        lines = [(f"{one.label} → {one.prediction}", "bold", figure_style.INK)]
-        lines += [(formatting.of(one.votes, one.n_seeds), "normal", figure_style.INK)]
-        lines += [(_WRITERS[one.group], "normal", figure_style.FADED)]
-        for line, (text, weight, colour) in enumerate(lines):
-            area.text(left, upper + SIDE + 5 + 6 * line, text, fontsize=figure_style.SMALL, fontweight=weight, color=colour, va="center")
-    legend = [("label → most frequent prediction, seeds that misclassify it, writer", figure_style.FADED)] if shown else []
-    legend += [("framed: a label known to be wrong, by human vote", figure_style.ORANGE)] if flagged else []
-    for line, (text, colour) in enumerate(legend):
-        area.text(3, n_rows * 54 + 4 + 8 * line, text, fontsize=figure_style.SMALL, color=colour, va="center")
+        votes = formatting.of(one.votes, one.n_seeds)
+        for line, (text, colour) in enumerate([(f"{one.label} → {one.prediction}", INK), (votes, INK), (_WRITERS[one.group], FADED)]):
+            _write(area, left, upper + SIDE + 5 + 6 * line, text, colour, "normal" if line else "bold")
+    if shown:
+        _write(area, 3, n_rows * 54 + 4, "label → most frequent prediction, seeds that misclassify it, writer", FADED)
+    if flagged:
+        _write(area, 3, n_rows * 54 + 12, "framed: a label known to be wrong, by human vote", ORANGE)
     if not shown:
-        area.text(3, 24, figure.alt, fontsize=figure_style.NORMAL)
+        _write(area, 3, 24, figure.alt, INK)
     return figure
 
 
+def _write(area: Axes, x: float, y: float, text: str, colour: str, weight: str = "normal") -> None:
+    area.text(x, y, text, fontsize=SMALL, fontweight=weight, color=colour, va="center")
+
+
 def _misclassified_alt(shown: Sequence[Misclassified], flagged: int) -> str:
-    """Return what a gallery shows, with its most frequent kinds of error."""
     if not shown:
         return "No image was misclassified."
-    kinds = Counter((one.label, one.prediction) for one in shown).most_common(3)
-    words = ", ".join(f"{formatting.confusion(*kind)} ({formatting.count(n)})" for kind, n in kinds)
+    words = _most_frequent(Counter((one.label, one.prediction) for one in shown), formatting.count)
     everyone = formatting.count(sum(one.votes == one.n_seeds for one in shown))
     opening = f"The {formatting.counted(len(shown), 'image')} that most seeds misclassify, {everyone} of them misclassified by every seed"
     return f"{opening}; most frequent: {words}. Framed as known wrong labels: {formatting.count(flagged)}."
@@ -115,11 +113,11 @@ def confusion(matrix: np.ndarray) -> ReportFigure:
     shades = np.log1p(errors)  # so that the rare kinds show beside the most frequent
     axes.imshow(shades, cmap="Blues", vmin=0, vmax=max(1.8 * shades.max(), 1e-9), aspect="auto")
     for label, digit in np.argwhere(errors > 0):
-        axes.text(digit, label, formatting.mean_count(errors[label, digit]), ha="center", va="center", fontsize=figure_style.SMALL)
+        axes.text(digit, label, formatting.mean_count(errors[label, digit]), ha="center", va="center", fontsize=SMALL)
     for digit in range(DIGITS):
-        axes.add_patch(Rectangle((digit - 0.5, digit - 0.5), 1, 1, color=figure_style.RULE, linewidth=0))
+        axes.add_patch(Rectangle((digit - 0.5, digit - 0.5), 1, 1, color=RULE, linewidth=0))
     axes.set(xticks=range(DIGITS), yticks=range(DIGITS))
-    axes.tick_params(length=0, labelsize=figure_style.NORMAL, labelcolor=figure_style.INK, labeltop=True, labelbottom=False)
+    axes.tick_params(length=0, labelsize=NORMAL, labelcolor=INK, labeltop=True, labelbottom=False)
     axes.grid(False)
     axes.spines[:].set_visible(False)
     figure_style.title(axes, "Images per seed: true digit (row), predicted digit (column)")
@@ -127,8 +125,12 @@ def confusion(matrix: np.ndarray) -> ReportFigure:
 
 
 def _confusion_alt(errors: np.ndarray) -> str:
-    """Return the number of errors per seed and the most frequent kinds."""
-    order = sorted(np.argwhere(errors > 0).tolist(), key=lambda kind: -errors[kind[0], kind[1]])[:3]
-    words = ", ".join(f"{formatting.confusion(label, digit)} ({formatting.mean_count(errors[label, digit])})" for label, digit in order)
+    words = _most_frequent(
+        Counter({(label, digit): errors[label, digit] for label, digit in np.argwhere(errors > 0)}), formatting.mean_count
+    )
     total = f"Confusion matrix: {formatting.mean_count(errors.sum())} errors per seed on average"
     return f"{total}; most frequent: {words}." if words else f"{total}."
+
+
+def _most_frequent(kinds: Counter[tuple[int, int]], text: Callable[[Any], str]) -> str:
+    return ", ".join(f"{formatting.confusion(*kind)} ({text(n)})" for kind, n in kinds.most_common(3))

@@ -62,12 +62,13 @@ def page(
         anchor_link_text="#",
         filters={function.__name__: function for function in (markup.picture, markup.first_line, markup.dress, markup.outline)},
     )
+    prose = "\n\n".join(cell.source for cell in story.cells if cell.cell_type == "markdown")
     day = [f"Run on {result.provenance['started'][:10]}"] if result and result.provenance.get("started") else []
     chrome = {
         "home": home or HOME,
         "style": style(),
         "name": name if name in (series or {}) else "",
-        "title": next(iter(_headings(_prose(story), 1)), result.title if result else name),
+        "title": next(iter(_headings(prose, 1)), result.title if result else name),
         "facts": overview.strip(result) if result else {},
         "result": results.to_json(result)["sha256"] if result else "",  # so that a page can be compared with its result
         "foot": [f"From the notebook {notebook.name if heading else f'{name}.ipynb'}", LICENCE, *day],  # one may make pages of other names
@@ -138,10 +139,6 @@ def style() -> str:
     """Return the style sheet without its comments and indentation."""
     text = re.sub(r"/\*.*?\*/", "", (FOLDER / "style.css").read_text(encoding="utf-8"), flags=re.DOTALL)
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
-
-
-def _prose(notebook: nbformat.NotebookNode) -> str:
-    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
 def _headings(markdown: str, level: int) -> list[str]:

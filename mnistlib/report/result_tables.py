@@ -19,18 +19,17 @@ from mnistlib.stats.misclassified import ConfusionChange, Misclassified
 FOLDED = "The data as a table"
 _LABEL_ERRORS = {None: "", "majority": "wrong, by majority", "split": "opinions split", "neither": "neither digit"}
 _DIRECTIONS = {"better": "more accurate", "worse": "less accurate", "inconclusive": "not significant (inconclusive)"}
-_FINAL = "after the last epoch"
 
 
 def limits() -> Shown:
     """Return what the exercise asks for."""
-    return table("What the exercise asks for", ["Measure", "Target"], list(_targets("test").values()))
+    return table("What the exercise asks for", ["Measure", "Target"], list(_targets("test", "after the last epoch").values()))
 
 
-def _targets(split: str) -> dict[str, tuple[str, str]]:
+def _targets(split: str, end: str) -> dict[str, tuple[str, str]]:
     """Return what is measured and what is asked for, by the field of a verdict."""
     return {
-        "accuracy": (f"Accuracy on the {split} images {_FINAL}, mean of the seeds", f"at least {formatting.percent(MIN_ACCURACY)}"),
+        "accuracy": (f"Accuracy on the {split} images {end}, mean of the seeds", f"at least {formatting.percent(MIN_ACCURACY)}"),
         "parameters": ("Parameters", f"fewer than {formatting.count(MAX_PARAMETERS)}"),
         "epochs": ("Epochs", f"at most {formatting.count(MAX_EPOCHS)}"),
         "held": (f"Seeds at or above the target accuracy in each of the last {formatting.count(HELD_EPOCHS)} epochs", "all"),
@@ -60,25 +59,23 @@ def curves_table(runs: Sequence[Any], split: str) -> Shown:
 def result(result: Result, remark: str = "") -> Shown:
     """Return target and achieved value with the verdict where there is one; `remark` says why there is no comparison."""
     summary, verdict, split = result.summary, result.verdict, result.split
+    end = "at the epoch that was kept" if any(run.kept_epoch for run in result.runs) else "after the last epoch"
     achieved = {
         "accuracy": formatting.mean_sd_against(summary.final_mean, summary.final_sd, MIN_ACCURACY),
         "parameters": formatting.count(result.n_parameters),
         "epochs": formatting.count(result.epochs),
         "held": formatting.of(summary.n_held, summary.n_seeds),
     }
-    words = {} if verdict is None else {name: getattr(verdict, name) for name in ("accuracy", "parameters", "epochs")}
-    if words:
-        words["held"] = "all" if verdict.held == summary.n_seeds else "not all"
-    rows: list[list[Cell]] = [
-        [*target, achieved[name], badge(words[name]) if name in words else ""] for name, target in _targets(split).items()
-    ]
+    words = {} if verdict is None else vars(verdict) | {"held": "all" if verdict.held == summary.n_seeds else "not all"}
+    badges = {name: badge(word) for name, word in words.items()}
+    rows: list[list[Cell]] = [[*target, achieved[name], badges.get(name, "")] for name, target in _targets(split, end).items()]
     share = f"95% interval of the share of all seeds: {formatting.interval(summary.pass_interval, 0)}, Clopper-Pearson"
     extremes = [formatting.percent_against(value, MIN_ACCURACY) for value in (summary.final_min, summary.final_max)]
     more = {
         f"95% interval of the mean, resampling {summary.interval_by}": formatting.interval_against(summary.interval, MIN_ACCURACY),
-        f"Seeds at or above the target {_FINAL}": f"{formatting.of(summary.n_pass, summary.n_seeds)} ({share})",
-        f"Lowest and highest seed {_FINAL}": " and ".join(extremes),
-        f"Accuracy on the clean training images {_FINAL}": formatting.percent(np.mean([run.train_accuracy_clean for run in result.runs])),
+        f"Seeds at or above the target {end}": f"{formatting.of(summary.n_pass, summary.n_seeds)} ({share})",
+        f"Lowest and highest seed {end}": " and ".join(extremes),
+        f"Accuracy on the clean training images {end}": formatting.percent(np.mean([run.train_accuracy_clean for run in result.runs])),
         f"Best epoch of any seed, chosen on the {split} images": formatting.percent(plots.per_epoch(result.runs, "eval_accuracy").max()),
     }
     if result.difference is not None:

@@ -15,9 +15,11 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 
 from mnistlib import files, formatting, models, recipe, recipe_dict, steps
+from mnistlib.data import ImageSet, Mnist
 from mnistlib.recipe import Recipe
 from mnistlib.report import model_summary, recipe_diff
 from mnistlib.report.html import Shown, element, sentence, table, together
+from mnistlib.report.model_summary import Layer, ModelSummary
 from mnistlib.stats.misclassified import group_name
 
 RESULT_MIMETYPE = "application/vnd.mnistlib.result+json"  # hands a step's result from its notebook to the runner
@@ -76,15 +78,14 @@ def candidates(record: Mapping[str, Any] | None) -> Shown:
     return together([table(caption, head, rows), sentence(f"The rule of choice: {record['rule']}.", "note")])
 
 
-def statistics(mnist: Any) -> Shown:
-    """Return how many images, writers and digits the two sets of a `data.Mnist` have, and their pixels' mean and standard deviation."""
+def statistics(mnist: Mnist) -> Shown:
+    """Return how many images, writers and digits the two sets have, and their pixels' mean and standard deviation."""
     columns = [_statistics(image_set) for image_set in (mnist.train, mnist.eval)]
     rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
     return table("The images; pixels as fractions of white", ["Quantity", "Training", mnist.split.capitalize()], rows)
 
 
-def _statistics(image_set: Any) -> dict[str, str]:
-    """Return the numbers of one set as text."""
+def _statistics(image_set: ImageSet) -> dict[str, str]:
     labels, names = np.asarray(image_set.labels), np.array([group_name(group) for group in image_set.groups])
     pixels = np.asarray(image_set.images).reshape(-1)
     levels, values = np.bincount(pixels, minlength=256), np.arange(256) / 255
@@ -100,8 +101,8 @@ def _statistics(image_set: Any) -> dict[str, str]:
     }
 
 
-def layers(net: Any) -> Shown:
-    """Return the layers of a `model_summary` with shapes, parameters, multiply-accumulates and receptive fields, and its warnings."""
+def layers(net: ModelSummary) -> Shown:
+    """Return the layers of a net with shapes, parameters, multiply-accumulates and receptive fields, and its warnings."""
     rows = [[layer.kind, formatting.shape(layer.output), *_costs(layer)] for layer in net.layers]
     caption = "The layers in order; the receptive field in the total is that before global pooling"
     head = ["Layer", "Output", "Parameters", "MACs", "Receptive field"]
@@ -109,12 +110,11 @@ def layers(net: Any) -> Shown:
     return together([shown, *(sentence(waste.sentence, "note") for waste in net.wasted)])
 
 
-def _costs(part: Any) -> list[str]:
-    """Return parameters, multiply-accumulates and receptive field as text."""
+def _costs(part: Layer | ModelSummary) -> list[str]:
     return [formatting.count(part.n_parameters), formatting.count(part.n_macs), f"{formatting.count(part.receptive_field)} px"]
 
 
-def budget(net: Any) -> Shown:
+def budget(net: ModelSummary) -> Shown:
     """Return how much of the exercise's parameters a net takes, as a sentence and a bar."""
     n, most = net.n_parameters, recipe.MAX_PARAMETERS
     spare = f"{formatting.count(most - 1 - n)} to spare" if n < most else f"{formatting.count(n - most + 1)} too many"
