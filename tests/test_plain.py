@@ -17,6 +17,7 @@ from mnistlib.runs.signature import signature
 from mnistlib.selection import candidates
 
 REPORTS = files.root() / "reports"
+SOME = 1_000  # images
 RESULTS = sorted((REPORTS / "results").glob("*.json"))
 
 
@@ -85,14 +86,14 @@ def test_every_step_is_committed() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_committed_accuracies(path, mnist: data.Mnist) -> None:
-    """Each checkpoint, evaluated by plain arithmetic, gives exactly the accuracy and nearly all predictions that its result states."""
+    """Plain arithmetic predicts from each checkpoint what its result holds: all images for the first seed, some for the others."""
     made = result.read(path)
     assert made.headline, f"{path.name} is no full run; only those are committed"
     layers = signature(models.build(made.recipe.model, made.recipe.dropout))
     images, labels = mnist.eval.images.numpy(), mnist.eval.labels.numpy()
     for run, stored in zip(made.runs, result.read_predictions(made, REPORTS)[0], strict=True):
-        checkpoint = REPORTS / run.checkpoint
+        checkpoint, n = REPORTS / run.checkpoint, len(labels) if run is made.runs[0] else SOME
         assert files.sha256(checkpoint) == run.sha256, f"{checkpoint.name} is not the file that {path.name} names"
-        predictions = plain.logits(layers, load_file(checkpoint), images).argmax(1)
-        assert int((predictions == labels).sum()) == round(run.final * len(labels)), checkpoint.name
-        assert (predictions != stored).sum() <= 1, checkpoint.name
+        predictions = plain.logits(layers, load_file(checkpoint), images[:n]).argmax(1)
+        assert (predictions != stored[:n]).sum() <= 1, checkpoint.name  # rounding may tip an image
+        assert int((stored == labels).sum()) == round(run.final * len(labels)), checkpoint.name

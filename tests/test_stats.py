@@ -155,12 +155,12 @@ def test_writers_are_drawn_within_their_group():
 
 
 def test_images_of_one_writer_count_as_one():
-    writers, group = np.repeat(np.arange(100), 25), np.zeros(2_500)
-    alike = (np.arange(100) % 5 == 0)[writers][None]
+    writers, group = np.repeat(np.arange(50), 16), np.zeros(800)
+    alike = (np.arange(50) % 5 == 0)[writers][None]
     by_writer = np.std(bootstrap.resample([alike], writers, group))
-    by_image = np.std(bootstrap.resample([alike], np.arange(2_500), group))
-    assert by_writer / by_image == pytest.approx(5, rel=0.1)  # the square root of 25
-    assert by_image == pytest.approx(np.sqrt(0.2 * 0.8 / 2_500), rel=0.05)
+    by_image = np.std(bootstrap.resample([alike], np.arange(800), group))
+    assert by_writer / by_image == pytest.approx(4, rel=0.1)  # the square root of 16
+    assert by_image == pytest.approx(np.sqrt(0.2 * 0.8 / 800), rel=0.05)
 
 
 def test_a_percentile_interval_holds_the_middle():
@@ -273,12 +273,11 @@ def test_figures_that_do_not_belong_together_are_refused():
 
 def test_a_difference_counts_from_the_step_before():
     better, worse = table(10_000, 40, 42, 44), table(10_000, 90, 92, 94)
-    singles = np.arange(10_000) // 4, np.zeros(10_000)
     made = comparison.difference(better[:, ::-1], worse[:, ::-1], *people(10_000, 50), "01_capacity")
     assert made.from_ == "01_capacity" and made.mean == pytest.approx(0.005)
     assert comparison.Difference("x", 0.005, (0.001, 0.009)).direction == "better"
     assert comparison.Difference("x", -0.005, (-0.009, -0.001)).direction == "worse"
-    same = comparison.difference(better, better, *singles, "x")
+    same = comparison.difference(better, better, *people(10_000, 50), "x")
     assert same.mean == 0 and same.interval[0] < 0 < same.interval[1] and same.direction == "inconclusive"
 
 

@@ -15,7 +15,7 @@ from mnistlib.stats.bootstrap import LEVEL, Bounds
 def clopper_pearson(k: int, n: int, alternative: str = "two-sided") -> Bounds:
     """Return the exact interval of a share that was `k` of `n`; with the alternative "greater" its low end is a one-sided bound."""
     interval = scipy.stats.binomtest(k, n, alternative=alternative).proportion_ci(LEVEL, method="exact")
-    return float(interval.low), float(interval.high)
+    return round(float(interval.low), 9), round(float(interval.high), 9)  # found by iteration: later digits depend on the processor
 
 
 def welch(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> tuple[float, Bounds | None]:
