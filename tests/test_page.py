@@ -128,6 +128,7 @@ def test_a_page_is_well_formed_and_accessible(text):
     inside = [attrs["href"][1:] for attrs in page.all("a") if attrs["href"].startswith("#")]
     assert inside and set(inside) <= set(page.ids), "a link within the page leads nowhere"
     assert "<title>Augmentation</title>" in text
+    assert "prefers-color-scheme: dark" in text and "@media print" in text
 
 
 def test_a_page_needs_nothing_else(text):

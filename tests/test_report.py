@@ -6,10 +6,9 @@ import json
 from dataclasses import replace
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 import torch
-from example_results import LABELS, mnist, result
+from example_results import LABELS, mnist, result, run
 
 from mnistlib import files, formatting, models, recipe, recipe_dict, steps
 from mnistlib.report import html, model_summary, overview, recipe_diff, result_tables, tables
@@ -293,10 +292,12 @@ def test_a_saved_result_is_handed_to_programs_and_its_text_says_nothing_of_the_m
     assert "build/results/x.json" in repr(tables.saved(files.root() / "build" / "results" / "x.json"))
 
 
-def test_a_diverged_run_has_its_tables():
-    for values in vars(RUNS[2].history).values():
-        values[:] = [np.nan] * len(values)
-    assert "nan" in repr(result_tables.curves_table(RUNS, "test"))
+def test_seeds_that_ended_earlier_leave_cells_blank():
+    runs = [run(0, 4, 3), run(1, 5, 2)]
+    said = rows(result_tables.curves_table(runs, "test"))
+    assert said["2"][-1] == "99.50%" and said["3"] == ["", "", "", "", "", "99.60%", ""]
+    kept = replace(RESULT, runs=(*runs[:1], replace(runs[1], kept_epoch=2)))
+    assert "kept" in repr(result_tables.result(kept)) and "99.60%" in repr(result_tables.result(kept))
 
 
 def test_waste_is_named_below_the_layers():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,18 +42,23 @@ def curves_table(runs: Sequence[Any], split: str) -> Shown:
     sds = accuracies.std(0, ddof=1) if many else [None] * accuracies.shape[1]
     columns = {
         "Epoch": map(formatting.count, range(1, len(sds) + 1)),
-        "Learning rate": map(formatting.decimals, plots.per_epoch(runs, "learning_rate").mean(0)),
-        "Training loss": map(formatting.decimals, plots.per_epoch(runs, "train_loss").mean(0)),
-        f"{name} loss": map(formatting.decimals, plots.per_epoch(runs, "eval_loss").mean(0)),
-        "Training accuracy": map(formatting.percent, plots.per_epoch(runs, "train_accuracy").mean(0)),
-        f"{name} accuracy": map(formatting.mean_sd, accuracies.mean(0), sds),
+        "Learning rate": _cells(formatting.decimals, plots.per_epoch(runs, "learning_rate").mean(0)),
+        "Training loss": _cells(formatting.decimals, plots.per_epoch(runs, "train_loss").mean(0)),
+        f"{name} loss": _cells(formatting.decimals, plots.per_epoch(runs, "eval_loss").mean(0)),
+        "Training accuracy": _cells(formatting.percent, plots.per_epoch(runs, "train_accuracy").mean(0)),
+        f"{name} accuracy": _cells(formatting.mean_sd, accuracies.mean(0), sds),
     }
-    columns |= {f"Seed {run.seed}": map(formatting.percent, row) for run, row in zip(runs, accuracies, strict=True) if many}
+    columns |= {f"Seed {run.seed}": _cells(formatting.percent, row) for run, row in zip(runs, accuracies, strict=True) if many}
     over = (
         f"means of {formatting.count(len(runs))} seeds, {split} accuracy with standard deviation and for each seed" if many else "one seed"
     )
     caption = f"Loss and accuracy per epoch, {over}; training values are measured while training, the learning rate in the last step"
     return folded(FOLDED, table(caption, list(columns), zip(*columns.values(), strict=True)))
+
+
+def _cells(text: Callable[..., str], *values: Sequence[Any]) -> list[str]:
+    """Return values as text, "" for epochs that a seed has not reached."""
+    return [text(*cell) if np.isfinite(cell[0]) else "" for cell in zip(*values, strict=True)]
 
 
 def result(result: Result, remark: str = "") -> Shown:
@@ -76,7 +81,9 @@ def result(result: Result, remark: str = "") -> Shown:
         f"Seeds at or above the target {end}": f"{formatting.of(summary.n_pass, summary.n_seeds)} ({share})",
         f"Lowest and highest seed {end}": " and ".join(extremes),
         f"Accuracy on the clean training images {end}": formatting.percent(np.mean([run.train_accuracy_clean for run in result.runs])),
-        f"Best epoch of any seed, chosen on the {split} images": formatting.percent(plots.per_epoch(result.runs, "eval_accuracy").max()),
+        f"Best epoch of any seed, chosen on the {split} images": formatting.percent(
+            max(max(run.history.eval_accuracy) for run in result.runs)
+        ),
     }
     if result.difference is not None:
         difference = result.difference
