@@ -16,20 +16,14 @@ def signature(net: nn.Module) -> list[dict[str, Any]]:
     for name, layer in net.named_modules(remove_duplicate=False):
         if type(layer) is nn.Sequential:
             continue
-        settings = {key: _plain(value) for key, value in vars(layer).items() if key not in WITHOUT_EFFECT and _is_setting(key, value)}
+        settings = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in vars(layer).items()
+            if not key.startswith("_") and key not in WITHOUT_EFFECT and isinstance(value, bool | int | float | str | tuple | None)
+        }
         weights = {key: list(value.shape) for key, value in layer.named_parameters(recurse=False)}
         entry = {"name": name, "class": type(layer).__name__, **settings, "weights": weights}
         if weights and first.setdefault(id(layer), name) != name:
             entry["same_as"] = first[id(layer)]  # shared weights train as one
         entries.append(entry)
     return entries
-
-
-def _is_setting(name: str, value: object) -> bool:
-    """Say whether a layer's attribute is a hyper-parameter: public, and a value or several."""
-    return not name.startswith("_") and isinstance(value, bool | int | float | str | tuple | None)
-
-
-def _plain(value: Any) -> Any:
-    """Return a tuple as a list."""
-    return list(value) if isinstance(value, tuple) else value

@@ -35,26 +35,21 @@ def resample(tables: Sequence[np.ndarray], writers: np.ndarray, groups: np.ndarr
     n_images = np.bincount(writer)
     group_sizes = [int(size) for size in np.bincount(names[0]) if size]
     wrong = [np.stack([np.bincount(writer, weights=row, minlength=len(n_images)) for row in table]).astype(np.int64) for table in tables]
-    generator = np.random.default_rng(_GENERATOR_SEED)
-    sizes = [min(_BATCH, RESAMPLES - done) for done in range(0, RESAMPLES, _BATCH)]
-    return np.concatenate([_resample(generator, size, wrong, n_images, group_sizes) for size in sizes])
+    generator, batches = np.random.default_rng(_GENERATOR_SEED), []
+    for _ in range(RESAMPLES // _BATCH):
+        drawn = np.concatenate([_draw(generator, size) for size in group_sizes], axis=1)
+        columns = []
+        for table in wrong:
+            n_wrong = (_draw(generator, len(table)) @ table * drawn).sum(1)
+            n_all = drawn @ n_images * len(table)
+            columns.append((n_all - n_wrong) / n_all)  # one division of whole numbers: an exact 0.994 stays 0.994
+        batches.append(np.stack(columns, axis=1))
+    return np.concatenate(batches)
 
 
-def _resample(generator: np.random.Generator, n: int, wrong: list[np.ndarray], n_images: np.ndarray, group_sizes: list[int]) -> np.ndarray:
-    """Return the accuracies in `n` resamples, [n, n_tables]; `wrong` holds the counts of each table, [n_seeds, n_writers]."""
-    drawn = np.concatenate([_draw(generator, size, n) for size in group_sizes], axis=1)
-    columns = []
-    for table in wrong:
-        seeds = _draw(generator, len(table), n)
-        n_wrong = (seeds @ table * drawn).sum(1)
-        n_all = drawn @ n_images * len(table)
-        columns.append((n_all - n_wrong) / n_all)  # one division of whole numbers: an exact 0.994 stays 0.994
-    return np.stack(columns, axis=1)
-
-
-def _draw(generator: np.random.Generator, size: int, n: int) -> np.ndarray:
-    """Return how often each of `size` things is drawn when `size` are drawn with replacement, [n, size]."""
-    return generator.multinomial(size, np.full(size, 1 / size), size=n)
+def _draw(generator: np.random.Generator, size: int) -> np.ndarray:
+    """Return how often each of `size` things is drawn when `size` are drawn with replacement, [_BATCH, size]."""
+    return generator.multinomial(size, np.full(size, 1 / size), size=_BATCH)
 
 
 def percentile_interval(samples: np.ndarray) -> Bounds:
