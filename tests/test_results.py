@@ -17,7 +17,7 @@ import torch
 from mnistlib import data, files, steps
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.recipe import Augment, Recipe
-from mnistlib.report import results, test_set_log
+from mnistlib.report import results
 from mnistlib.runs import checkpoints, provenance, storage
 from mnistlib.stats import misclassified, summary
 
@@ -329,45 +329,3 @@ def test_the_revision_is_that_of_the_tracked_code(tmp_path):
     (tmp_path / "code.py").write_text("b")
     assert provenance.revision(tmp_path) == (head, True)
     assert provenance.revision(tmp_path / "reports") == (None, None)  # a folder inside someone else's repository
-
-
-# Looks at the test set
-
-
-def test_looks_only_grow(tmp_path):
-    path = tmp_path / "reports" / "test_looks.json"
-    assert test_set_log.read(path) == [] and test_set_log.record(make(), path)
-    first = path.read_text().splitlines()[1]
-    assert not test_set_log.record(make(provenance={**ORIGIN, "started": "2030-01-01T00:00:00Z"}), path)  # the same trials, told again
-    unlucky = [trial(0, 5), *TRIALS[1:]]
-    assert (
-        test_set_log.record(make(unlucky), path)
-        and test_set_log.record(make(step=BEFORE), path)
-        and test_set_log.record(make(TRIALS[:2]), path)
-    )
-    assert test_set_log.record(make([replace(was, seed=was.seed + 10) for was in TRIALS]), path)  # equally good, but other seeds
-    lines = path.read_text().splitlines()
-    assert len(lines) == 7 and lines[1].startswith(first)
-    assert test_set_log.read(path)[0] == {
-        "date": "2026-09-21T14:13:20Z",
-        "step": "03_augment",
-        "recipe": make().keys["recipe"],
-        "seeds": [0, 1, 2],
-        "final": [0.996, 0.994, 0.992],
-        "commit": ORIGIN["commit"],
-    }
-
-
-def test_only_headline_runs_are_looks(tmp_path):
-    path = tmp_path / "test_looks.json"
-    for changed in ({"dataset": "digits"}, {"limit": 9}, {"split": "validation"}):
-        assert not test_set_log.record(make(on=mnist(**changed)), path)
-    assert not path.exists()
-
-
-@pytest.mark.parametrize("text", ["", "{}", "[1,"])
-def test_a_damaged_list_of_looks_is_not_overwritten(tmp_path, text):
-    path = files.write(tmp_path / "test_looks.json", text)
-    with pytest.raises(ResultError, match="must only grow"):
-        test_set_log.record(make(), path)
-    assert path.read_text() == text
