@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mnistlib.errors import ResultError, SettingError
+from mnistlib.errors import DiskError, ResultError, SettingError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 INSTALLED = Path(__file__).parent / "_notebooks"  # where a wheel holds the notebooks
 SENT = ".project.json"  # marks the root of a project that was sent somewhere without library and repository, and names its commit
 
@@ -40,6 +43,18 @@ def sha256(data: bytes | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+@contextlib.contextmanager
+def writing(folder: Path | str) -> Iterator[None]:
+    """Turn the error of a full or broken disk into a DiskError that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        other = "another in TMPDIR" if str(folder) == tempfile.gettempdir() else "another"
+        raise DiskError(f"The folder {str(folder)!r} cannot be written ({error.strerror}); make room there or name {other}.") from None
+
+
 def write(path: Path, data: bytes | str) -> Path:
     """Write a whole file or leave the old one."""
     write_together({path: data})
@@ -51,13 +66,14 @@ def write_together(contents: Mapping[Path, bytes | str]) -> None:
     parts: dict[Path, str] = {}
     try:
         for path, data in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            handle, parts[path] = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-            with os.fdopen(handle, "wb") as file:
-                file.write(data.encode() if isinstance(data, str) else data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(parts[path], 0o644)
+            with writing(path.parent):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                handle, parts[path] = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+                with os.fdopen(handle, "wb") as file:
+                    file.write(data.encode() if isinstance(data, str) else data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.chmod(parts[path], 0o644)
         for path, name in parts.items():
             os.replace(name, path)
     finally:

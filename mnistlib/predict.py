@@ -44,6 +44,15 @@ def read(path: Path | str) -> Image.Image:
         raise DataError(f"{str(path)!r} cannot be read as an image: {getattr(error, 'strerror', None) or error}.") from None
 
 
+def prepare_file(path: Path | str) -> Tensor:
+    """Return the digit in an image file as MNIST would show it; raise DataError, which names the file, for one that holds none."""
+    image = read(path)
+    try:
+        return prepare(image)
+    except DataError as error:
+        raise DataError(f"{str(path)!r}: {error}") from None
+
+
 def prepare(image: Image.Image) -> Tensor:
     """Return a picture of one digit as MNIST would show it: uint8 [28, 28], white ink on black.
 
@@ -79,7 +88,7 @@ def classify(net: nn.Module, images: Tensor | Sequence[Tensor]) -> list[tuple[in
     net.eval()
     try:
         with torch.no_grad():
-            probabilities = net(data.normalise(images).to(device)).softmax(1).cpu()
+            probabilities = net(data.normalise(images.unsqueeze(1).float()).to(device)).softmax(1).cpu()
     finally:
         net.train(training)
     return [(int(row.argmax()), float(row.max())) for row in probabilities]
@@ -90,6 +99,8 @@ def _upright(image: Image.Image) -> Image.Image:
     image = ImageOps.exif_transpose(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):  # grey, deeper than eight bits
         grey = np.asarray(image).astype(np.float32)
+        if not np.isfinite(grey).all():
+            raise DataError("The image holds pixels that are NaN or infinite; save it with finite ones.")
         white = 65535 if image.mode.startswith("I;16") else max(float(grey.max()), 1.0)
         return Image.fromarray(255 * grey / white)
     return _flatten(image.convert("RGBA")) if image.has_transparency_data else image.convert("RGB")

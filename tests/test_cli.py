@@ -1,7 +1,8 @@
-"""The commands: what they print, what they refuse, and with which exit code."""
+"""The commands: what they print, what they refuse, and their exit codes."""
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,20 +11,21 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-import torch
 from nbformat import v4
 from PIL import Image
 
-from mnistlib import __main__, data, models, steps, train
-from mnistlib.cli import options, summaries
+import mnistlib
+from mnistlib import data, files, predict, steps
+from mnistlib.cli import main, options, summaries
+from mnistlib.data import Mnist
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.notebook import build, new_step, runner
-from mnistlib.published import schedulers, transforms
-from mnistlib.recipe import Steering
-from mnistlib.report import result as schema
-from mnistlib.report import results, step_report
-from mnistlib.runs import provenance, seeds, storage
-from mnistlib.stats.summary import Verdict
+from mnistlib.report import result as results
+from mnistlib.report.result import Result
+from mnistlib.runs import Run, cache, provenance, seeds, train
+from mnistlib.stats.comparison import Verdict
+
+ONE_EPOCH = replace(steps.AUGMENT, epochs=1)
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Calla
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["mnistlib", *map(str, words)])
-        code = __main__.main()
+        code = main.main()
         return code, *capsys.readouterr()
 
     return run
@@ -58,68 +60,84 @@ def write(path: Path, *cells: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained() -> tuple[data.Mnist, list[storage.Trial]]:
-    """Return the offline sample and a step's recipe trained on it for one epoch."""
-    sample = data.load("digits", limit=300)
-    recipe = replace(steps.get("03_augment").recipe, epochs=1)
-    runs = [train.train(recipe, sample, seed, seeds.key(recipe, sample, seed)) for seed in (0, 1)]
-    return sample, runs
+def trained(few: Mnist) -> list[Run]:
+    """Return two seeds of a step's recipe, trained for one epoch on a few images."""
+    about = provenance.collect(0, 1, "cpu")
+    runs = [train(ONE_EPOCH, few, seed) for seed in (0, 1)]
+    return [replace(run, key=cache.cache_key(ONE_EPOCH, few, run.seed), provenance=about) for run in runs]
 
 
 @pytest.fixture
-def saved(trained, repository) -> tuple[schema.Result, Path]:
-    """Return a result of the offline sample saved in a repository, and its folder."""
-    sample, runs = trained
-    step = steps.get("03_augment")
-    about = {"n_parameters": 7_546, "n_macs": 834_000, "receptive_field": 20, "provenance": provenance.collect(0, 1, "cpu")}
-    result = results.make(step, sample, runs, recipe=replace(step.recipe, epochs=1), **about)
-    results.save(result, runs, repository / "reports")
-    return result, repository / "reports" / "digits"
+def saved(few: Mnist, trained: list[Run], repository: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Result, Path]:
+    """Return a result saved in a repository, and its folder."""
+    monkeypatch.setattr(data, "load", lambda *_: few)
+    result = results.make(steps.get("03_augment"), ONE_EPOCH, few, trained, trained[0].provenance)
+    results.save(result, repository / "reports")
+    return result, repository / "reports"
 
 
-def test_without_a_word_the_commands_are_listed(ask):
+def test_without_a_command_the_commands_are_listed(ask):
+    names = ["report", "train", "evaluate", "predict", "sweep", "job", "new-step", "choose"]
+    names += ["build-series", "build-published", "build-pages", "ec2", "sagemaker"]
     code, said, _ = ask()
-    assert code == 0 and all(name in said for name in __main__.commands.commands)
+    assert code == 0 and all(f"  {name} " in said for name in names) and set(main.commands.commands) == set(names)
+
+
+def test_the_version_is_told(ask):
+    assert ask("--version") == (0, f"mnistlib {mnistlib.__version__}\n", "")
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("words", "word"),
     [
-        (["reprot"], "There is no command 'reprot'. Did you mean 'report'?"),
-        (["report", "03_agument"], "There is no notebook '03_agument'. Did you mean '03_augment'?"),
-        (["choose", "03_agument"], "There is no step '03_agument'; "),
-        (["step", "04_mine", "--from", "03_agument"], "Did you mean '03_augment'?"),
-        (["step", "Mine", "--from", "03_augment"], "it must be two digits"),
-        (["step", "03_augment", "--from", "03_augment"], "There is a step '03_augment' already"),
-        (["report", "03_augment", "-p", "epcohs", "1"], "There is no parameter 'epcohs'. Did you mean 'epochs'?"),
+        (["reprot"], "'report'"),
+        (["report", "03_agument"], "'03_augment'"),
+        (["train", "03_agument"], "'03_augment'"),
+        (["choose", "03_agument"], "'03_augment'"),
+        (["new-step", "04_mine", "--from", "03_agument"], "'03_augment'"),
+        (["new-step", "Mine", "--from", "03_augment"], "two digits"),
+        (["new-step", "03_augment", "--from", "03_augment"], "already"),
+        (["report", "03_augment", "-p", "epcohs", "1"], "'epochs'"),
         (["report", "03_augment", "-y", "7"], "does not set parameters"),
         (["report", "03_augment", "-y", "a: ["], "does not set parameters"),
         (["report", "03_augment", "--colour"], "No such option"),
-        (["report"], "Missing argument 'NAME'"),
-        (["evaluate", "no.safetensors"], "There is no checkpoint 'no.safetensors'"),
+        (["report"], "NOTEBOOK"),
+        (["evaluate", "no.safetensors"], "no.safetensors"),
         (["predict", "a.png"], "reports/checkpoints/"),
     ],
 )
-def test_what_cannot_be_met_is_one_line_and_exit_code_two(ask, repository, words, sentence):
+def test_a_bad_request_is_one_line_and_exit_code_two(ask, repository, words, word):
     write(repository / "notebooks" / "03_augment.ipynb", "epochs = None", "1 / 0")
     code, said, error = ask(*words)
     assert (code, said) == (2, "")
-    assert error.startswith("Error: ") and sentence in error and error.count("\n") == 1
+    assert error.startswith("Error: ") and word in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        (["03_augment", "-p", "epochs", "0"], "epochs"),
+        (["03_augment", "-y", "overrides: {optimizer.lrr: 1}"], "lrr"),
+        (["03_augment", "-y", "overrides: {model: narow}"], "'narrow'"),
+        (["published", "-p", "model", "003-modle-3"], "'003-model-3'"),
+        (["published", "-p", "model", "7"], "model"),
+    ],
+)
+def test_a_bad_value_is_refused_before_a_kernel_starts(ask, tmp_path, monkeypatch, words, word):
+    monkeypatch.setattr(runner, "_execute", lambda *_: pytest.fail("a kernel was started"))
+    code, said, error = ask("report", *words, "--out", tmp_path)
+    assert (code, said) == (2, "") and word in error and error.count("\n") == 1
 
 
 def test_a_failing_notebook_is_one_line_and_exit_code_one(ask, repository):
     write(repository / "notebooks" / "03_augment.ipynb", "epochs = None", "1 / 0")
     code, _, error = ask("report", "03_augment")
-    assert code == 1
-    assert error.startswith("Error: 03_augment.ipynb failed in cell In [2] under '03_augment': ZeroDivisionError: division by zero.")
-    assert error.count("\n") == 1 and sorted(path.name for path in (repository / "build").iterdir()) == [
-        "03_augment.failed.html",
-        "03_augment.failed.ipynb",
-    ]
+    assert code == 1 and "In [2]" in error and "ZeroDivisionError" in error and error.count("\n") == 1
+    assert sorted(path.name for path in (repository / "build").iterdir()) == ["03_augment.failed.html", "03_augment.failed.ipynb"]
 
 
 def test_a_report_goes_to_build_or_where_asked_with_the_parameters_given(ask, repository):
-    write(
+    path = write(
         repository / "notebooks" / "03_augment.ipynb",
         "seeds = [0]\nepochs = None\nresults_dir = 'build'",
         "print(seeds, epochs, results_dir)",
@@ -128,8 +146,41 @@ def test_a_report_goes_to_build_or_where_asked_with_the_parameters_given(ask, re
     code, said, _ = ask("report", "03_augment", "-f", "more.yaml", "-y", "seeds: [3, 4]", "-p", "epochs", "2")
     assert code == 0 and "[3, 4] 2 build\n" in said and "Page: build/03_augment.html\n" in said
     assert (repository / "build" / "03_augment.html").is_file()
-    code, said, _ = ask("report", "03_augment", "--out", "mine")
-    assert code == 0 and f"[0] None {repository / 'mine'}\n" in said and (repository / "mine" / "03_augment.html").is_file()
+    (repository / "elsewhere").mkdir()
+    place = repository / "elsewhere" / "mine"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(repository / "elsewhere")
+        code, said, _ = ask("report", path, "--out", "mine")
+    assert code == 0 and f"[0] None {place}\n" in said and (place / "03_augment.html").is_file()
+
+
+def test_relative_folders_on_the_command_line_count_from_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert options.folder("mine") == tmp_path / "mine"
+    assert options.parameters((("results_dir", "mine"),), (), ()) == {"results_dir": str(tmp_path / "mine")}
+
+
+def test_outside_a_repository_the_installed_notebooks_are_run_and_results_go_to_build(ask, tmp_path, monkeypatch):
+    installed = tmp_path / "site-packages" / "mnistlib" / "_notebooks"
+    installed.mkdir(parents=True)
+    write(installed / "03_augment.ipynb", "results_dir = 'build'")
+    for name, value in (("INSTALLED", installed), ("root", lambda: tmp_path)):
+        monkeypatch.setattr(files, name, value)
+    monkeypatch.chdir(tmp_path)
+    given = []
+    done = runner.Done(tmp_path / "a.ipynb", tmp_path / "build" / "03_augment.html", None, 1.0)
+    monkeypatch.setattr(runner, "run", lambda *about: given.append(about) or done)
+    assert ask("report", "03_augment")[0] == 0
+    assert given == [(installed / "03_augment.ipynb", tmp_path / "build", {"results_dir": str(tmp_path / "build")})]
+
+
+def test_a_terminal_of_eight_bits_shows_what_it_can(monkeypatch):
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="latin-1", write_through=True)
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setattr(sys, "argv", ["mnistlib", "--version"])
+    assert main.main() == 0
+    print("── Training", file=screen)
+    assert screen.buffer.getvalue().decode("latin-1").endswith("?? Training\n")
 
 
 @pytest.mark.parametrize(
@@ -152,59 +203,69 @@ def test_values_on_the_command_line_are_pythons_or_text(text, value):
 def test_evaluate_repeats_the_stated_accuracy(ask, saved):
     result, place = saved
     code, said, _ = ask("evaluate", place / result.runs[1].checkpoint)
-    n_right = round(result.runs[1].test_accuracy[-1] * result.n_test)
-    assert code == 0 and f"{n_right} of {result.n_test} images, as the report states." in said
+    assert code == 0 and f"{round(result.runs[1].final * result.n_eval)} of {result.n_eval} images" in said
 
 
-def test_evaluate_tells_of_another_accuracy(ask, saved, trained):
+def resigned(saved: tuple[Result, Path], **changes: object) -> Path:
+    """Change a stored result, sign it again, and return its first checkpoint."""
     result, place = saved
-    wrong = replace(result.runs[0], test_accuracy=(result.runs[0].test_accuracy[-1] - 3 / result.n_test,))
-    results.save(replace(result, runs=(wrong, result.runs[1])), trained[1], place.parent)
-    code, said, error = ask("evaluate", place / wrong.checkpoint)
-    assert (code, said) == (2, "") and "the report states" in error
+    value = files.read_signed(place / "results" / f"{result.step}.json")
+    files.write_signed(place / "results" / f"{result.step}.json", value | changes)
+    return place / result.runs[0].checkpoint
 
 
-def test_predict_names_the_digit_and_every_file_that_is_none(ask, saved, trained, tmp_path):
+@pytest.mark.parametrize("changes", [{"runs": 7}, {"recipe": {"model": "narrow", "colour": 1}}, {"summary": {}}, {"schema": 99}])
+def test_a_bad_result_that_was_signed_again_is_a_sentence(ask, saved, changes):
+    code, said, error = ask("evaluate", resigned(saved, **changes))
+    assert (code, said) == (2, "") and error.startswith("Error: ") and "03_augment.json" in error
+
+
+def test_evaluate_tells_of_another_accuracy(ask, saved):
     result, place = saved
-    image = trained[0].test.images[0].numpy()
-    Image.fromarray(np.kron(255 - image, np.ones((5, 5), dtype=np.uint8))).save(tmp_path / "digit.png")
-    (tmp_path / "text.png").write_text("no image")
-    code, said, error = ask("predict", tmp_path / "text.png", tmp_path / "digit.png", "--checkpoint", place / result.runs[0].checkpoint)
-    net = models.build(result.recipe.model)
-    net.load_state_dict(trained[1][0].weights)
-    from mnistlib import predict
-
-    digit, _ = predict.classify(net, [predict.prepare(predict.read(tmp_path / "digit.png"))])[0]
-    assert code == 2 and said.startswith(f"{tmp_path / 'digit.png'}: {digit} (") and "text.png" in error
+    runs = files.read_signed(place / "results" / f"{result.step}.json")["runs"]
+    runs[0]["history"]["eval_accuracy"] = [result.runs[0].final - 3 / result.n_eval]
+    code, said, error = ask("evaluate", resigned(saved, runs=runs))
+    assert (code, said) == (2, "") and "its report states" in error
 
 
-@pytest.mark.parametrize(
-    ("accuracy", "words"),
-    [
-        ("shown", "the whole interval is above 99.40%"),
-        ("reached", "the mean is at or above 99.40%"),
-        ("missed", "the mean is below 99.40%"),
-    ],
-)
-def test_the_verdict_is_told_in_words(saved, accuracy, words):
-    told = " ".join(summaries.verdict(replace(saved[0], dataset="mnist", limit=None, verdict=Verdict("kept", "broken", accuracy, 4))))
-    assert f"Verdict: accuracy {accuracy} ({words})" in told and "epochs broken" in told and "parameters kept" in told
+@pytest.mark.parametrize("words", [("evaluate",), ("predict", "digit.png", "--checkpoint")])
+def test_a_checkpoint_of_a_net_that_was_changed_since_is_a_sentence(ask, saved, words):
+    Image.fromarray(np.zeros((28, 28), dtype=np.uint8)).save("digit.png")
+    recipe = files.read_signed(saved[1] / "results" / "03_augment.json")["recipe"] | {"model": "skeleton"}
+    code, said, error = ask(*words, resigned(saved, recipe=recipe))
+    assert (code, said) == (2, "") and "'skeleton'" in error and error.count("\n") == 1
+
+
+def test_predict_names_the_digit_and_says_of_every_other_file_once_what_is_wrong(ask, saved, few):
+    result, place = saved
+    Image.fromarray(np.kron(255 - few.eval.images[0].numpy(), np.ones((5, 5), dtype=np.uint8))).save("digit.png")
+    Path("text.png").write_text("no image")
+    Image.fromarray(np.full((30, 30), np.nan, dtype=np.float32)).save("wild.tiff")
+    Image.fromarray(np.zeros((30, 30), dtype=np.uint8)).save("blank.png")
+    wrong = ("text.png", "wild.tiff", "blank.png", "absent.png")
+    code, said, error = ask("predict", *wrong, "digit.png", "--checkpoint", place / result.runs[0].checkpoint)
+    net = results.load_model(result.recipe, result.runs[0].weights)
+    digit, _ = predict.classify(net, [predict.prepare_file("digit.png")])[0]
+    assert code == 2 and said.startswith(f"digit.png: {digit} (")
+    assert all(error.count(name) == 1 for name in wrong) and error.count("\n") == len(wrong)
+
+
+@pytest.mark.parametrize("accuracy", ["significantly above", "at or above", "below"])
+def test_the_verdict_is_told_in_words(saved, accuracy):
+    told = " ".join(summaries.verdict(replace(saved[0], train_limit=None, verdict=Verdict("within", "over", accuracy, 4))))
+    assert f"accuracy {accuracy} the target of 99.40%" in told and "epochs over" in told and "parameters within" in told
 
 
 def test_without_a_verdict_the_reason_is_told(saved):
-    assert summaries.verdict(saved[0]) == ["No verdict: this is the offline sample, not MNIST."]
-    assert summaries.verdict(replace(saved[0], dataset="mnist")) == ["No verdict: only part of the training images was used."]
+    assert "part of the training images" in " ".join(summaries.verdict(saved[0]))
 
 
 def test_a_run_is_compared_with_the_committed_result_of_its_like(saved):
     result, place = saved
-    told = summaries.against(result, place.parent)
-    assert "differs by 0.00 points" in told and "2 of 2 of its seeds end at the very same accuracy" in told
-    assert "There is no comparison with the committed result" in summaries.against(replace(result, epochs=2), place.parent)
-    assert (
-        summaries.against(replace(result, step="02_regularise"), place.parent)
-        == "There is no committed result of 02_regularise to compare with."
-    )
+    told = summaries.against(result, place)
+    assert "differs by 0.00" in told and "2 of 2 of its seeds" in told
+    assert "no comparison with the committed result" in summaries.against(replace(result, epochs=2), place)
+    assert "no committed result" in summaries.against(replace(result, step="02_regularise"), place)
 
 
 def test_a_report_ends_with_result_page_and_time(saved, tmp_path):
@@ -219,7 +280,7 @@ def test_a_copied_step_is_the_old_one_with_its_change_spelt_out(ask, repository)
         'from mnistlib import steps\n\nstep = steps.get("03_augment")',
         "step.title",
     )
-    code, said, _ = ask("step", "04_mine", "--from", "03_augment")
+    code, said, _ = ask("new-step", "04_mine", "--from", "03_augment")
     assert code == 0 and "report notebooks/04_mine.ipynb -p split validation" in said
     story = nbformat.read(repository / "notebooks" / "04_mine.ipynb", 4)
     assert story.cells[0].source == "# 04 · Mine" and story.cells[3].source == "step.title"
@@ -228,7 +289,7 @@ def test_a_copied_step_is_the_old_one_with_its_change_spelt_out(ask, repository)
     original = steps.get("03_augment")
     assert scope["step"] == steps.Step("04_mine", "Mine", original.recipe, "03_augment")
     assert "replace(steps.AUGMENT, augment=replace(steps.AUGMENT.augment, " in story.cells[2].source
-    assert ask("step", "04_mine", "--from", "03_augment")[0] == 2, "a step was overwritten"
+    assert ask("new-step", "04_mine", "--from", "03_augment")[0] == 2, "a step was overwritten"
 
 
 @pytest.mark.parametrize("name", steps.STEPS)
@@ -236,20 +297,13 @@ def test_every_step_can_be_copied(name, tmp_path):
     story = nbformat.read(new_step.copy("09_mine", name, tmp_path), 4)
     setup = next(cell.source for cell in story.cells if "steps.Step(" in cell.source)
     line = next(line for line in setup.splitlines() if "steps.Step(" in line)
-    assert len(setup.splitlines()) <= 10 and len(line) <= 140
+    assert len(setup.splitlines()) <= 12 and len(line) <= 140
     step = eval(line.removeprefix("step = "), {"steps": steps, "replace": replace})  # noqa: S307
     assert step == steps.Step("09_mine", "Mine", steps.get(name).recipe, name)
     assert story.cells[0].source.startswith("# 09 · Mine\n")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"augment": (transforms.Rotation(degrees=7), transforms.ResizedCrop())},
-        {"schedule": schedulers.OneCycle(rise=0.2)},
-        {"steering": Steering(by="validation")},
-    ],
-)
+@pytest.mark.parametrize("change", [{"augment": None}, {"schedule": None}, {"label_smoothing": 0.1}])
 def test_a_step_of_ones_own_can_be_copied_whatever_it_changes(change, repository, monkeypatch):
     mine = steps.Step("06_mine", "Mine", replace(steps.SHORT, **change), "05_short")
     monkeypatch.setitem(steps.STEPS, mine.name, mine)
@@ -267,23 +321,11 @@ def test_a_notebook_without_its_step_cannot_be_copied(repository):
         new_step.copy("04_mine", "03_augment")
 
 
-def test_pages_refuse_to_train(trained, repository):
-    sample, runs = trained
-    write(repository / "notebooks" / "03_augment.ipynb", "seeds: list[int] = [0, 1]")
-    recipe = steps.get("03_augment").recipe
-    with pytest.raises(ResultError, match="seeds 0, 1; `make series`"):
-        build.check_trained("03_augment", sample)
-    for run in runs:
-        key = seeds.key(recipe, sample, run.seed)
-        storage.save_trial(seeds.path(key), replace(run, key=key))
-        if run.seed == 0:
-            with pytest.raises(ResultError, match="seeds 1;"):
-                build.check_trained("03_augment", sample)
-    build.check_trained("03_augment", sample)
-
-
-def test_outcome_judges_as_training_did(trained):
-    sample, runs = trained
-    recipe = replace(steps.get("03_augment").recipe, epochs=1)
-    digits, _ = step_report.judge(recipe, runs[0].weights, sample.test)
-    assert torch.equal(torch.from_numpy(digits), torch.from_numpy(runs[0].predictions))
+def test_pages_refuse_to_train(few, trained, repository):
+    step = steps.Step("03_augment", "Mine", ONE_EPOCH, seeds=(0, 1))
+    folder = seeds.cache_dir(repository / "build" / "series")
+    for missing, run in (("0, 1", trained[0]), ("1;", trained[1])):
+        with pytest.raises(ResultError, match=f"seeds {missing}"):
+            build.check_trained(step, few)
+        cache.save_run(cache.run_path(folder, run.key), run)
+    build.check_trained(step, few)

@@ -1,8 +1,8 @@
-"""One unit of work: what makes it the same, what it leaves, how it ends."""
+"""A job: what makes it the same one, what it leaves, how it ends; and the grid of a sweep."""
 
 from __future__ import annotations
 
-import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +10,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mnistlib.errors import ResultError, SettingError
+from mnistlib import logs
+from mnistlib.errors import DiskError, ResultError, SettingError
 from mnistlib.notebook import runner
-from mnistlib.runs import progress
 from mnistlib.sweep import job
 from mnistlib.sweep.ray_sweep import axis, combinations
 
@@ -23,7 +23,7 @@ assert n >= 0, "n is below zero"
 Path(results_dir, "n").write_text(str(n))"""
 
 
-def write(path: Path, *cells: str, parameters: str = "n = 1\nresults_dir = 'build'\nworkers = None\ndata_dir = None") -> Path:
+def write(path: Path, *cells: str, parameters: str = "n = 1\nresults_dir = 'build'\nworkers = None") -> Path:
     tagged = nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})
     story = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A story"), tagged, *map(nbformat.v4.new_code_cell, cells)])
     story.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -32,21 +32,19 @@ def write(path: Path, *cells: str, parameters: str = "n = 1\nresults_dir = 'buil
     return path
 
 
-def test_a_units_key_says_what_runs_and_not_where(tmp_path):
+def test_a_jobs_key_says_what_runs_and_not_where(tmp_path):
     story = write(tmp_path / "a" / "story.ipynb", STORY)
     one = job.make(story, {"n": 2})
     assert one.name == f"story-{one.key[:10]}"
-    same = [job.make(write(tmp_path / "b" / "story.ipynb", STORY), {"n": 2}), job.make(story, {"n": 2, "workers": 3, "data_dir": "x"})]
-    same.append(
-        job.make(write(tmp_path / "c" / "story.ipynb", STORY, parameters="n = 2\nresults_dir = ''\nworkers = 1\ndata_dir = None"), {})
-    )
+    same = [job.make(write(tmp_path / "b" / "story.ipynb", STORY), {"n": 2}), job.make(story, {"n": 2, "workers": 3})]
+    same.append(job.make(write(tmp_path / "c" / "story.ipynb", STORY, parameters="n = 2\nresults_dir = ''\nworkers = 1"), {}))
     assert {other.key for other in same} == {one.key}, "the same run would be made twice"
     others = [job.make(story, {}), job.make(write(tmp_path / "d" / "story.ipynb", STORY + "\nn"), {"n": 2})]
     others.append(job.make(write(tmp_path / "tale.ipynb", STORY), {"n": 2}))
     assert len({one.key, *(other.key for other in others)}) == 4
 
 
-def test_a_units_key_changes_with_the_library(tmp_path, monkeypatch):
+def test_a_jobs_key_changes_with_the_library(tmp_path, monkeypatch):
     story = write(tmp_path / "story.ipynb", STORY)
     before = job.make(story, {}).key
     monkeypatch.setattr(job, "library", lambda: "another")
@@ -57,35 +55,45 @@ def test_a_units_key_changes_with_the_library(tmp_path, monkeypatch):
     ("given", "match"),
     [
         ({"m": 1}, "There is no parameter 'm'"),
-        ({"results_dir": "x"}, "every run has a folder of its own"),
+        ({"results_dir": "x"}, "folder of its own"),
         ({"n": {1, 2}}, "cannot be written as JSON"),
         ({"n": float("nan")}, "cannot be written as JSON"),
     ],
 )
-def test_a_unit_that_cannot_be_is_refused_before_it_starts(tmp_path, given, match):
+def test_a_job_that_cannot_be_is_refused_before_it_starts(tmp_path, given, match):
     with pytest.raises(SettingError, match=match):
         job.make(write(tmp_path / "story.ipynb", STORY), given)
 
 
-def test_a_unit_leaves_all_there_is_to_know_and_its_record_last(tmp_path):
+def test_a_job_leaves_all_there_is_to_know_and_its_record_last(tmp_path):
+    logs.to_stdout()
     one, folder = job.make(write(tmp_path / "story.ipynb", STORY), {"n": 2}), tmp_path / "out"
     assert not job.succeeded(one, folder)
+    (folder / job.RUNS).mkdir(parents=True)
     job.run(one, folder)
     assert {path.name for path in folder.iterdir()} == {"story.ipynb", "story.html", "n", job.LOG, job.RECORD}
     record = job.read(folder)
     assert (record.status, record.key, record.parameters, record.reason) == ("succeeded", one.key, {"n": 2}, "") and record.seconds > 0
     assert job.succeeded(one, folder) and not job.succeeded(job.make(one.notebook, {"n": 3}), folder)
     log = (folder / job.LOG).read_text()
-    assert "── A story" in log and "working 2" in log
+    assert "── A story" in log and "working 2" in log and "── A story" in (folder / "story.html").read_text()
 
 
-def test_a_failed_unit_says_why_and_counts_as_not_run(tmp_path):
+def test_a_failed_job_says_why_and_counts_as_not_run(tmp_path):
     one, folder = job.make(write(tmp_path / "story.ipynb", STORY), {"n": -1}), tmp_path / "out"
     with pytest.raises(runner.RunError, match="n is below zero"):
         job.run(one, folder)
     record = job.read(folder)
     assert record.status == "failed" and "n is below zero" in record.reason and not job.succeeded(one, folder)
     assert record.reason in (folder / job.LOG).read_text() and (folder / "story.failed.ipynb").is_file()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+def test_a_full_disk_under_the_log_is_a_sentence_that_names_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(job, "LOG", "/dev/full")
+    with pytest.raises(DiskError, match=str(tmp_path / "out")):
+        job.run(job.make(write(tmp_path / "story.ipynb", STORY), {}), tmp_path / "out")
+    assert not list(tmp_path.rglob("story.html"))
 
 
 def test_a_broken_record_is_named(tmp_path):
@@ -97,23 +105,18 @@ def test_a_broken_record_is_named(tmp_path):
             job.read(tmp_path)
 
 
-def test_every_epoch_leaves_a_line_of_json(tmp_path, monkeypatch):
-    monkeypatch.setenv(progress.JOURNAL, str(tmp_path / "epochs.jsonl"))
-    for loss in (0.5, float("nan")):
-        progress.journal(progress.Progress(3, 1, 2, loss, 0.9, 0.4, 0.95, 0.1, 2.0, left=7.0))
-    first, second = map(json.loads, (tmp_path / "epochs.jsonl").read_text().splitlines())
-    assert first["train_loss"] == 0.5 and second["train_loss"] is None and first["seed"] == 3 and "left" not in first
-
-
 @pytest.mark.slow
-def test_a_tethered_unit_ends_with_whoever_started_it(tmp_path):
-    story = write(tmp_path / "story.ipynb", "import time\nprint('waiting', flush=True)\ntime.sleep(300)")
-    command = [sys.executable, "-m", "mnistlib", "job", str(story), "--out", str(tmp_path / "out"), "--exit-with-parent"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+def test_a_job_ends_with_the_process_that_started_it_and_removes_its_scratch_folder(tmp_path):
+    scratch, temp = tmp_path / "scratch", tmp_path / "temp"
+    temp.mkdir()
+    story = write(scratch / "story.ipynb", "import time\nprint('waiting', flush=True)\ntime.sleep(300)")
+    command = [sys.executable, "-m", "mnistlib", "job", str(story), "--out", str(scratch / "out"), "--exit-with-parent"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen([*command, "--scratch", str(scratch)], env=os.environ | {"TMPDIR": str(temp)}, **pipes) as process:
         assert any("waiting" in line for line in process.stdout)
         process.stdin.close()
         assert process.wait(timeout=60) == 143
-    assert not (tmp_path / "out" / job.RECORD).exists()
+    assert not scratch.exists() and not list(temp.iterdir())
 
 
 def test_a_grid_is_every_combination_once_the_last_going_round_first(tmp_path):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mnistlib import data, files, models, predict
 from mnistlib.errors import DataError
-from mnistlib.report import results
+from mnistlib.report import result as results
 
 WHITE, BLACK, PAPER, BLUE, RED, GREEN, YELLOW = "white", "black", "#cdc8be", "#1e28a0", "#c81e28", "#14783c", "#faf096"
 
@@ -77,7 +77,7 @@ CONDITIONS = {
 @pytest.fixture(scope="module")
 def digits(mnist: data.Mnist) -> Tensor:
     """Return the first test images."""
-    return mnist.test.images[:40]
+    return mnist.eval.images[:40]
 
 
 @pytest.fixture(scope="module", params=CONDITIONS)
@@ -104,11 +104,10 @@ class TestRealDigits:
         """The committed net of the augmentation step reads the files as well as the digits themselves, or nearly so."""
         folder = files.root() / "reports"
         result = results.read(folder / "results" / "03_augment.json")
-        net = models.build(result.recipe.model, result.recipe.dropout)
-        net.load_state_dict(load_file(folder / result.runs[0].checkpoint))
+        net = results.load_model(result.recipe, load_file(folder / result.runs[0].checkpoint))
         found = predict.classify(net, rendered)
         assert all(0.1 <= probability <= 1 for _, probability in found)
-        right = [digit == int(label) for (digit, _), label in zip(found, mnist.test.labels, strict=False)]
+        right = [digit == int(label) for (digit, _), label in zip(found, mnist.eval.labels, strict=False)]
         assert sum(right) >= len(right) - 1
 
     def test_prepared_again_is_itself(self, digits: Tensor) -> None:
@@ -299,6 +298,16 @@ class TestRefusals:
             with pytest.raises(DataError, match="cannot be read as an image"):
                 predict.read(tmp_path / f"half.{kind}")
 
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_pixels_that_are_no_numbers(self, value: float, tmp_path: Path) -> None:
+        """A TIFF may hold NaN or infinity."""
+        pixels = np.zeros((40, 40), dtype=np.float32)
+        pixels[20, 20] = value
+        Image.fromarray(pixels).save(tmp_path / "wild.tiff")
+        with pytest.raises(DataError, match="NaN") as caught:
+            predict.prepare_file(tmp_path / "wild.tiff")
+        assert str(caught.value).count("wild.tiff") == 1
+
     def test_programs_are_not_run(self, tmp_path: Path) -> None:
         """An EPS file is a program; it is not opened."""
         (tmp_path / "program.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n")
@@ -312,12 +321,12 @@ class TestClassify:
     @pytest.mark.parametrize("training", [True, False])
     def test_gives_digit_and_probability(self, training: bool) -> None:
         """The digit is the largest logit's, the probability its softmax in evaluation mode; the net's mode stays."""
-        net = models.parts.initialise(models.build(next(iter(models.NETS)), 0.5), 0).train(training)
+        net = models.init_weights(models.build("narrow", 0.5), 0).train(training)
         images = torch.randint(0, 256, (5, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
         found = predict.classify(net, images)
         assert net.training == training
         with torch.no_grad():
-            expected = net.eval()(data.normalise(images)).softmax(1)
+            expected = net.eval()(data.normalise(images.unsqueeze(1).float())).softmax(1)
         assert [digit for digit, _ in found] == expected.argmax(1).tolist()
         assert [probability for _, probability in found] == pytest.approx(expected.amax(1).tolist())
         assert predict.classify(net, list(images)) == found

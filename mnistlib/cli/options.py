@@ -1,4 +1,4 @@
-"""What commands have in common: parameters of a notebook, what they print, and how they stop."""
+"""What commands share: the parameters of a notebook, printing, and stopping."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def parameterised(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def parameters(pairs: tuple[tuple[str, str], ...], yamls: tuple[str, ...], yaml_files: tuple[str, ...]) -> dict[str, Any]:
-    """Return the parameters given on the command line; -p goes before -y, and -y before -f."""
+    """Return the parameters given on the command line; -p goes before -y, and -y before -f.
+
+    A relative `results_dir` counts from the working directory, as every path on a command line does.
+    """
     import yaml
 
     given: dict[str, Any] = {}
@@ -52,7 +55,14 @@ def parameters(pairs: tuple[tuple[str, str], ...], yamls: tuple[str, ...], yaml_
         if not isinstance(value, dict):
             raise SettingError(f"{text.strip()!r} does not set parameters; write NAME: VALUE, such as 'seeds: [0, 1]'.")
         given |= value
-    return given | {name: literal(text) for name, text in pairs}
+    given |= {name: literal(text) for name, text in pairs}
+    place = given.get("results_dir")
+    return given | ({"results_dir": str(folder(place))} if isinstance(place, str) and place.strip() else {})
+
+
+def folder(text: str | None) -> Path | None:
+    """Return the absolute path of a folder named on the command line, None where none is."""
+    return Path(text).expanduser().resolve() if text else None
 
 
 def literal(text: str) -> Any:
@@ -64,7 +74,7 @@ def literal(text: str) -> Any:
 
 
 def stoppable() -> contextlib.AbstractContextManager[object]:
-    """Return a context in which Ctrl-C and a request to end stop the command with a sentence, its trials kept to the last epoch."""
+    """Return a context in which Ctrl-C and SIGTERM end the command with a sentence."""
     from mnistlib.notebook.signals import Stopping
 
     return Stopping()

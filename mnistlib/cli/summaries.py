@@ -1,4 +1,4 @@
-"""What the commands say at their end, as lines of text."""
+"""What the commands print at their end, as lines of text."""
 
 from __future__ import annotations
 
@@ -6,131 +6,123 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from torch import Tensor
-
-from mnistlib import files, formatting, models, predict
+from mnistlib import data, files, formatting, predict, train
 from mnistlib.cli.training import Trained
 from mnistlib.errors import DataError, ResultError
 from mnistlib.notebook.runner import Done
-from mnistlib.published import folds
 from mnistlib.recipe import HELD_EPOCHS, MAX_EPOCHS, MAX_PARAMETERS, MIN_ACCURACY
-from mnistlib.report import results, step_report
-from mnistlib.report.result import Result, Run
+from mnistlib.report import result as results
+from mnistlib.report.result import Result
 
 DEFAULT = "reports/checkpoints/03_augment-seed0.safetensors"  # the first seed, not the best
 
 
 def report(done: Done, reports: Path | None = None) -> list[str]:
     """Return the verdict of a run, its page, and how it compares with the committed result."""
-    lines = [""]
-    if done.result is not None:
-        lines += [figures(done.result), *verdict(done.result), against(done.result, reports or files.root() / "reports")]
-    return [*lines, f"Page: {short(done.page)}", f"Done in {formatting.seconds(done.seconds)}."]
+    lines = [] if done.result is None else comparison(done.result, reports)
+    return ["", *lines, f"Page: {short(done.page)}", f"Done in {formatting.seconds(done.seconds)}."]
 
 
 def training(done: Trained, reports: Path | None = None) -> list[str]:
-    """Return the verdict of a run without a page, how it compares with the committed result, and where result and log are."""
-    lines = ["", figures(done.result), *verdict(done.result), against(done.result, reports or files.root() / "reports")]
-    return [*lines, f"Result: {short(done.path)}", f"Log: {short(done.log)}"]
+    """Return the verdict of a training run, how it compares with the committed result, and where result and log are."""
+    return ["", *comparison(done.result, reports), f"Result: {short(done.path)}", f"Log: {short(done.log)}"]
 
 
-def figures(result: Result) -> str:
+def comparison(result: Result, reports: Path | None = None) -> list[str]:
+    """Return a result's accuracy, its verdict, and how it compares with the committed one."""
+    return [accuracy(result), *verdict(result), against(result, reports or files.root() / "reports")]
+
+
+def accuracy(result: Result) -> str:
     """Return the accuracy of a result in one sentence."""
     summary = result.summary
-    judged = "test" if result.split == "test" else "validation"
+    end = "at the epoch that was kept" if any(run.kept_epoch for run in result.runs) else "after the last epoch"
+    mean = formatting.mean_sd(summary.final_mean, summary.final_sd)
     seeds = formatting.counted(summary.n_seeds, "seed")
-    end = "the epoch that the recipe keeps," if any(run.kept for run in result.runs) else "the last"
-    accuracy = formatting.mean_sd(summary.final_mean, summary.final_sd)
     return (
-        f"{result.step}: {accuracy} of {formatting.count(result.n_test)} {judged} images right at {end} of {formatting.count(result.epochs)} epochs,"
-        f" {seeds} (95% interval {formatting.interval(summary.interval)})."
+        f"{result.step}: {mean} of {formatting.count(result.n_eval)} {result.split} images {end}; {seeds}, "
+        f"{formatting.counted(result.epochs, 'epoch')} (95% interval {formatting.interval(summary.interval)})."
     )
 
 
 def verdict(result: Result) -> list[str]:
     """Return the verdict's lines, or the sentence that says why there is none."""
-    if result.verdict is None:
-        why = "only part of the training images was used" if result.dataset == "mnist" else "this is the offline sample, not MNIST"
-        return [f"No verdict: {why}."]
-    said, summary, target = result.verdict, result.summary, formatting.percent(MIN_ACCURACY)
-    accuracy = {
-        "shown": f"shown (the whole interval is above {target})",
-        "reached": f"reached (the mean is at or above {target})",
-        "missed": f"missed (the mean is below {target})",
-    }[said.accuracy]
+    said, summary = result.verdict, result.summary
+    if said is None:
+        return ["No verdict: only part of the training images was used."]
+    target, n_seeds = formatting.percent(MIN_ACCURACY), summary.n_seeds
     return [
-        f"Verdict: accuracy {accuracy}; {formatting.of(summary.n_pass, summary.n_seeds)} seeds end there,"
-        f" {formatting.of(said.held, summary.n_seeds)} held it over the last {HELD_EPOCHS} epochs.",
-        f"Limits: parameters {said.parameters} ({formatting.count(result.n_parameters)}; fewer than {formatting.count(MAX_PARAMETERS)} allowed),"
-        f" epochs {said.epochs} ({formatting.count(result.epochs)}; at most {MAX_EPOCHS} allowed).",
+        f"Verdict: accuracy {said.accuracy} the target of {target}. Seeds that reach it at the end: "
+        f"{formatting.of(summary.n_pass, n_seeds)}; in each of the last {HELD_EPOCHS} epochs: {formatting.of(said.held, n_seeds)}.",
+        f"Limits: parameters {said.parameters} the limit ({formatting.count(result.n_parameters)}; fewer than "
+        f"{formatting.count(MAX_PARAMETERS)} allowed), epochs {said.epochs} the limit ({result.epochs}; at most {MAX_EPOCHS} allowed).",
     ]
 
 
 def against(result: Result, reports: Path) -> str:
-    """Return one sentence on how a result compares with the committed one of the same step or published row."""
-    places = (results.base(reports, result.dataset), results.base(reports / "published", result.dataset))
-    path = next((path for place in places if (path := place / "results" / f"{result.step}.json").exists()), None)
+    """Return one sentence on how a result compares with the committed one of the same step."""
+    paths = [place / "results" / f"{result.step}.json" for place in (reports, reports / "published")]
+    path = next((path for path in paths if path.exists()), None)
     if path is None:
         return f"There is no committed result of {result.step} to compare with."
     try:
         committed = results.read(path)
     except ResultError as error:
         return str(error)
-    sentence = results.obstacle(result.conditions, committed)
+    sentence = results.obstacle(results.conditions(result), result.keys["data"], committed)
     if sentence:
         return sentence.replace(f"comparison with {result.step}", "comparison with the committed result")
-    accuracy = formatting.mean_sd(committed.summary.final_mean, committed.summary.final_sd)
-    difference = result.summary.final_mean - committed.summary.final_mean
+    mean = formatting.mean_sd(committed.summary.final_mean, committed.summary.final_sd)
+    difference = formatting.points(result.summary.final_mean - committed.summary.final_mean)
     theirs = {run.seed: run.final for run in committed.runs}
-    of = "" if committed.recipe == result.recipe else ", of another recipe"
     same = sum(theirs.get(run.seed) == run.final for run in result.runs)
     return (
-        f"Committed{of}: {accuracy} over {formatting.of(len(result.runs), len(committed.runs))} seeds;"
-        f" this run differs by {formatting.points(difference)}, and {formatting.of(same, len(result.runs))} of its seeds end at the very same accuracy."
+        f"Committed{'' if committed.recipe == result.recipe else ' with another recipe'}: {mean}, "
+        f"{formatting.counted(len(committed.runs), 'seed')}; this run differs by {difference}, "
+        f"and {formatting.of(same, len(result.runs))} of its seeds have the same accuracy."
     )
 
 
-def evaluation(checkpoint: Path, data_dir: str | None = None) -> list[str]:
+def evaluation(checkpoint: Path) -> list[str]:
     """Return the accuracy of a checkpoint, computed anew; raise ResultError where its report states another."""
-    result, run, weights = _checkpoint(checkpoint)
-    mnist = folds.load(result.dataset, result.split, result.limit, data_dir)
-    sentence = results.obstacle(results.conditions(mnist, result.epochs), result)
+    result, run, weights = results.of_checkpoint(_existing(checkpoint))
+    model = results.load_model(result.recipe, weights)
+    mnist = data.load(result.split, result.train_limit)
+    sentence = results.obstacle(results.conditions(result), mnist.sha256, result)
     if sentence:
         raise ResultError(sentence)
-    digits, _ = step_report.judge(result.recipe, weights, mnist.test)
-    n, n_right = len(digits), int((digits == mnist.test.labels.numpy()).sum())
+    _, predictions, _ = train.evaluate(model, mnist.eval)
+    n, n_correct = len(predictions), int((predictions == mnist.eval.labels.numpy()).sum())
     stated = round(run.final * n)
-    line = f"{checkpoint.name}: {formatting.percent(n_right / n)}, {formatting.of(n_right, n)} images"
-    if n_right != stated:
-        raise ResultError(f"{line}; the report states {formatting.percent(stated / n)}, {formatting.of(stated, n)}.")
-    return [f"{line}, as the report states."]
+    line = f"{checkpoint.name}: {formatting.percent(n_correct / n)}, {formatting.of(n_correct, n)} images"
+    if n_correct != stated:
+        raise ResultError(f"{line}; its report states {formatting.percent(stated / n)}, {formatting.of(stated, n)}.")
+    return [f"{line}, as its report states."]
 
 
-def readings(images: Sequence[Path], checkpoint: Path | None = None) -> Iterator[str]:
-    """Yield the digit that a checkpoint's net sees in each image file; at the end raise DataError for those that cannot be read."""
-    result, _, weights = _checkpoint(checkpoint or files.root() / DEFAULT)
-    net = models.build(result.recipe.model, result.recipe.dropout)
-    net.load_state_dict(weights)
-    errors = []
+def classified(images: Sequence[Path], checkpoint: Path | None = None) -> Iterator[str]:
+    """Yield the digit that a checkpoint's net sees in each image file; at the end raise DataError for files that cannot be used."""
+    result, _, weights = results.of_checkpoint(_existing(checkpoint or files.root() / DEFAULT))
+    model, errors = results.load_model(result.recipe, weights), []
     for path in images:
         try:
-            digit, probability = predict.classify(net, [predict.prepare(predict.read(path))])[0]
+            digit, probability = predict.classify(model, [predict.prepare_file(path)])[0]
         except DataError as error:
-            errors.append(f"{path}: {error}")
+            errors.append(str(error))
         else:
-            yield f"{path}: {digit} ({formatting.percent(probability, 1)} sure)"
+            yield f"{path}: {digit} (probability {formatting.percent(probability, 1)})"
     if errors:
         raise DataError("\n".join(errors))
 
 
-def _checkpoint(path: Path) -> tuple[Result, Run, dict[str, Tensor]]:
-    """Return the result and the run that a checkpoint file belongs to, and its weights."""
+def _existing(path: Path) -> Path:
+    """Return the absolute path of a checkpoint file, or raise ResultError where there is none."""
     if not path.is_file():
-        raise ResultError(f"There is no checkpoint {str(path)!r}; the committed ones are in reports/checkpoints/.")
-    return results.of_checkpoint(path.resolve())
+        raise ResultError(f"There is no checkpoint {str(path)!r}; the committed ones are in reports/checkpoints/ of a clone.")
+    return path.resolve()
 
 
 def short(path: Path) -> str:
-    """Return a path as it is shortest to type: below the working directory without it."""
+    """Return a path as it is shortest to type: relative to the working directory if it lies below."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative

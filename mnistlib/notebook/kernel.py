@@ -1,4 +1,4 @@
-"""The kernel that a notebook runs in: this very Python, alone in its folder, and gone with all that it started."""
+"""The kernel that a notebook runs in: this Python, isolated from other kernels, and killed with all that it started."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ HERE = str(Path(__file__).resolve().parents[2])  # the folder that holds mnistli
 
 
 class Kernel(AsyncKernelManager):
-    """This Python's kernel, reached through sockets in a private folder.
+    """A kernel of this Python, connected through sockets in a private folder.
 
-    A kernel called python3 that some other environment installed for the user is never taken for it, and kernels that start at
-    the same time cannot take each other's ports.
+    So no other environment's kernel called python3 is started by mistake, and kernels that start together do not compete for ports.
     """
 
     running: ClassVar[Kernel | None] = None  # a process runs one notebook at a time
@@ -30,7 +29,7 @@ class Kernel(AsyncKernelManager):
         super().__init__(**kwargs)
         self.folder = tempfile.mkdtemp(prefix="mnistlib-")
         self.transport, self.ip = "ipc", os.path.join(self.folder, "kernel")
-        self.last_words = Path(self.folder, "stderr")
+        self.stderr = Path(self.folder, "stderr")  # of the process itself, not of the notebook; shown if the kernel dies
         self.group = 0
 
     @property
@@ -42,11 +41,8 @@ class Kernel(AsyncKernelManager):
         return KernelSpec(argv=command, display_name="Python 3", language="python", env=environment)
 
     async def start_kernel(self, **kwargs: Any) -> None:
-        """Start the kernel and remember its process group.
-
-        What the process itself writes to its standard error, beside what a notebook does, is kept for the case that it dies.
-        """
-        with open(self.last_words, "wb") as file:
+        """Start the kernel and remember its process group."""
+        with open(self.stderr, "wb") as file:
             await super().start_kernel(**kwargs | {"stderr": file})
         pid = getattr(self.provisioner, "pid", 0)
         with contextlib.suppress(ProcessLookupError):
@@ -61,9 +57,9 @@ class Kernel(AsyncKernelManager):
                 os.killpg(cls.running.group, number)
 
     async def cleanup_resources(self, restart: bool = False) -> None:
-        """End what the kernel left running, and remove its sockets."""
-        if not self.shutting_down and self.last_words.exists():
-            sys.stderr.write(self.last_words.read_text(errors="replace"))
+        """Kill what the kernel left running, and remove its sockets."""
+        if not self.shutting_down and self.stderr.exists():
+            sys.stderr.write(self.stderr.read_text(errors="replace"))
         if Kernel.running is self:
             Kernel.send(signal.SIGKILL)
             Kernel.running = None

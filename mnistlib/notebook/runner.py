@@ -1,14 +1,15 @@
-"""One notebook, strictly: through papermill, in a fresh kernel, to a page; whole or not at all."""
+"""Run one notebook through papermill in a fresh kernel and write its page; a run that fails replaces nothing."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -17,22 +18,25 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
-from mnistlib import files
-from mnistlib.errors import MnistlibError, SettingError, nearest
+from mnistlib import files, steps
+from mnistlib.errors import DiskError, MnistlibError, SettingError, nearest
+from mnistlib.logs import log
 from mnistlib.notebook import params
 from mnistlib.notebook.kernel import Kernel
+from mnistlib.notebook.params import Params
 from mnistlib.notebook.signals import Stopping
 
 if TYPE_CHECKING:
     from mnistlib.report.result import Result
 
-STOPS = (".", "!", "?")  # what a sentence may end in
+LOG_TAIL = 20  # lines of a run's log that its page shows
+FULL_STOPS = (".", "!", "?")
 
 
 class RunError(MnistlibError):
     """A notebook did not run to its end."""
 
-    code = 1  # the command's exit code; a request that cannot be met ends with another
+    code = 1  # the command's exit code; a bad request has another
 
 
 @dataclass(frozen=True)
@@ -41,18 +45,50 @@ class Done:
 
     executed: Path  # the notebook with its outputs
     page: Path  # the HTML page made of it
-    result: Result | None  # what it saved, where it is a step's and saved anything
+    result: Result | None  # None for a notebook that hands over none
     seconds: float
 
 
 def find(name: str) -> Path:
-    """Return a notebook by its path or, in notebooks/, by its name; an unknown one raises SettingError with the nearest."""
-    for path in (Path(name), files.root() / "notebooks" / f"{name.removesuffix('.ipynb')}.ipynb"):
+    """Return a notebook by its path or by its name in the series; an unknown one raises SettingError with the nearest."""
+    for path in (Path(name), files.notebook(name.removesuffix(".ipynb"))):
         if path.suffix == ".ipynb" and path.is_file():
             return path.resolve()
-    folder = files.root() / "notebooks"
-    names = sorted(path.stem for path in folder.glob("*.ipynb"))
+    own = files.root() / "notebooks"
+    names = sorted(path.stem for path in (own if own.is_dir() else files.INSTALLED).glob("*.ipynb"))
     raise SettingError(f"There is no notebook {name!r}.{nearest(name, names)} The notebooks are {', '.join(names) or 'none'}.")
+
+
+def parameters_of(notebook: Path) -> dict[str, Any]:
+    """Return a notebook's parameters and their values, from its tagged cell.
+
+    Papermill's own inspection overlooks a parameter whose annotation holds a bar.
+    """
+    try:
+        story = nbformat.read(notebook, as_version=4)
+    except FileNotFoundError:
+        raise SettingError(f"There is no notebook {notebook.name}.") from None
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        raise RunError(f"{notebook.name} cannot be read as a notebook ({type(error).__name__}).") from None
+    tagged = [cell.source for cell in story.cells if "parameters" in cell.metadata.get("tags", ())]
+    return params.assigned(tagged[0]) if tagged else {}
+
+
+def check(notebook: Path, given: Mapping[str, Any], here: bool = True) -> dict[str, Any]:
+    """Return all parameters of a notebook with the values given; raise SettingError for what it would refuse once it runs.
+
+    Without `here` it may run elsewhere, so neither device nor results folder is tried.
+    """
+    defaults = parameters_of(notebook)
+    params.check_names(given, list(defaults))
+    values = defaults | dict(given)
+    if {field.name for field in fields(Params)} <= set(values):
+        step = steps.get(str(values["model"])) if "model" in values else steps.STEPS.get(notebook.stem)
+        seeds = {"seeds": step.seeds} if step is not None and values["seeds"] is None else {}
+        checked = params.read(values | seeds, write=here)
+        if step is not None:
+            checked.recipe(step.recipe)
+    return values
 
 
 def run(
@@ -61,106 +97,135 @@ def run(
     parameters: Mapping[str, Any] | None = None,
     page: Path | None = None,
     series: Mapping[str, str] | None = None,
-    show: Callable[[str], Any] = lambda line: print(line, flush=True),
     heading: str = "",
     home: str = "",
+    log_file: Path | None = None,
 ) -> Done:
     """Execute a notebook in its own folder, write it and its page, and return where they are.
 
     The executed notebook goes to `out_dir`, the page to `page` or beside it; `series`, `heading` and `home` are handed to
-    `site.pages`. What the notebook prints is passed on as it comes. Nothing is written before the end is reached, so the previous
-    page stays where a run fails.
+    `report.page.build`, and so is the end of `log_file`. What the notebook prints is passed on as it comes.
 
     Raises:
-        SettingError: a parameter that the notebook does not have, or a folder that cannot be written.
-        RunError: a cell failed; the notebook up to there is kept as NAME.failed.ipynb, with its page.
+        SettingError: a bad parameter, before a kernel is started, or a folder that cannot be written.
+        RunError: a cell failed; the notebook up to there is kept as NAME.failed.ipynb, with its page. The previous page stays.
         Stopped: the run was stopped; the kernel and all that it started are gone.
     """
-    clock, started = time.perf_counter(), time.time()
-    threading.Thread(target=_prepare).start()  # what is needed at the end is imported while the kernel is at work
-    parameters = dict(parameters or {})
-    defaults = parameters_of(notebook)
-    params.check_names(parameters, list(defaults))
+    clock = time.perf_counter()
+    values = check(notebook, parameters or {})
     out_dir = files.writable(out_dir.resolve())
+    threading.Thread(target=_prepare).start()  # what is needed at the end is imported while the kernel works
     executed, failed = out_dir / notebook.name, out_dir / f"{notebook.stem}.failed.ipynb"
     page = page or out_dir / f"{notebook.stem}.html"
-    with Stopping() as stopping:
+    with Stopping() as stopping, files.writing(tempfile.gettempdir()), tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
+        draft = Path(scratch) / "story.ipynb"
         try:
-            story = _execute(notebook, parameters, show, stopping)
-        except _Failed as failure:
-            files.write(failed, nbformat.writes(failure.story))
-            _page(failed, failed.with_suffix(".html"), None, None, "", "", str(failure))
-            raise RunError(f"{failure} The notebook up to there is {failed}.") from None
-        files.write(executed, nbformat.writes(story))
-        for old in (failed, failed.with_suffix(".html")):
-            old.unlink(missing_ok=True)
-        given = defaults | parameters
-        result = _result(_told(notebook, given), given, started)
-        _page(executed, page, series, result, heading, home)
+            story = _execute(notebook, draft, dict(parameters or {}), stopping)
+            files.write(executed, nbformat.writes(story))
+            for old in (failed, failed.with_suffix(".html")):
+                old.unlink(missing_ok=True)
+            result = _result(story, values)
+            _page(executed, page, series=series, result=result, heading=heading, home=home, log_tail=_tail(log_file))
+        except BaseException as error:
+            _resume(draft, values)
+            if isinstance(error, _Failed):
+                raise RunError(f"{error} {_keep(error, failed)}") from None
+            raise
     return Done(executed, page, result, time.perf_counter() - clock)
 
 
 def _prepare() -> None:
     """Import what results and pages need; it takes as long as a kernel takes to start."""
     from mnistlib.report import page as pages  # noqa: F401
-    from mnistlib.report import results  # noqa: F401
+    from mnistlib.report import result  # noqa: F401
 
 
-def _page(executed: Path, page: Path, *about: Any) -> None:
-    """Write the page of an executed notebook; `about` is what `site.pages` is told beside."""
+def _page(executed: Path, page: Path, **about: Any) -> None:
+    """Write the page of an executed notebook; `about` is handed on to `report.page.build`."""
     from mnistlib.report import page as pages
 
-    pages.build(executed, page, *about)
+    pages.build(executed, page, **about)
+
+
+def _tail(log_file: Path | None) -> list[str]:
+    """Return the last lines of a log, none without a log."""
+    lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines() if log_file else []
+    return [line for line in lines if line.strip()][-LOG_TAIL:]
 
 
 class _Failed(Exception):
-    """A cell failed: says which and why, and holds the notebook up to there where there is one."""
+    """A cell failed: a sentence that says which and why, and the notebook up to there."""
 
     def __init__(self, sentence: str, story: nbformat.NotebookNode) -> None:
         super().__init__(sentence)
         self.story = story
 
 
-def _execute(notebook: Path, parameters: dict[str, Any], show: Callable[[str], Any], stopping: Stopping) -> nbformat.NotebookNode:
-    """Return the executed notebook; its headings and what it prints are shown as they come."""
-    with tempfile.TemporaryDirectory(prefix="mnistlib-") as folder:
-        draft = Path(folder) / "story.ipynb"
-        try:
-            with stopping.deferred():
-                papermill.execute_notebook(
-                    _literally(notebook),
-                    _literally(draft),
-                    parameters,
-                    kernel_name="python3",
-                    language="python",
-                    progress_bar=False,
-                    stdout_file=_Passing(sys.stdout, stopping),
-                    stderr_file=_Passing(sys.stderr, stopping),
-                    cwd=notebook.parent,
-                    kernel_manager_class=Kernel,
-                    on_cell_start=lambda cell, cell_index: (stopping.halt(), _announce(cell, show)),
-                )
-        except PapermillExecutionError as error:
-            reason = (f"{error.ename}: {error.evalue}".splitlines() or [""])[0].rstrip(": ")
-        except DeadKernelError:
-            reason = "the kernel died, often for lack of memory."
-        except RuntimeError as error:
-            raise RunError(f"The kernel for {notebook.name} did not start ({error}).") from None
-        else:
-            reason = ""
-        story = nbformat.read(draft, as_version=4)
+def _keep(failure: _Failed, path: Path) -> str:
+    """Keep a notebook that failed, with its page, and return a sentence that says where."""
+    try:
+        files.write(path, nbformat.writes(failure.story))
+        _page(path, path.with_suffix(".html"), failed=str(failure))
+    except DiskError as error:
+        return f"The notebook up to there could not be kept: {error}"
+    return f"The notebook up to there is {path}."
+
+
+def _resume(draft: Path, values: Mapping[str, Any]) -> None:
+    """Have the next run take what was trained, where a notebook has recorded its result and its page failed all the same."""
+    from mnistlib.runs import seeds
+
+    with contextlib.suppress(OSError, MnistlibError, ValueError):  # no result so far, or no draft
+        result = _result(nbformat.read(draft, as_version=4), values)
+        if result is not None:
+            seeds.unreported(_results_dir(values), [run.key for run in result.runs])
+
+
+def _execute(notebook: Path, draft: Path, parameters: dict[str, Any], stopping: Stopping) -> nbformat.NotebookNode:
+    """Execute a notebook into a draft and return it; its headings and what it prints are shown as they come."""
+    begun = 0  # the place of the cell that was started last
+
+    def begin(cell: nbformat.NotebookNode, cell_index: int) -> None:
+        nonlocal begun
+        stopping.check()
+        begun = cell_index
+        for heading in headings(cell.source) if cell.cell_type == "markdown" else ():
+            log.info("── %s", heading)
+
+    place, reason = None, ""
+    try:
+        with stopping.deferred():
+            papermill.execute_notebook(
+                _literally(notebook),
+                _literally(draft),
+                parameters,
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                stdout_file=_Passing(sys.stdout, stopping),
+                stderr_file=_Passing(sys.stderr, stopping),
+                cwd=notebook.parent,
+                kernel_manager_class=Kernel,
+                on_cell_start=begin,
+            )
+    except PapermillExecutionError as error:
+        reason = (f"{error.ename}: {error.evalue}".splitlines() or [""])[0].rstrip(": ")
+    except DeadKernelError:
+        place, reason = begun, "the kernel died, often for lack of memory."
+    except RuntimeError as error:
+        raise RunError(f"The kernel for {notebook.name} did not start ({error}).") from None
+    story = nbformat.read(draft, as_version=4)
     story.metadata.papermill.update(input_path=notebook.name, output_path=notebook.name)
-    place = _unfinished(story)
-    if place is None and reason:  # the kernel died in the last cell, which counts as run once it has printed
-        place = max(place for place, cell in enumerate(story.cells) if cell.cell_type == "code")
+    place = _unfinished(story) if place is None else place
     if place is not None:
         reason = reason or "it ended the notebook early."
-        raise _Failed(f"{notebook.name} failed in {_where(story, place)}: {reason if reason.endswith(STOPS) else reason + '.'}", story)
+        reason += "" if reason.endswith(FULL_STOPS) else "."
+        raise _Failed(f"{notebook.name} failed in {_where(story, place)}: {reason}", story)
     return story
 
 
 class _Passing:
-    """Pass on what a notebook prints until it is stopped: what its processes say of their end helps nobody."""
+    """Pass on what a notebook prints until it is stopped; what its processes print of their end is of no use."""
 
     def __init__(self, stream: TextIO, stopping: Stopping) -> None:
         self.stream, self.stopping = stream, stopping
@@ -171,15 +236,8 @@ class _Passing:
             self.stream.write(text)
 
     def flush(self) -> None:
-        """Send what was written on its way."""
+        """Flush the stream."""
         self.stream.flush()
-
-
-def _announce(cell: nbformat.NotebookNode, show: Callable[[str], Any]) -> None:
-    """Show the headings of a Markdown cell when its turn comes."""
-    if cell.cell_type == "markdown":
-        for heading in headings(cell.source):
-            show(f"── {heading}")
 
 
 def headings(markdown: str) -> list[str]:
@@ -207,42 +265,21 @@ def _where(story: nbformat.NotebookNode, place: int) -> str:
     return f"{name} under {above[-1]!r}" if above else name
 
 
-def parameters_of(notebook: Path) -> dict[str, Any]:
-    """Return a notebook's parameters and their values, from its tagged cell.
-
-    Papermill's own inspection overlooks a parameter whose annotation holds a bar.
-    """
-    try:
-        story = nbformat.read(notebook, as_version=4)
-    except FileNotFoundError:
-        raise SettingError(f"There is no notebook {notebook.name}.") from None
-    except (OSError, ValueError, nbformat.ValidationError) as error:
-        raise RunError(f"{notebook.name} cannot be read as a notebook ({type(error).__name__}).") from None
-    tagged = [cell.source for cell in story.cells if "parameters" in cell.metadata.get("tags", ())]
-    return params.assigned(tagged[0]) if tagged else {}
-
-
 def _literally(path: Path) -> str:
     """Return a path for papermill, which takes braces for fields to fill in."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _told(notebook: Path, given: Mapping[str, Any]) -> str:
-    """Return the name under which a notebook keeps its result: a step's own, or that of the published row it was given."""
-    if "row" not in given:
-        return notebook.stem
-    from mnistlib.published import registry
-
-    return registry.get(str(given["row"])).name
+def _results_dir(values: Mapping[str, Any]) -> Path:
+    """Return the results folder of a notebook with these parameters."""
+    return files.resolve(values.get("results_dir") or "build")
 
 
-def _result(step: str, parameters: Mapping[str, Any], started: float) -> Result | None:
-    """Return what the run saved as a step's result, None where it saved nothing."""
-    from mnistlib.report import results
+def _result(story: nbformat.NotebookNode, values: Mapping[str, Any]) -> Result | None:
+    """Return the result that a notebook handed over, None where it handed over none."""
+    from mnistlib.report import result
+    from mnistlib.report.tables import RESULT_MIMETYPE
 
-    folder = files.resolve(str(parameters.get("results_dir") or "build"))
-    for dataset in ("mnist", "digits"):
-        path = results.base(folder, dataset) / "results" / f"{step}.json"
-        if path.is_file() and path.stat().st_mtime >= started - 2:  # some file systems keep whole seconds
-            return results.read(path)
-    return None
+    outputs = [output for cell in story.cells if cell.cell_type == "code" for output in cell.outputs]
+    found = [output.data[RESULT_MIMETYPE]["result"] for output in outputs if RESULT_MIMETYPE in output.get("data", ())]
+    return result.read(_results_dir(values) / found[-1]) if found else None

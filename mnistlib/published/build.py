@@ -149,7 +149,7 @@ def tell(row: Row, mnist: data.Mnist, neighbours: Sequence[str], show: Show) -> 
         page, titles = root / PLACE / f"{row.name}.html", {other: registry.get(other).long_title for other in neighbours}
         out = root / "build" / "published" / row.name
         with contextlib.redirect_stdout(io.StringIO()):  # the stored runs' progress, epoch by epoch
-            done = runner.run(runner.find(NOTEBOOK), out, parameters, page, titles, lambda line: None, row.long_title, site.TITLE)
+            done = runner.run(runner.find(NOTEBOOK), out, parameters, page, titles, row.long_title, site.TITLE)
         if done.result is None:
             raise ResultError(f"The notebook of {row.name} saved no result.")
         made = done.result

@@ -7,6 +7,7 @@ results/ and checkpoints/, the log, a line of JSON per epoch, and, written last,
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -14,23 +15,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, TextIO
 
 import nbformat
 
-from mnistlib import files, steps
-from mnistlib.errors import MnistlibError, ResultError, SettingError
-from mnistlib.notebook import params, runner
-from mnistlib.notebook.params import Settings
-from mnistlib.published import registry
-from mnistlib.runs import cloud_machine, progress, seeds
+from mnistlib import files
+from mnistlib.errors import DiskError, MnistlibError, ResultError, SettingError
+from mnistlib.notebook import runner
+from mnistlib.published import repository
 
-RECORD, LOG, EPOCHS, RUNS = "job.json", "log.txt", "epochs.jsonl", "trials"  # in a job's folder; the last until it has succeeded
+RECORD, LOG, EPOCHS, RUNS = "job.json", "log.txt", "epochs.jsonl", "runs"  # in a job's folder; the last until it has succeeded
 SCHEMA = 1
-HERE = ("data_dir", "workers")  # parameters that say where and how a job runs, not what it is
+HERE = ("workers",)  # parameters that say where and how a job runs, not what it is
 OWN = "results_dir"  # the parameter that a job sets itself
 
 
@@ -89,13 +89,15 @@ def record_text(job: Job, status: str, reason: str, seconds: float) -> bytes:
 
 
 def make(notebook: Path, parameters: Mapping[str, Any]) -> Job:
-    """Return the job that runs a notebook with parameters; raise SettingError for one that it does not have or may not be given."""
-    defaults = runner.parameters_of(notebook)
-    params.check_names(parameters, list(defaults))
+    """Return the job that runs a notebook with parameters; raise SettingError for what the notebook would refuse once it runs.
+
+    A device that this machine lacks is accepted: the job may run elsewhere.
+    """
     if OWN in parameters:
-        raise SettingError(f"The parameter {OWN!r} is set by the run itself: every run has a folder of its own.")
-    _check(notebook, defaults | dict(parameters))
-    deciding = {name: value for name, value in (defaults | dict(parameters)).items() if name not in (*HERE, OWN)}
+        raise SettingError(f"The parameter {OWN!r} is set by the job itself: every job has a folder of its own.")
+    parameters = full_names(notebook, parameters)
+    values = runner.check(notebook, parameters, here=False)
+    deciding = {name: value for name, value in values.items() if name not in (*HERE, OWN)}
     story = nbformat.read(notebook, as_version=4)
     cells = [[cell.cell_type, cell.source] for cell in story.cells if "parameters" not in cell.metadata.get("tags", ())]
     try:
@@ -107,99 +109,80 @@ def make(notebook: Path, parameters: Mapping[str, Any]) -> Job:
     return Job(notebook, dict(parameters), key)
 
 
-def _check(notebook: Path, values: dict[str, Any]) -> None:
-    """Raise SettingError for what a step's notebook, or that of the published rows, would refuse once it runs.
-
-    A device that is not here may be where it runs.
-    """
-    if not {field.name for field in fields(Settings)} <= set(values):
-        return
-    here = {"seeds": [0] if values["seeds"] is None else values["seeds"], OWN: Settings.results_dir}
-    given = params.read(values | here | ({"device": "auto"} if values["device"] in params.DEVICES else {}))
-    if "row" in values:
-        given.recipe(registry.get(str(values["row"])).recipe)
-    elif notebook.stem in steps.STEPS:
-        given.recipe(steps.get(notebook.stem).recipe)
+def full_names(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters with the full name of the published model that they name; raise SettingError for an unknown one."""
+    given = dict(parameters)
+    if "model" in given and notebook.stem == repository.NOTEBOOK:
+        given["model"] = repository.get(given["model"]).name
+    return given
 
 
 def library() -> str:
     """Return the hash of all that this package's folder holds and that can decide a run or a page."""
     folder = Path(__file__).resolve().parents[1]
-    parts = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".j2", ".css", ".json"))
+    parts = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".j2", ".css", ".json", ".yaml"))
     return files.sha256(files.canonical([[path.relative_to(folder).as_posix(), files.sha256(path)] for path in parts]))
 
 
-def run(job: Job, folder: Path, show: Callable[[str], Any] = print) -> runner.Done:
-    """Run a job in its folder and return what it left; a record is written whether it succeeds or fails, none where it is stopped.
+def run(job: Job, folder: Path) -> runner.Done:
+    """Run a job in its folder and return what it left; a record is written if it succeeds or fails, none if it is stopped.
 
-    What is printed is kept in the folder's log as well, and training under way in its `trials`, until the unit has succeeded.
+    What is printed is kept in the folder's log as well. Unfinished training stays in `runs` until the job has succeeded.
     Raises what `runner.run` raises.
     """
     folder, clock = files.writable(folder.resolve()), time.perf_counter()
-    (folder / RECORD).unlink(missing_ok=True)
-    defaults = runner.parameters_of(job.notebook)
-    given = dict(job.parameters) | ({OWN: str(folder)} if OWN in defaults else {})
+    given = dict(job.parameters) | ({OWN: str(folder)} if OWN in runner.parameters_of(job.notebook) else {})
 
     def record(status: str, reason: str = "") -> None:
         files.write(folder / RECORD, record_text(job, status, reason, time.perf_counter() - clock))
 
-    kept = {progress.JOURNAL: folder / EPOCHS, cloud_machine.LOG: folder / LOG, seeds.STORE: folder / RUNS}
-    with open(folder / LOG, "a", encoding="utf-8") as log, _copied(log), _named(kept):
+    with files.writing(folder), open(folder / LOG, "ab", buffering=0) as log, _copied(log, folder):
+        with contextlib.suppress(OSError):  # on a file system without locks
+            fcntl.flock(log, fcntl.LOCK_EX)  # an earlier process of the same job may still be stopping
+        (folder / RECORD).unlink(missing_ok=True)
         try:
-            done = runner.run(job.notebook, folder, given, show=show)
+            done = runner.run(job.notebook, folder, given, log_file=folder / LOG)
         except Exception as error:
             reason = str(error) if isinstance(error, MnistlibError) else f"{type(error).__name__}: {error}"
-            print(f"Failed: {reason}", file=log)
-            record("failed", reason)
+            with contextlib.suppress(OSError):
+                log.write(f"Failed: {reason}\n".encode())
+            with contextlib.suppress(DiskError):  # the error itself says that the disk is full
+                record("failed", reason)
             raise
     shutil.rmtree(folder / RUNS, ignore_errors=True)
     record("succeeded")
     return done
 
 
-@contextlib.contextmanager
-def _named(paths: Mapping[str, Path]) -> Iterator[None]:
-    """Name files and folders in the environment, for all that is started in here."""
-    before = {name: os.environ.get(name) for name in paths}
-    os.environ.update({name: str(path) for name, path in paths.items()})
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
-
-
 class _Both:
-    """A stream whose text goes to a log as well."""
+    """A stream whose text goes to a log as well, at once."""
 
-    def __init__(self, stream: TextIO, log: TextIO) -> None:
-        self.stream, self.log = stream, log
+    def __init__(self, stream: TextIO, log: RawIOBase, folder: Path) -> None:
+        self.stream, self.log, self.folder = stream, log, folder
 
     def write(self, text: str) -> int:
-        """Write text to both; in the log it is there at once."""
-        self.log.write(text)
-        self.log.flush()
+        """Write text to both."""
+        with files.writing(self.folder):
+            self.log.write(text.encode())
         return self.stream.write(text)
 
     def flush(self) -> None:
-        """Send what was written on its way."""
+        """Flush the stream."""
         self.stream.flush()
 
 
 @contextlib.contextmanager
-def _copied(log: TextIO) -> Iterator[None]:
-    """Copy what is printed to a log."""
-    with contextlib.redirect_stdout(_Both(sys.stdout, log)), contextlib.redirect_stderr(_Both(sys.stderr, log)):
+def _copied(log: RawIOBase, folder: Path) -> Iterator[None]:
+    """Copy what is printed to a log in a folder."""
+    with contextlib.redirect_stdout(_Both(sys.stdout, log, folder)), contextlib.redirect_stderr(_Both(sys.stderr, log, folder)):
         yield
 
 
 def exit_with_parent() -> None:
-    """End this process, as a request to end would, as soon as its standard input does: when whoever started it is gone."""
+    """Stop this process, as SIGTERM would, as soon as its standard input ends: when the process that started it is gone."""
 
     def wait() -> None:
-        while os.read(0, 1024):  # not sys.stdin, whose lock, held here, would make Python's own end a crash
+        while os.read(0, 1024):  # not sys.stdin, whose lock, held here, would crash Python at its end
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 

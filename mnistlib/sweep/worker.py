@@ -1,6 +1,7 @@
-"""A unit of work run for another machine: in a process of its own, with nothing but what was sent, its files handed back.
+"""What a Ray worker does: run one job in a process of its own and wait for it.
 
-A cluster's worker holds this module for as long as a run takes, and does no more than wait: it imports nothing that is large or slow.
+The worker holds this module for as long as a job takes, so it imports nothing large. The job's process ends when the worker does,
+however that happens.
 """
 
 from __future__ import annotations
@@ -9,60 +10,50 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mnistlib import files
-from mnistlib.sweep import job
-from mnistlib.sweep.job import Job, Record
-
-CHANGED = "Its notebook or the library was changed while the sweep began, so something else was run."
+LIBRARY = str(Path(__file__).resolve().parents[2])
 
 
-def run(notebook: str, given: bytes, shipped: Mapping[str, bytes]) -> tuple[dict[str, bytes], str]:
-    """Run a unit and return its folder's files; beside them, where it left no record, a sentence that says why, else "".
+def run_here(notebook: str, parameters: str, folder: str) -> tuple[None, int, str]:
+    """Run a job in its final folder; return None, for no files to bring home, the exit code and all that it printed.
 
-    `given` holds its parameters as YAML. The process ends where this one does, however that happens.
+    `parameters` is YAML. What a stopped job has trained stays in the folder, so that it resumes there.
     """
-    with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
-        place, out = Path(scratch), Path(scratch) / "out"
-        for name, body in shipped.items():
-            files.write(place / name, body)
-        path, parameters = place / "notebooks" / notebook, files.write(place / "parameters.yaml", given)
-        command = [sys.executable, "-m", "mnistlib", "job", str(path), "--out", str(out), "-f", str(parameters), "--exit-with-parent"]
-        library = str(Path(__file__).resolve().parents[2])  # after the one that was sent, which must not change under way
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (os.environ.get("PYTHONPATH"), library)))}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        with subprocess.Popen(command, cwd=place, env=environment, **pipes) as process:
-            try:
-                said = process.stdout.read()
-            except BaseException:
-                process.terminate()
-                raise
-        left = {path.relative_to(out): path for path in sorted(out.rglob("*")) if path.is_file()}
-        contents = {name.as_posix(): path.read_bytes() for name, path in left.items() if name.parts[0] != job.RUNS}
-    if job.RECORD in contents:
-        return contents, ""
-    last = (said.decode(errors="replace").strip().splitlines() or ["it said nothing"])[-1]
-    return contents | {job.LOG: said}, f"Its process ended with code {process.returncode}: {last}"
+    return None, *_run(["job", notebook, "--out", folder, "-y", parameters, "--exit-with-parent"], cwd=None)
 
 
-def keep(one: Job, contents: Mapping[str, bytes], reason: str, folder: Path) -> Record:
-    """Write a unit's files in place of what its folder held and return its record; one that left none failed for `reason`.
+def run_there(notebook: str, parameters: str, folder: str, sent: Mapping[str, bytes], left_out: str) -> tuple[dict[str, bytes], int, str]:
+    """Run a job on a cluster's machine in a scratch folder; return the files it left, the exit code and all that it printed.
 
-    What ran as another unit has failed as well: the library or a notebook was changed after the unit was made.
+    `parameters` is YAML, `sent` the project that the job runs in. Files below `left_out` are not returned. Texts name `folder`, where
+    the files will go, in place of the scratch folder. That is removed in any case: by the job itself if this worker is killed.
     """
-    files.writable(folder.parent)
-    if reason:
-        contents = {**contents, job.RECORD: job.record_text(one, "failed", reason, 0.0)}
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-        fresh = Path(scratch) / "fresh"
-        for name, body in contents.items():
-            files.write(fresh / name, body)
-        ran = job.read(fresh)
-        if ran.key != one.key:
-            files.write(fresh / job.RECORD, job.record_text(one, "failed", CHANGED, ran.seconds))
-        if folder.exists():
-            folder.rename(Path(scratch) / "old")
-        fresh.rename(folder)
-    return job.read(folder)
+    with tempfile.TemporaryDirectory(prefix="mnistlib-", ignore_cleanup_errors=True) as scratch:
+        out = Path(scratch, "out")
+        for name, body in sent.items():
+            path = Path(scratch, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+        words = ["job", f"notebooks/{notebook}", "--out", str(out), "-y", parameters, "--exit-with-parent", "--scratch", scratch]
+        code, said = _run(words, cwd=scratch)
+        paths = {path.relative_to(out): path for path in sorted(out.rglob("*")) if path.is_file()}
+        left = {name.as_posix(): path.read_bytes() for name, path in paths.items() if name.parts[0] != left_out}
+    texts = {name for name in left if "/" not in name}  # record, log, notebook and page
+    named = {name: body.replace(str(out).encode(), folder.encode()) if name in texts else body for name, body in left.items()}
+    return named, code, said.replace(str(out), folder)
+
+
+def _run(words: Sequence[str], cwd: str | None) -> tuple[int, str]:
+    """Run a command of mnistlib, and return its exit code and all that it printed."""
+    library = filter(None, (os.environ.get("PYTHONPATH"), LIBRARY))  # on a cluster, the library that was sent comes first
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(library)}
+    with subprocess.Popen([sys.executable, "-m", "mnistlib", *words], cwd=cwd, env=environment, **pipes) as process:
+        try:
+            said = process.stdout.read().decode(errors="replace")
+        except BaseException:
+            process.terminate()
+            raise
+    return process.returncode, said

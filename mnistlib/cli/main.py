@@ -1,0 +1,169 @@
+"""The command line: mnistlib COMMAND, or python -m mnistlib COMMAND."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mnistlib import __version__, logs
+from mnistlib.cli.ec2 import ec2
+from mnistlib.cli.options import Commands, folder, parameterised, stoppable, tell
+from mnistlib.cli.sagemaker import sagemaker
+from mnistlib.cli.sweep import job, sweep
+from mnistlib.errors import MnistlibError
+
+# Every command imports what it needs itself, so that `--help` and a mistyped command answer at once.
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(__version__, prog_name="mnistlib", message="%(prog)s %(version)s")
+def commands() -> None:
+    """MNIST under 8,000 parameters: train steps, build reports, classify images."""
+
+
+@commands.command()
+@click.argument("notebook")
+@parameterised
+@click.option("--out", default=None, metavar="FOLDER", help="Where notebook, page and results go; build/ unless given.")
+def report(notebook: str, given: dict[str, Any], out: str | None) -> None:
+    """Run a notebook and write its page.
+
+    NOTEBOOK is a step, such as 03_augment, or a path.
+    """
+    from mnistlib import files
+    from mnistlib.cli import summaries
+    from mnistlib.notebook import runner
+    from mnistlib.sweep import job
+
+    path, place = runner.find(notebook), folder(out) or files.root() / "build"
+    if (out or files.INSTALLED.resolve() in path.parents) and "results_dir" in runner.parameters_of(path):
+        given = {"results_dir": str(place)} | given
+    done = runner.run(path, place, job.full_names(path, given))
+    tell(*summaries.report(done))
+
+
+@commands.command()
+@click.argument("name", metavar="STEP_OR_MODEL")
+@click.option("--device", default=None, metavar="DEVICE", help="cuda, mps or cpu; chosen automatically unless given.")
+@click.option("--seed", "seeds", type=int, multiple=True, help="A seed to train; may be given several times.")
+@parameterised
+def train(name: str, device: str | None, seeds: tuple[int, ...], given: dict[str, Any]) -> None:
+    """Train a step or a published model; write its result and a log, but no page."""
+    from mnistlib.cli import summaries, training
+
+    given |= ({"device": device} if device else {}) | ({"seeds": list(seeds)} if seeds else {})
+    with stoppable():
+        trained = training.run(name, given)
+    tell(*summaries.training(trained))
+
+
+@commands.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+def evaluate(checkpoint: Path) -> None:
+    """Compute a checkpoint's accuracy and compare it with its report."""
+    from mnistlib.cli import summaries
+
+    tell(*summaries.evaluation(checkpoint))
+
+
+@commands.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
+@click.option(
+    "--checkpoint", default=None, type=click.Path(path_type=Path), help="The net to use; seed 0 of the augmentation step unless given."
+)
+def predict(images: tuple[Path, ...], checkpoint: Path | None) -> None:
+    """Classify image files."""
+    from mnistlib.cli import summaries
+
+    for line in summaries.classified(images, checkpoint):
+        tell(line)
+
+
+@commands.command()
+@click.argument("name")
+@click.option("--from", "source", required=True, metavar="STEP", help="The step to start from.")
+def new_step(name: str, source: str) -> None:
+    """Copy a step's notebook into a new one of your own."""
+    from mnistlib.cli import summaries
+    from mnistlib.notebook import new_step as steps
+
+    path = summaries.short(steps.copy(name, source))
+    tell(f"{path} is ready. Change its one `replace`, then evaluate it on the validation images:")
+    tell(f"  {sys.executable} -m mnistlib report {path} -p split validation")
+
+
+@commands.command()
+@click.argument("names", nargs=-1, metavar="[STEP]...")
+def choose(names: tuple[str, ...]) -> None:
+    """Train the candidates of steps on the validation split and record the choices.
+
+    All steps unless some are named.
+    """
+    from mnistlib import steps
+    from mnistlib.selection import search
+
+    with stoppable():
+        for name in names or steps.STEPS:
+            search.choose(steps.get(name).name)
+
+
+@commands.command()
+def build_series() -> None:
+    """Train what is missing of the steps and rebuild reports/."""
+    from mnistlib.notebook import build
+
+    with stoppable():
+        build.build_series()
+
+
+@commands.command()
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@click.option("--no-training", is_flag=True, help="Rebuild from what is stored.")
+def build_published(names: tuple[str, ...], no_training: bool) -> None:
+    """Train what is missing of the published models and rebuild reports/published/.
+
+    All models and studies unless some are named.
+    """
+    from mnistlib.published import build
+
+    with stoppable():
+        build.build(not no_training, names)
+
+
+@commands.command()
+def build_pages() -> None:
+    """Rebuild every page of reports/ without training."""
+    from mnistlib.notebook import build as series
+    from mnistlib.published import build as published
+
+    with stoppable():
+        series.build_series(train=False)
+        published.build(train=False)
+
+
+for command in (job, sweep, ec2, sagemaker):
+    commands.add_command(command)
+
+
+def main() -> int:
+    """Run the command line and return its exit code: 0, 1 for a run that failed, 2 for a bad request."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal with an 8-bit encoding shows "?" for what it lacks
+    logs.to_stdout()
+    try:
+        commands(sys.argv[1:] or ["--help"], prog_name="mnistlib", standalone_mode=False)
+    except MnistlibError as error:
+        click.echo(f"Error: {error}", err=True)
+        return getattr(error, "code", 2)
+    except click.ClickException as error:
+        click.echo(f"Error: {error.format_message()}", err=True)
+        return 2
+    except click.Abort as abort:
+        stopped = abort.__cause__
+        click.echo(str(stopped) or "Stopped.", err=True)
+        return getattr(stopped, "code", 130)
+    return 0
