@@ -162,11 +162,11 @@ def test_a_change_that_leaves_the_layers_says_so_and_the_first_step_shows_all():
 def test_candidates_are_ranked_with_mean_and_spread_and_the_chosen_one_marked():
     shown = tables.candidates(json.loads(json.dumps(RECORD)))
     read = Tables(shown.html).rows[1:]
-    assert [row[0] for row in read] == ["huge", "decay", "nothing"]
-    assert [row[-2:] for row in read] == [["99.51% (sd 0.05)", ""], ["99.34% (sd 0.05)", "chosen"], ["99.21% (sd 0.05)", ""]]
-    assert [row[2] for row in read] == [recipe_diff.summary(made, steps.CAPACITY) for made in (HUGE, DECAY, steps.CAPACITY)]
+    assert [row[0] for row in read] == ["huge", "decay (chosen)", "nothing"]
+    assert [row[2] for row in read] == ["99.51% (sd 0.05)", "99.34% (sd 0.05)", "99.21% (sd 0.05)"]
+    assert [row[-1] for row in read] == [recipe_diff.summary(made, steps.CAPACITY) for made in (HUGE, DECAY, steps.CAPACITY)]
     assert [row[3] for row in read] == ["10,848 (over the limit)", "7,706", "7,706"] and "0.43 M" in read[0]
-    assert "<strong>decay</strong>" in shown.html and "10,000 validation images" in repr(shown)
+    assert "<strong>decay (chosen)</strong>" in shown.html and "10,000 validation images" in repr(shown)
     timed = [row | {"seconds": 75.0} for row in RECORD["candidates"]]
     assert all("1 min 15 s" in row for row in Tables(tables.candidates(RECORD | {"candidates": timed}).html).rows[1:])
     assert "no record" in repr(tables.candidates(None))

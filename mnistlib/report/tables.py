@@ -66,15 +66,14 @@ def candidates(record: Mapping[str, Any] | None) -> Shown:
     before, timed = steps.get(record["before"] or record["step"]).recipe, "seconds" in record["candidates"][0]
     rows = []
     for row in sorted(record["candidates"], key=lambda row: -row["mean"]):
-        chosen = row["name"] == record["chosen"]
+        name = element("strong", f"{row['name']} (chosen)") if row["name"] == record["chosen"] else row["name"]
         over = "" if row["n_parameters"] < recipe.MAX_PARAMETERS else " (over the limit)"
-        cells = [element("strong", row["name"]) if chosen else row["name"], row["idea"]]
-        cells += [recipe_diff.summary(recipe_dict.from_dict(row["recipe"]), before), formatting.count(row["n_parameters"]) + over]
-        cells += [formatting.millions(row["n_macs"]), *([formatting.seconds(row["seconds"])] if timed else [])]
-        rows.append([*cells, formatting.mean_sd(row["mean"], row["sd"]), "chosen" if chosen else ""])
+        cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"]), *([formatting.seconds(row["seconds"])] if timed else [])]
+        cells += [formatting.count(row["n_parameters"]) + over, formatting.millions(row["n_macs"])]
+        rows.append([*cells, recipe_diff.summary(recipe_dict.from_dict(row["recipe"]), before)])
     over = f"mean and standard deviation of {formatting.counted(len(record['seeds']), 'seed')} each"
     caption = f"The candidates: accuracy on {formatting.count(record['n_eval'])} {record['split']} images, {over}"
-    head = ["Candidate", "Idea", "Change", "Parameters", "MACs", *(["Time per seed"] if timed else []), "Accuracy", "Choice"]
+    head = ["Candidate", "Idea", "Accuracy", *(["Time per seed"] if timed else []), "Parameters", "MACs", "Change"]
     return together([table(caption, head, rows), sentence(f"The rule of choice: {record['rule']}.", "note")])
 
 
