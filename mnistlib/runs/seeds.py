@@ -93,12 +93,12 @@ def _marker(folder: Path, key: str) -> Path:
 
 
 def _begin(folder: Path, key: str, use_cached: bool) -> None:
-    """Mark a run as unfinished; one that was not marked yet begins anew, unless cached runs are wanted."""
-    if not _marker(folder, key).exists():
-        cache.state_path(folder, key).unlink(missing_ok=True)
-        if not use_cached:
-            cache.run_path(folder, key).unlink(missing_ok=True)
-        files.write(_marker(folder, key), "")
+    """Mark a run as unfinished; one that was not marked yet begins anew, unless cached runs are wanted and there is one."""
+    if _marker(folder, key).exists() or (use_cached and cache.run_path(folder, key).exists()):
+        return
+    cache.state_path(folder, key).unlink(missing_ok=True)
+    cache.run_path(folder, key).unlink(missing_ok=True)
+    files.write(_marker(folder, key), "")
 
 
 def _one(recipe: Recipe, mnist: Mnist, seed: int, key: str, where: str, workers: int, folder: Path, report: Callable[..., Any]) -> None:
@@ -146,12 +146,14 @@ def _side_by_side(recipe: Recipe, mnist: Mnist, keys: dict[int, str], workers: i
     """Train seeds in worker processes of one thread each; the first failure stops all and is raised here."""
     report.workers = workers
     context = multiprocessing.get_context("spawn")
-    inbox, messages = context.Queue(), context.Queue()
+    common, tasks, messages = context.Queue(), context.Queue(), context.Queue()
     # Pickled here, for torch would share tensors through sockets in a temporary folder; queued, for a worker that ends before it reads.
     shared = pickle.dumps((recipe, mnist, workers, folder))
-    for task in [*[shared] * workers, *keys.items(), *[None] * workers]:
-        inbox.put(task)
-    processes = [context.Process(target=_work, args=(inbox, messages), daemon=True) for _ in range(workers)]
+    for _ in range(workers):
+        common.put(shared)
+    for task in [*keys.items(), *[None] * workers]:
+        tasks.put(task)
+    processes = [context.Process(target=_work, args=(common, tasks, messages), daemon=True) for _ in range(workers)]
     try:
         for process in processes:
             process.start()
@@ -168,7 +170,7 @@ def _side_by_side(recipe: Recipe, mnist: Mnist, keys: dict[int, str], workers: i
             if process.pid:
                 process.terminate()
                 process.join()
-        inbox.cancel_join_thread()
+        common.cancel_join_thread()
 
 
 def _pass_on(messages: Any, report: Reporter, wait: float) -> None:
@@ -183,8 +185,8 @@ def _pass_on(messages: Any, report: Reporter, wait: float) -> None:
         return
 
 
-def _work(inbox: Any, messages: Any) -> None:
-    """Train seeds from the inbox until there are none, sending each epoch's history home.
+def _work(common: Any, tasks: Any, messages: Any) -> None:
+    """Take from `common` what all workers need, then train seeds from `tasks` until there are none, sending each epoch's history home.
 
     A worker has one thread and no denormal numbers, and ends as soon as its parent is gone.
     """
@@ -192,9 +194,9 @@ def _work(inbox: Any, messages: Any) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a file being written is cleaned up
     threading.Thread(target=_follow_parent, daemon=True).start()
     device.tune()
-    recipe, mnist, workers, folder = pickle.loads(inbox.get())
+    recipe, mnist, workers, folder = pickle.loads(common.get())
     try:
-        while (task := inbox.get()) is not None:
+        while (task := tasks.get()) is not None:
             _one(recipe, mnist, *task, "cpu", workers, folder, lambda *message, resumed=False: messages.put((*message, resumed)))
     except Exception as error:
         messages.put(error if isinstance(error, MnistlibError) else TrainingError(f"{type(error).__name__}: {error}"))

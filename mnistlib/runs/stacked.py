@@ -37,7 +37,7 @@ class Stack:
         self.net = nets[0]  # lends its layers; its own weights are never used
         self.parameters, self.buffers = torch.func.stack_module_state(nets)
         self.optimizer = make_optimizer(self.parameters.values(), recipe, stacked=True)
-        self.ema = {name: value.detach().clone() for name, value in self.values().items()} if recipe.ema_decay else {}
+        self.ema = {name: self.values()[name].detach().clone() for name in self.net.state_dict()} if recipe.ema_decay else {}
 
     set_lr = Trainer.set_lr
 
@@ -69,8 +69,10 @@ class Stack:
             self.optimizer.step()
             if self.ema:
                 decay = min(self.recipe.ema_decay, self.n_averaged / (9 + self.n_averaged))
-                now = [value.detach() for value in self.values().values()]
-                get_ema_multi_avg_fn(decay)(list(self.ema.values()), now, self.n_averaged)
+                for dtype in {value.dtype for value in self.ema.values()}:
+                    names = [name for name, value in self.ema.items() if value.dtype == dtype]
+                    now = [self.values()[name].detach() for name in names]
+                    get_ema_multi_avg_fn(decay)([self.ema[name] for name in names], now, self.n_averaged)
                 self.n_averaged += 1
             total_loss += losses.detach().sum(1)
             n_correct += (logits.argmax(2) == targets.view(n, -1)).sum(1)
