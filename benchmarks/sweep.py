@@ -33,7 +33,7 @@ def main() -> None:
     jobs = ray_sweep.combinations([runner.find(given.step)], {"seeds": [[seed] for seed in range(given.runs)]}, fixed)
     with tempfile.TemporaryDirectory() as folder:
         began = time.time()
-        swept = ray_sweep.run(jobs, Path(folder), ray_sweep.Options(cluster.address), lambda line: None)
+        swept = ray_sweep.run(jobs, Path(folder), ray_sweep.Options(cluster.address))
         seconds = time.time() - began
     cluster.shutdown()
     if swept.succeeded < len(jobs):
