@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -28,7 +28,6 @@ from mnistlib.train import History
 
 SCHEMA = 2
 LARGE = ("weights", "predictions", "confidences", "provenance")  # of a run, kept elsewhere than in the JSON
-PARSED = {"summary": Summary, "difference": Difference | None, "verdict": Verdict | None, "claims": tuple[Claim, ...]}
 
 
 @dataclass(frozen=True)
@@ -154,13 +153,29 @@ def _plain(value: Any) -> Any:
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
+RESULT = {name: TypeAdapter(kind) for name, kind in get_type_hints(Result).items() if name not in ("recipe", "runs")}
+RUN = {name: TypeAdapter(kind) for name, kind in get_type_hints(Run).items() if name not in LARGE}
+
+
 def from_json(value: dict[str, Any]) -> Result:
-    """Return the result that `to_json` turned into `value`."""
+    """Return the result that `to_json` turned into `value`; another value raises an error of pydantic's, Python's or the library's."""
     value = {name: entry for name, entry in value.items() if name not in ("schema", "sha256")}
-    value |= {name: TypeAdapter(kind).validate_python(value[name]) for name, kind in PARSED.items()}
-    value["recipe"] = recipe_dict.from_dict(value["recipe"])
-    value["runs"] = tuple(Run(**run | {"history": History(**run["history"])}) for run in value["runs"])
-    return Result(**value)
+    recipe, runs = recipe_dict.from_dict(value.pop("recipe")), tuple(Run(**_parsed(RUN, run)) for run in value.pop("runs"))
+    for run in runs:
+        lengths = {len(values) for name, values in vars(run.history).items() if name != "monitor_accuracy"}
+        if len(lengths) != 1 or not 1 <= (run.kept_epoch or 1) <= min(lengths):
+            raise ValueError(f"the epochs of seed {run.seed} do not fit together")
+    result = Result(recipe=recipe, runs=runs, **_parsed(RESULT, value))
+    if not runs or result.summary.n_seeds != len(runs):
+        raise ValueError("its summary is not that of its runs")
+    return result
+
+
+def _parsed(kinds: dict[str, TypeAdapter[Any]], value: dict[str, Any]) -> dict[str, Any]:
+    """Return values checked and in their final types, every one there."""
+    if value.keys() != kinds.keys():
+        raise ValueError(f"the names {', '.join(sorted(value.keys() ^ kinds.keys()))} are missing or not known")
+    return {name: kinds[name].validate_python(inner) for name, inner in value.items()}
 
 
 def save(result: Result, folder: Path) -> Path:
