@@ -33,12 +33,6 @@ class TrainingError(MnistlibError):
     """A training run could not go on."""
 
 
-class DiskError(MnistlibError):
-    """A disk is full or cannot be written."""
-
-    code = 1  # the command's exit code; a bad request has another
-
-
 def nearest(name: object, allowed: Iterable[str]) -> str:
     """Return " Did you mean 'epochs'?" for the allowed name closest to `name`, or "" when none is close."""
     close = difflib.get_close_matches(str(name), list(allowed), n=1, cutoff=0.5)

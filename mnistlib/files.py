@@ -12,11 +12,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mnistlib.errors import DiskError, ResultError, SettingError
+from mnistlib.errors import MnistlibError, ResultError, SettingError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 INSTALLED = Path(__file__).parent / "_notebooks"  # where a wheel holds the notebooks
 SENT = ".project.json"  # marks the root of a project that was sent somewhere without library and repository, and names its commit
+
+
+class DiskError(MnistlibError):
+    """A disk is full or cannot be written."""
+
+    code = 1  # the command's exit code; a bad request has another
 
 
 def root() -> Path:

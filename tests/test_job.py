@@ -10,8 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mnistlib import logs
-from mnistlib.errors import DiskError, ResultError, SettingError
+from mnistlib import files, logs
+from mnistlib.errors import ResultError, SettingError
 from mnistlib.notebook import runner
 from mnistlib.sweep import job
 from mnistlib.sweep.ray_sweep import axis, combinations
@@ -91,7 +91,7 @@ def test_a_failed_job_says_why_and_counts_as_not_run(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
 def test_a_full_disk_under_the_log_is_a_sentence_that_names_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(job, "LOG", "/dev/full")
-    with pytest.raises(DiskError, match=str(tmp_path / "out")):
+    with pytest.raises(files.DiskError, match=str(tmp_path / "out")):
         job.run(job.make(write(tmp_path / "story.ipynb", STORY), {}), tmp_path / "out")
     assert not list(tmp_path.rglob("story.html"))
 

@@ -142,7 +142,9 @@ def test_what_is_saved_is_read_back(tmp_path):
     for again, was in zip(results.read_runs(read, tmp_path), RUNS, strict=True):
         assert (again.seed, again.key, again.history, again.provenance) == (was.seed, was.key, was.history, ORIGIN)
         assert np.array_equal(again.predictions, was.predictions) and again.confidences == pytest.approx(was.confidences, abs=1e-3)
-        assert all(torch.equal(again.weights[name], value) and again.weights[name].dtype == value.dtype for name, value in was.weights.items())
+        assert all(
+            torch.equal(again.weights[name], value) and again.weights[name].dtype == value.dtype for name, value in was.weights.items()
+        )
 
 
 def test_a_result_without_weights_at_hand_is_published_from_its_files(tmp_path):
@@ -282,7 +284,11 @@ def test_weights_that_do_not_fit_the_net_any_more_say_so():
 
     weights = models.build("narrow").state_dict()
     assert results.load_model(BEFORE.recipe, weights).state_dict().keys() == weights.keys()
-    for other in (weights | {"0.conv.weight": torch.zeros(3, 1, 5, 5)}, dict(list(weights.items())[1:]), weights | {"more": torch.zeros(1)}):
+    for other in (
+        weights | {"0.conv.weight": torch.zeros(3, 1, 5, 5)},
+        dict(list(weights.items())[1:]),
+        weights | {"more": torch.zeros(1)},
+    ):
         with pytest.raises(ResultError, match="'narrow'"):
             results.load_model(BEFORE.recipe, other)
 

@@ -20,7 +20,7 @@ import pytest
 from nbformat import v4
 
 from mnistlib import files, logs
-from mnistlib.errors import DiskError, SettingError
+from mnistlib.errors import SettingError
 from mnistlib.notebook import runner
 from mnistlib.notebook.signals import Stopped, Stopping
 from mnistlib.report import result
@@ -172,11 +172,11 @@ def test_a_full_temporary_folder_and_a_full_out_are_a_sentence_and_the_page_stay
 
     notebook = write(tmp_path / "in" / "story.ipynb")
     monkeypatch.setattr(runner, "_execute", full)
-    with pytest.raises(DiskError, match=f"{tempfile.gettempdir()}.*TMPDIR"):
+    with pytest.raises(files.DiskError, match=f"{tempfile.gettempdir()}.*TMPDIR"):
         runner.run(notebook, tmp_path)
     monkeypatch.setattr(runner, "_execute", lambda notebook, draft, *_: executed(draft))
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DiskError, match=str(tmp_path)) as caught:
+    with pytest.raises(files.DiskError, match=str(tmp_path)) as caught:
         runner.run(notebook, tmp_path)
     assert caught.value.code == 1 and (tmp_path / "story.html").read_text() == "the page of yesterday"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "story.html"]

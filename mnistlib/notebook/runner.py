@@ -19,7 +19,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from mnistlib import files, steps
-from mnistlib.errors import DiskError, MnistlibError, SettingError, nearest
+from mnistlib.errors import MnistlibError, SettingError, nearest
 from mnistlib.logs import log
 from mnistlib.notebook import params
 from mnistlib.notebook.kernel import Kernel
@@ -166,7 +166,7 @@ def _keep(failure: _Failed, path: Path) -> str:
     try:
         files.write(path, nbformat.writes(failure.story))
         _page(path, path.with_suffix(".html"), failed=str(failure))
-    except DiskError as error:
+    except files.DiskError as error:
         return f"The notebook up to there could not be kept: {error}"
     return f"The notebook up to there is {path}."
 

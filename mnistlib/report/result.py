@@ -24,7 +24,6 @@ from mnistlib.stats import comparison
 from mnistlib.stats.comparison import Claim, Difference, Verdict
 from mnistlib.stats.misclassified import wrong
 from mnistlib.stats.summary import Summary, summarise
-from mnistlib.train import History
 
 SCHEMA = 2
 LARGE = ("weights", "predictions", "confidences", "provenance")  # of a run, kept elsewhere than in the JSON

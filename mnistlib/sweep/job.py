@@ -24,7 +24,7 @@ from typing import Any, TextIO
 import nbformat
 
 from mnistlib import files
-from mnistlib.errors import DiskError, MnistlibError, ResultError, SettingError
+from mnistlib.errors import MnistlibError, ResultError, SettingError
 from mnistlib.notebook import runner
 from mnistlib.published import repository
 
@@ -146,7 +146,7 @@ def run(job: Job, folder: Path) -> runner.Done:
             reason = str(error) if isinstance(error, MnistlibError) else f"{type(error).__name__}: {error}"
             with contextlib.suppress(OSError):
                 log.write(f"Failed: {reason}\n".encode())
-            with contextlib.suppress(DiskError):  # the error itself says that the disk is full
+            with contextlib.suppress(files.DiskError):  # the error itself says that the disk is full
                 record("failed", reason)
             raise
     shutil.rmtree(folder / RUNS, ignore_errors=True)
