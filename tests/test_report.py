@@ -193,8 +193,9 @@ def test_layers_and_budget_state_the_net():
 
 
 def test_source_is_the_function_as_it_is():
-    shown = tables.source(models.NETS["narrow"])
+    shown = tables.source("narrow")
     assert "conv(8, 12, padding=0)" in repr(shown) and 'class="highlight"' in shown.html
+    assert "def deep(" in repr(tables.source("mnistlib.selection.nets:deep")) and repr(tables.source(models.NETS["narrow"])) == repr(shown)
 
 
 def test_the_curves_table_holds_every_seed_and_epoch():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import inspect
+import pkgutil
 from collections.abc import Callable, Mapping
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -122,9 +123,9 @@ def budget(net: ModelSummary) -> Shown:
     return sentence(Shown(f"{html.escape(text)}<br>{bar}", text))
 
 
-def source(function: Callable[..., Any]) -> Shown:
-    """Return a function's source as highlighted code."""
-    text = inspect.getsource(function)
+def source(net: Callable[..., Any] | str) -> Shown:
+    """Return the source of a net as highlighted code: of a function or class, or of a recipe's model by its name."""
+    text = inspect.getsource(net if callable(net) else pkgutil.resolve_name(net) if ":" in net else models.NETS[net])
     return Shown(highlight(text, PythonLexer(), HtmlFormatter()), text)
 
 
