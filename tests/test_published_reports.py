@@ -1,121 +1,101 @@
-"""The committed results of the published rows: whole, not stale, told as they are, recomputed from their checkpoints."""
+"""The committed results of the published models: whole, of the present recipes, and pages that follow from them."""
 
 from __future__ import annotations
-
-import json
 
 import numpy as np
 import pytest
 
-from mnistlib import data, files
-from mnistlib.cli import summaries
-from mnistlib.published import build as building
-from mnistlib.published import folds, registry, replication, studies
-from mnistlib.published import site_index as site
-from mnistlib.report import index, results, step_report, test_set_log
-from mnistlib.runs import seeds
+from mnistlib import data, files, steps
+from mnistlib.published import build, figures, overview, replication, repository, studies
+from mnistlib.report import index, test_set_log
+from mnistlib.report import result as results
+from mnistlib.runs import cache
 
-PLACE = files.root() / building.PLACE
-BOTH = registry.ROWS | registry.ARMS
-ROWS = list(registry.ROWS)
-FOLDS = [f"{registry.FOLDED}-fold-{fold}" for fold in range(1, registry.FOLDS + 1)]
+REPORTS = files.root() / build.REPORTS
+NAMES = [*repository.MODELS, *repository.ABLATIONS]
+FOLDS = [studies.fold_name(fold) for fold in range(1, repository.N_FOLDS + 1)]
 
 
-def committed(name: str) -> results.Result:
-    return results.read(PLACE / "results" / f"{name}.json")
+@pytest.fixture(scope="module")
+def found() -> dict[str, results.Result]:
+    return replication.load(REPORTS)
 
 
+@pytest.fixture(scope="module")
 def record() -> dict:
-    return json.loads((PLACE / "studies.json").read_text())
+    return files.read_signed(REPORTS / "studies.json")
 
 
-def test_every_model_and_every_study_has_a_committed_result():
-    assert {path.stem for path in (PLACE / "results").glob("*.json")} == {*BOTH, *FOLDS}
-    assert {path.stem for path in PLACE.glob("*.html")} == {"index", *ROWS}
-    assert len({study["name"] for study in record()["studies"]}) == 11 and all(study["lines"] for study in record()["studies"])
-    told = {line["what"] for study in record()["studies"] for line in study["lines"]}
-    assert {"Augmentation alone, both together", "Normalization before ReLU, against after it"} <= told
+def test_every_model_and_every_study_has_a_committed_result(found, record):
+    assert list(found) == NAMES
+    assert {path.stem for path in (REPORTS / "results").glob("*.json")} == {*NAMES, *FOLDS}
+    assert {path.stem for path in REPORTS.glob("*.html")} == {"index", "studies", *repository.MODELS}
+    assert list(record["studies"]) == list(studies.STUDIES) and record["inputs"] == studies.inputs(found)
+    assert record["kernels"]["moved"][0][0] == 0 < record["kernels"]["moved"][1][1]
 
 
-@pytest.mark.parametrize("name", BOTH)
-def test_a_result_is_that_of_the_present_recipe(name, mnist: data.Mnist):
-    result, row = committed(name), registry.get(name)
-    assert result.headline and result.recipe == row.recipe and result.seeds == row.seeds and result.n_parameters == row.n_parameters
-    assert result.claim == replication.claim_of(row) and result.keys["notebook"] == files.story("published")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_result_is_that_of_the_present_recipe(name, found, mnist: data.Mnist):
+    result, step = found[name], steps.get(name)
+    assert result.headline and result.recipe == step.recipe and tuple(result.seeds) == step.seeds and result.claim == step.claim
+    assert result.n_parameters == repository.get(name).n_parameters and result.title == step.title
     for run in result.runs:
-        assert run.key == seeds.key(row.recipe, mnist, run.seed), f"the trials of {name} are stale; run `make published`"
+        assert run.key == cache.cache_key(step.recipe, mnist, run.seed), f"the runs of {name} are stale; run `make published`"
     seen = [(look["step"], look["recipe"], tuple(look["final"])) for look in test_set_log.read(test_set_log.path())]
     assert (name, result.keys["recipe"], tuple(run.final for run in result.runs)) in seen
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_a_page_is_that_of_its_result_and_light(name):
-    page = (PLACE / f"{name}.html").read_text()
-    written = json.loads((PLACE / "results" / f"{name}.json").read_text())["sha256"]
-    assert f'content="{written}"' in page, f"{name}.html is stale: its result changed; run `make published`"
-    assert len(page.encode()) < 400_000
-    assert registry.get(name).long_title in page
+@pytest.mark.parametrize("name", repository.MODELS)
+def test_a_page_is_that_of_its_result_and_small(name, found):
+    page = (REPORTS / f"{name}.html").read_text()
+    signed = files.sha256(files.canonical({key: value for key, value in results.to_json(found[name]).items() if key != "sha256"}))
+    assert f'content="{signed}"' in page, f"{name}.html is stale: its result changed; run `make published`"
+    assert len(page.encode()) < 400_000 and repository.get(name).long_title in page
+    assert found[name].keys["notebook"] == files.notebook_hash("published")
 
 
-def test_trained_arithmetic_still_repeats(mnist: data.Mnist):
-    """One row of each kind of optimizer, schedule and transform: another loss after a short run means stale trials."""
-    for name in ("000-model-4", "001-gap", "002-model-3-by-validation", "003-model-3", "004-part-3"):
-        repeated, stored = step_report.reference(committed(name).recipe, mnist), committed(name).keys["reference"]
-        assert repeated == pytest.approx(stored, rel=1e-3), f"the trials of {name} are stale"
+def test_accuracies_follow_from_the_stored_predictions(found):
+    evidence = studies.Evidence(found, REPORTS)
+    for name, wrong in evidence.wrong.items():
+        assert evidence.finals(name) == pytest.approx(list(1 - wrong.mean(1)), abs=1e-12), name
+
+
+@pytest.mark.parametrize("name", ["epoch", "seed", "rebuilt", "machine", "order"])
+def test_a_study_follows_from_the_results(name, found, record):
+    made = studies.STUDIES[name](studies.Evidence(found, REPORTS))
+    assert len(made) == len(record["studies"][name])
+    for estimate, stored in zip(made, record["studies"][name], strict=True):
+        assert (estimate.what, estimate.n) == (stored["what"], stored["n"])
+        assert [estimate.value, *(estimate.interval or ())] == pytest.approx([stored["value"], *(stored["interval"] or ())], abs=1e-9)
 
 
 @pytest.mark.slow
-def test_the_studies_and_every_stated_accuracy_follow_from_the_checkpoints(mnist: data.Mnist):
-    found = {name: committed(name) for name in BOTH}
-    there, told = studies.gather(found, PLACE, mnist), record()
-    for name, wrong in there.wrong.items():  # another machine may round one image away
-        assert [run.final for run in found[name].runs] == pytest.approx(list(1 - wrong.mean(1)), abs=1.5e-4), name
-    parts = [folds.load("mnist", committed(name).split) for name in FOLDS]
-    again = studies.make(there, [committed(name) for name in FOLDS], parts, PLACE)
-    assert again["kernels"] == told["kernels"]
-    assert [study["name"] for study in again["studies"]] == [study["name"] for study in told["studies"]]
-    for study, stored in zip(again["studies"], told["studies"], strict=True):
-        for line, other in zip(study["lines"], stored["lines"], strict=True):
-            assert {**line, "value": None, "interval": None, "n": None} == {**other, "value": None, "interval": None, "n": None}
-            assert line["value"] == pytest.approx(other["value"], abs=1.01 if line["kind"] == "count" else 2e-4), line["what"]
+def test_what_needs_nets_follows_from_the_checkpoints(found, record):
+    """Another processor may round one image differently."""
+    evidence = studies.Evidence({"003-model-3": found["003-model-3"], "002-model-3": found["002-model-3"]}, REPORTS)
+    stored = {line["what"]: line["value"] for line in record["studies"]["ensemble"]}
+    together, *_ = (line for line in studies.ensemble(evidence) if "mnist-cnn-aws" in line.what)
+    assert together.value == pytest.approx(stored[together.what], abs=1.5e-4)
+    assert np.allclose(studies.kernels(evidence)["first"], record["kernels"]["first"])
 
 
 @pytest.mark.parametrize("name", FOLDS)
-def test_a_folds_accuracy_is_that_of_its_checkpoint(name, mnist: data.Mnist):
-    result = committed(name)
-    fold = folds.load("mnist", result.split)
-    assert not set(np.unique(fold.train.writers)) & set(np.unique(fold.test.writers))
-    for run, digits in zip(result.runs, step_report.predictions(result, PLACE, fold), strict=True):
-        assert (digits == fold.test.labels.numpy()).mean() == pytest.approx(run.final, abs=2e-4)
+def test_a_fold_has_writers_of_its_own(name):
+    result = results.read(REPORTS / "results" / f"{name}.json")
+    fold = data.load(result.split)
+    assert not set(fold.train.writers) & set(fold.eval.writers) and result.recipe == repository.get(repository.BY_VALIDATION).recipe
+    wrong = results.read_predictions(result, REPORTS)[0] != fold.eval.labels.numpy()
+    assert [run.final for run in result.runs] == pytest.approx(list(1 - wrong.mean(1)), abs=1e-12)
 
 
-def test_index_and_readme_tell_the_committed_results(tmp_path):
-    standings = replication.beside([replication.of(registry.get(name), committed(name)) for name in ROWS])
-    arms = [committed(name) for name in registry.ARMS]
-    there = {path.stem for path in PLACE.glob("*.html")}
-    assert (PLACE / "index.html").read_text() == site.page(standings, record(), index.load(files.root() / "reports"), arms, there)
-    readme = tmp_path / "README.md"
-    readme.write_text((files.root() / "README.md").read_text())
-    site.build_readme(standings, readme, tmp_path / "images")
-    assert readme.read_text() == (files.root() / "README.md").read_text()
-    assert (tmp_path / "images" / site.IMAGE).read_text() == (files.root() / "images" / site.IMAGE).read_text()
+def test_readme_and_its_figure_follow_from_the_results(found):
+    made = replication.replications(found)
+    ladder, readme = figures.ladder(made), (files.root() / "README.md").read_text()
+    block = overview.readme_block(made, f"images/{build.IMAGE}", ladder.alt)
+    assert index.replaced(readme, block, topic="published") == readme
+    assert (files.root() / "images" / build.IMAGE).is_file()
 
 
-def test_a_run_of_a_row_is_held_against_the_committed_one():
-    for name in ("002-model-3", "002-model-3-sgd", "03_augment"):
-        place = PLACE if name in BOTH else PLACE.parent
-        sentence = summaries.against(results.read(place / "results" / f"{name}.json"), PLACE.parent)
-        assert sentence.startswith("Committed: ") and "differs by 0.00 points" in sentence
-
-
-def test_a_damaged_fold_is_left_out_and_said_to_be(mnist: data.Mnist, tmp_path):
-    for path in [*PLACE.glob("results/*-fold-*.json"), *PLACE.glob("checkpoints/*-fold-*")]:
-        copied = tmp_path / path.relative_to(PLACE)
-        copied.parent.mkdir(exist_ok=True)
-        copied.write_bytes(path.read_bytes())
-    (tmp_path / "results" / f"{FOLDS[1]}.json").write_text("{")
-    lines: list[str] = []
-    judged, parts = building._folds(mnist, tmp_path, lines.append)
-    assert [result.step for result in judged] == [name for name in FOLDS if name != FOLDS[1]]
-    assert [result.split for result in judged] == [part.split for part in parts]
-    assert len(lines) == 1 and lines[0].startswith(f"{FOLDS[1]} is left out.")
+def test_the_findings_of_the_committed_results(found):
+    text = overview.findings(replication.replications(found)).text
+    assert "15 of 16" in text and "11 of 11" in text and "14 of 29" in text and "relu of mnist_under_8k (below" in text

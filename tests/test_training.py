@@ -13,7 +13,6 @@ import pytest
 from mnistlib import data, files
 from mnistlib.cli import summaries, training
 from mnistlib.errors import SettingError
-from mnistlib.published import build as building
 from mnistlib.published import registry
 from mnistlib.report import results
 from mnistlib.runs import seeds as trials
@@ -66,28 +65,6 @@ def test_an_unknown_name_or_parameter_stops_before_anything_is_read(scratch):
     with pytest.raises(SettingError, match="device is 'gpu'"):
         training.run("Model_3", given(scratch, device="gpu"))
     assert training.find("Model_3").name == "002-model-3" and not list(scratch.rglob("*.log"))
-
-
-@pytest.mark.slow
-def test_rows_train_what_is_missing_and_say_what_is_left(scratch):
-    sample, lines = data.load("digits", limit=400), []
-    rows = [replace(registry.get(name), recipe=replace(registry.get(name).recipe, epochs=1)) for name in ("002-model-1", "002-model-3")]
-    tasks = [building.Task(row, sample, seed) for row in rows for seed in (0, 1)]
-    assert tasks[0].cost > tasks[2].cost > 0  # Model_1 multiplies more than Model_3
-    building.fit(tasks[:1], lines.append)
-    building.fit(tasks, lines.append)
-    assert lines[0] == "0 of 1 runs are stored already; left: 1" and lines[2] == "1 of 4 runs are stored already; left: 3"
-    assert len(lines) == 6 and lines[-1].endswith("left 0.00 s") and "3 of 3" in lines[-1]
-    assert all(task.stored for task in tasks)
-    building.fit(tasks, lines.append)
-    assert lines[6:] == ["4 of 4 runs are stored already; left: 0"]
-
-
-def test_the_row_that_is_cross_validated_has_its_folds_beside_its_seeds(mnist):
-    tasks = building._tasks(registry.get(registry.FOLDED), mnist)
-    assert [task.mnist.split for task in tasks] == ["test"] * 5 + [f"fold {fold} of 5" for fold in range(1, 6)]
-    assert len({task.key for task in tasks}) == 10
-    assert [task.mnist.split for task in building._tasks(registry.get("001-gap"), mnist)] == ["test"] * 5
 
 
 @pytest.mark.slow

@@ -130,7 +130,7 @@ def build_published(names: tuple[str, ...], no_training: bool) -> None:
     from mnistlib.published import build
 
     with stoppable():
-        build.build(not no_training, names)
+        build.build_published(not no_training, names)
 
 
 @commands.command()
@@ -141,7 +141,7 @@ def build_pages() -> None:
 
     with stoppable():
         series.build_series(train=False)
-        published.build(train=False)
+        published.build_published(train=False)
 
 
 for command in (job, sweep, ec2, sagemaker):

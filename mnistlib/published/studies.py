@@ -150,6 +150,10 @@ def seed(evidence: Evidence) -> list[Estimate]:
         lines.append(Estimate(what, "spread", pooled, intervals.sd_interval(pooled, freedom), n, role="pooled"))
         n = formatting.counted(len(pairs), "pair")
         lines.append(Estimate("Two seeds of one of these differ on average by", "size", float(np.mean(pairs)), None, n))
+        chance = 1.96 * math.sqrt(2) * pooled
+        lines.append(
+            Estimate("Two single runs of one recipe rarely differ by more than", "size", chance, None, "normal, 95%", role="chance")
+        )
         expected, note = replication.expected_sd(MIN_ACCURACY, len(evidence.eval.labels)), "square root of error / (2 × images)"
         lines.append(Estimate("For comparison: a rule of thumb at the target", "spread", expected, None, "", note))
     for name, values in finals.items():

@@ -1,0 +1,136 @@
+"""The figures about all published models: claims beside measurements, accuracy against parameters, kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+
+from mnistlib import formatting
+from mnistlib.published import tables
+from mnistlib.published.replication import Replication
+from mnistlib.published.repository import other_repositories
+from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
+from mnistlib.report import figure_style
+from mnistlib.report.figure_style import BLUE, FADED, GREEN, INK, ORANGE, PAPER, SMALL, WIDTH, ReportFigure
+from mnistlib.report.result import Result
+
+TICKS = np.array([0.975, 0.98, 0.985, 0.99, 0.992, 0.994, 0.996])
+ROW = 44  # CSS pixels that a model takes
+HALO = [withStroke(linewidth=3, foreground=PAPER)]  # keeps words legible across a line
+CLAIM = {"marker": "D", "markerfacecolor": PAPER, "markeredgecolor": ORANGE, "markeredgewidth": 1.4, "linestyle": "", "markersize": 6}
+BEST = CLAIM | {"marker": "o", "markeredgecolor": BLUE}
+LAST = {"marker": "o", "color": BLUE, "linestyle": "", "markersize": 6}
+MEAN = {"marker": "|", "color": BLUE, "linestyle": "", "markersize": 13, "markeredgewidth": 2.4}
+LADDER = {"claimed": CLAIM, "best epoch of our luckiest seed": BEST, "last epoch of that seed": LAST, "mean of all last epochs": MEAN}
+
+
+def height(accuracy: Any) -> Any:
+    """Return where an accuracy lies on an axis that is logarithmic in the error, so that the last tenths show."""
+    return -np.log10(np.maximum(1 - np.asarray(accuracy), 1e-5))
+
+
+def ladder(made: Sequence[Replication]) -> ReportFigure:
+    """Draw each claim above what it is made of: best epoch of the luckiest seed, its last epoch, the mean of all seeds."""
+    figure = figure_style.figure(ROW * len(made) + 120)
+    axes = figure_style.panel(figure, 16, 66, WIDTH - 32, ROW * len(made))
+    for place, each in enumerate(made):
+        line = place + 0.7
+        marks = [each.model.claim.headline, max(each.bests), each.finals[each.luckiest], each.mean]
+        axes.hlines(line, *height(each.result.summary.interval), color=BLUE, linewidth=8, alpha=0.22)
+        for (name, look), accuracy in zip(LADDER.items(), marks, strict=True):
+            axes.plot(height(accuracy), line, label=name if not place else None, **look)
+        figures = f"claimed {tables.claimed(each.model.claim, marks[0])}, mean {formatting.percent(each.mean)}"
+        for x, text, side, weight in ((0, each.model.long_title, "left", "bold"), (1, figures, "right", "normal")):
+            label = axes.text(x, place + 0.25, text, transform=axes.get_yaxis_transform(), ha=side, va="center", weight=weight)
+            label.set(fontsize=SMALL, color=INK, path_effects=HALO)
+    _accuracy_axis(axes.xaxis, axes.axvline)
+    axes.set(ylim=(len(made), 0), yticks=[], xlim=height((0.973, 0.9967)))
+    axes.spines["left"].set_visible(False)
+    _legend(axes)
+    models = [
+        f"{each.model.name} {tables.claimed(each.model.claim, each.model.claim.headline)} and {formatting.percent(each.mean)}"
+        for each in made
+    ]
+    figure.alt = f"A row per published model, its claim and what it is made of. Claim and mean of the seeds: {'; '.join(models)}."
+    return figure
+
+
+def _legend(axes: Axes) -> None:
+    """Say above the axes what the marks mean."""
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False, fontsize=SMALL, handletextpad=0.2, columnspacing=1.0)
+
+
+def _accuracy_axis(axis: Any, target_line: Any) -> None:
+    """Label an axis of `height` with accuracies, and draw the target."""
+    axis.set_ticks(height(TICKS), [formatting.percent(tick, 1) for tick in TICKS])
+    target_line(height(MIN_ACCURACY), color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)), zorder=1)
+
+
+def accuracy_by_parameters(made: Sequence[Replication], series: Sequence[Result]) -> ReportFigure:
+    """Draw accuracy against parameters: published models as measured and claimed, other repositories as claimed, the series."""
+    figure = figure_style.figure(470)
+    axes = figure_style.panel(figure, 70, 70, WIDTH - 86, 345)
+    others = other_repositories()
+    axes.plot(
+        [each.model.n_parameters for each in made],
+        height([each.model.claim.headline for each in made]),
+        label="published model, as claimed",
+        **CLAIM,
+    )
+    axes.plot(
+        [other.n_parameters for other in others],
+        height([other.best for other in others]),
+        "x",
+        color=FADED,
+        label="other repository, as claimed",
+    )
+    _means(axes, [each.result for each in made], BLUE, "published model, here")
+    _means(axes, series, GREEN, "step of this series")
+    _accuracy_axis(axes.yaxis, axes.axhline)
+    axes.axvline(MAX_PARAMETERS, color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)), zorder=1)
+    axes.set(xscale="log", xlabel="parameters", ylim=height((0.9745, 0.9967)))
+    ticks = (1_000, 2_000, 4_000, 8_000, 16_000)
+    axes.set_xticks(ticks, [formatting.count(tick) for tick in ticks])
+    axes.minorticks_off()
+    _legend(axes)
+    figure.alt = (
+        f"Accuracy against parameters: {formatting.count(len(made))} published models as measured and as claimed, "
+        f"{formatting.count(len(others))} other repositories as claimed, and {formatting.counted(len(series), 'step')} of this series."
+    )
+    return figure
+
+
+def _means(axes: Axes, found: Sequence[Result], colour: str, label: str) -> None:
+    """Draw the means of results with their intervals."""
+    means, bounds = (
+        height([result.summary.final_mean for result in found]),
+        height([result.summary.interval for result in found]).reshape(-1, 2),
+    )
+    errors = np.abs(bounds.T - means)
+    axes.errorbar(
+        [result.n_parameters for result in found], means, errors, fmt="o", color=colour, markersize=5, elinewidth=1.2, label=label
+    )
+
+
+def kernels(record: Mapping[str, Any]) -> ReportFigure:
+    """Draw the kernels of a net's first layer, and how far each tap of its last convolution moved in training."""
+    first, moved = (np.array(record["kernels"][name]) for name in ("first", "moved"))
+    figure, side = figure_style.figure(180), 100
+    largest = max(np.abs(first).max(), 1e-9)
+    pictures = [(kernel, f"first layer, {formatting.count(n)}", "PuOr_r", -largest, largest) for n, kernel in enumerate(first, 1)]
+    pictures.append((moved, "last, movement", "Blues", 0, moved.max()))
+    for place, (values, name, colours, low, high) in enumerate(pictures):
+        axes = figure_style.panel(figure, 16 + place * (side + 22), 46, side, side)
+        axes.imshow(values, cmap=colours, vmin=low, vmax=high)
+        axes.set(xticks=[], yticks=[])
+        axes.grid(False)
+        figure_style.title(axes, "", name)
+    figure.alt = (
+        f"The {formatting.count(len(first))} kernels of the first layer, and how far each tap of the last convolution moved in training: "
+        f"{formatting.of(int((moved == 0).sum()), moved.size)} taps did not move at all."
+    )
+    return figure

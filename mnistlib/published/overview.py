@@ -1,0 +1,181 @@
+"""What the two pages about all published models show: findings, tables and the answers of the studies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mnistlib import formatting
+from mnistlib.published import tables
+from mnistlib.published.replication import Replication
+from mnistlib.published.repository import ABLATIONS, other_repositories
+from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
+from mnistlib.report import html, overview
+from mnistlib.report.html import Shown
+from mnistlib.report.result import Result
+
+TARGET, LIMIT = formatting.percent(MIN_ACCURACY), formatting.count(MAX_PARAMETERS)
+ANSWERS = {  # {role} stands for an estimate, {role_interval} for its interval, {role_verdict} for whether it is significant
+    "epoch": "Choosing the epoch adds {measured} ({measured_interval}) to a seed; in the authors' own logs it adds {reported}.",
+    "seed": "Near the target, the standard deviation between seeds is {pooled}. Two single runs of one recipe differ by up to {chance} by "
+    "chance; two recipes compared by one run each must differ by more.",
+    "augmentation": "{claimed} were claimed for all that changed, from one run each. Augmentation alone gives {alone} "
+    "({alone_interval}), {alone_verdict}.",
+    "machine": "Two seeds on one machine differ by {size} or more with a probability of {chance}: chance alone may explain it.",
+    "leak": "What is reported with the leak is above what is measured without it by {Model_1} (Model_1, {Model_1_verdict}), {Model_2} "
+    "(Model_2, {Model_2_verdict}) and {Model_3} (Model_3, {Model_3_verdict}).",
+}
+
+
+def findings(made: Sequence[Replication]) -> Shown:
+    """Return what reproduces and what does not, in sentences."""
+    found = []
+    for what, best in (("best-epoch", True), ("last-epoch", False)):
+        compared = [each for each in made if each.place(best)]
+        inside = [each for each in compared if each.place(best) == "inside"]
+        outside = [
+            f"{each.model.long_title} ({each.place(best)}{', partly inferred' * each.model.inferred})"
+            for each in compared
+            if each not in inside
+        ]
+        rest = f" Outside: {formatting.listed(outside)}." if outside else ""
+        found.append(f"{formatting.of(len(inside), len(compared))} {what} claims lie where one more seed of ours would lie (95%).{rest}")
+    bold = [each for each in made if each.model.claim.headline >= MIN_ACCURACY]
+    if bold:
+        kept = [each.model.long_title for each in bold if each.mean >= MIN_ACCURACY]
+        held, passed, n = (sum(getattr(each.result.summary, name) for each in bold) for name in ("n_held", "n_pass", "n_seeds"))
+        names = f" ({formatting.listed(kept)})" if kept else ""
+        found.append(
+            f"{formatting.counted(len(bold), 'model')} claim the target of {TARGET}. The mean of our seeds ends at or above it for "
+            f"{formatting.of(len(kept), len(bold))}{names}. Of their single runs, {formatting.of(passed, n)} end at the target, and "
+            f"{formatting.of(held, n)} keep it over the last epochs."
+        )
+    over = [each.model.long_title for each in made if each.model.n_parameters >= MAX_PARAMETERS]
+    wrong = [f"{each.model.long_title}: {tables.parameters(each.model)}" for each in made if each.model.published_parameters]
+    found += [f"Not under {LIMIT} parameters: {formatting.listed(over)}."] if over else []
+    found += [f"Published with a wrong number of parameters: {formatting.listed(wrong)}."] if wrong else []
+    return html.element("ul", html.together(html.element("li", sentence) for sentence in found))
+
+
+def models_table(made: Sequence[Replication]) -> Shown:
+    """Return a row per published model: the claim, the prediction interval of one more seed, the measurement and its verdict."""
+    head = ["Model", "Parameters", "Claim, best epoch", "One more seed, best epoch", "Claim, last epoch", "One more seed, last epoch"]
+    head += ["Here, last epoch", "Verdict", "Interval", "Seeds passing", "MACs", "Receptive field", "Time per seed"]
+    rows = []
+    for each in made:
+        model, cells = each.model, overview.row(each.result)
+        name = f'<a href="{model.name}.html">{html.phrase(model.title).html}</a>'
+        more = html.element("small", f"{model.repository}{remarks(model)}")
+        row = [Shown(f"{name} {more.html}", f"{model.title} of {more.text}"), tables.parameters(model)]
+        for best, value, bounds in ((True, model.claim.best, each.next_best), (False, model.claim.final, each.next_final)):
+            row += [tables.claimed(model.claim, value), f"{formatting.interval(bounds)} {each.place(best)}".strip() if bounds else ""]
+        columns = ("Accuracy", "Verdict", "Interval", "Seeds passing", "MACs", "Receptive field", "Time per seed")
+        rows.append([*row, *(cells[column] for column in columns)])
+    caption = "Claims of one run each beside several seeds here; each range holds one more seed of ours with a probability of 95%"
+    return html.table(caption, head, rows)
+
+
+def remarks(model: Any) -> str:
+    """Return what a reader has to know wherever a model's figures stand: ", partly inferred"."""
+    return ", monitors the test images" * model.monitors_test + ", partly inferred" * model.inferred
+
+
+def readme_block(made: Sequence[Replication], image: str, alt: str, place: str = "reports/published") -> str:
+    """Return README's generated block without its marks: the figure, the table, what the columns mean."""
+    head = ["Model", "Parameters", "Claim, chosen on the test set", "Here, luckiest seed, chosen so", "Here, last epoch", "Seeds passing"]
+    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    for each in made:
+        model, summary = each.model, each.result.summary
+        name = f"[{model.long_title}]({place}/{model.name}.html){remarks(model)}"
+        claim, best = tables.claimed(model.claim, model.claim.headline), formatting.percent(max(each.bests))
+        mean, passed = formatting.mean_sd(summary.final_mean, summary.final_sd), formatting.of(summary.n_pass, summary.n_seeds)
+        lines.append(f"| {' | '.join([name, formatting.count(model.n_parameters), claim, best, mean, passed])} |")
+    columns = (
+        "Claim: one run of the author's, at its best epoch (Model_3 of assignment-7: over its last epochs). Luckiest seed: the best epoch "
+        "of all our seeds, chosen on the test set like the claim. Last epoch: mean of the seeds (sd: standard deviation). Passing: at or "
+        f"above {TARGET}."
+    )
+    return "\n\n".join([f"![{alt}]({image})", "\n".join(lines), columns]) + "\n"
+
+
+def other_repositories_table() -> Shown:
+    """Return what other public repositories claim."""
+    rows = []
+    for other in other_repositories():
+        final = "not stated" if other.final is None else formatting.percent(other.final)
+        rows.append([other.name, formatting.count(other.n_parameters), formatting.percent(other.best), final, other.protocol])
+    head = ["Repository", "Parameters", "Best epoch", "Last epoch", "Protocol"]
+    return html.folded("Other repositories", html.table("Claims of other repositories, none measured here", head, rows))
+
+
+def ablations_table(found: Mapping[str, Result]) -> Shown:
+    """Return the results of the ablations that the studies compare."""
+    rows = []
+    for name in (name for name in ABLATIONS if name in found):
+        summary = found[name].summary
+        mean = formatting.mean_sd(summary.final_mean, summary.final_sd)
+        rows.append([name, ABLATIONS[name].title, mean, formatting.interval(summary.interval), formatting.count(summary.n_seeds)])
+    return html.folded("All ablations", html.table("The ablations", ["Name", "What", "Accuracy", "Interval", "Seeds"], rows))
+
+
+def study(record: Mapping[str, Any], name: str) -> Shown:
+    """Return the answer of a study and the table of its estimates."""
+    lines = record["studies"].get(name)
+    if not lines:
+        return html.sentence("This study needs results that are not there yet; `make published` makes them.", "note")
+    head = ["What", "Estimate", "95% interval", "From", "Verdict"]
+    rows = [
+        [_what(line), _figure(line), _interval(line), line["n"], _verdict(line) if line["kind"] == "difference" else ""] for line in lines
+    ]
+    columns = len(head) if any(row[-1] for row in rows) else len(head) - 1
+    table = html.table("The estimates", head[:columns], [row[:columns] for row in rows])
+    return html.together([html.sentence(html.element("strong", answer(name, lines))), table])
+
+
+def answer(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
+    """Return a study's answer in a sentence."""
+    roles = {}
+    for line in (line for line in lines if line["role"]):
+        role = line["role"]
+        roles |= {role: _figure(line), f"{role}_interval": _interval(line), f"{role}_verdict": _verdict(line)}
+    if name in ANSWERS:
+        return ANSWERS[name].format_map(roles)
+    if name == "rebuilt":
+        inside = sum(bool(line["interval"]) and line["interval"][0] <= 0 <= line["interval"][1] for line in lines)
+        return f"Published running accuracies where one more run here would lie: {formatting.of(inside, len(lines))}."
+    differences = [line for line in lines if line["kind"] == "difference"]
+    if not differences:
+        gains = [line for line in lines if line["kind"] == "gain"]
+        values = formatting.listed([_figure(line) for line in gains]) if gains else f"{lines[0]['what']}: {_figure(lines[0])}"
+        return f"Gains: {values}." if gains else f"{values}."
+    clear = [f"{line['what']} ({_figure(line)})" for line in differences if _verdict(line) == "significant"]
+    return f"{formatting.of(len(clear), len(differences))} differences are significant{': ' if clear else ''}{'; '.join(clear)}."
+
+
+def _what(line: Mapping[str, Any]) -> Shown:
+    text = html.phrase(line["what"])
+    return html.together([text, html.element("small", line["note"])]) if line["note"] else text
+
+
+def _figure(line: Mapping[str, Any]) -> str:
+    value, kind = line["value"], line["kind"]
+    if kind in ("difference", "gain"):
+        return formatting.points(value)
+    if kind in ("size", "spread"):
+        return f"{100 * value:.{2 if kind == 'size' else 3}f} points"
+    return formatting.count(round(value)) if kind == "count" else formatting.percent(value, 0 if kind == "share" else 2)
+
+
+def _interval(line: Mapping[str, Any]) -> str:
+    bounds = line["interval"]
+    if not bounds:
+        return ""
+    if line["kind"] == "spread":
+        return f"{100 * bounds[0]:.3f} to {100 * bounds[1]:.3f} points"
+    return formatting.interval(bounds) if line["kind"] == "accuracy" else formatting.points_interval(bounds)
+
+
+def _verdict(line: Mapping[str, Any]) -> str:
+    if line["kind"] not in ("difference", "gain") or not line["interval"]:
+        return ""
+    return "significant" if line["interval"][0] > 0 or line["interval"][1] < 0 else "inconclusive"

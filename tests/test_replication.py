@@ -1,0 +1,214 @@
+"""Claims beside seeds: like with like, what a claim is made of, the studies' estimates, and the pages' tables."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from example_results import LABELS, N, images
+from example_results import result as example
+from scipy import stats
+
+from mnistlib import files
+from mnistlib.errors import ResultError
+from mnistlib.published import figures, overview, replication, repository, studies, tables
+from mnistlib.published.repository import Claim, PublishedModel
+from mnistlib.report.result import Result
+from mnistlib.stats import intervals
+
+MODEL = repository.get("003-model-3")
+CURVES = ((0.97, 0.995, 0.994), (0.97, 0.991, 0.993), (0.97, 0.994, 0.992))
+
+
+def result(name: str = MODEL.name, curves: tuple[tuple[float, ...], ...] = CURVES) -> Result:
+    """Return the result of a model whose seeds have these accuracies per epoch."""
+    made = example(name, tuple(round((1 - curve[-1]) * N) for curve in curves))
+    runs = [replace(run, history=replace(run.history, eval_accuracy=list(curve))) for run, curve in zip(made.runs, curves, strict=True)]
+    return replace(made, runs=tuple(runs))
+
+
+def placed(*models: PublishedModel) -> list[replication.Replication]:
+    return replication.with_prediction_intervals([replication.replication(model, result()) for model in models])
+
+
+def test_a_replication_takes_a_claim_apart():
+    made = replication.replication(MODEL, result())
+    assert (made.bests, made.finals, made.luckiest) == ((0.995, 0.993, 0.994), (0.994, 0.993, 0.992), 0)
+    assert made.mean == pytest.approx(0.993) and made.place() == ""  # the interval is known only among other models
+
+
+def test_a_claim_lies_inside_above_or_below_the_prediction_interval():
+    bold = replace(MODEL, claims=(Claim(best=0.9999, final=0.95),))
+    silent, least = replace(MODEL, claims=(Claim(best=0.994),)), replace(MODEL, claims=(Claim(final=0.9, at_least=True),))
+    honest, above, no_last, bound = placed(MODEL, bold, silent, least)
+    places = [(made.place(), made.place(best=False)) for made in (honest, above, no_last, bound)]
+    assert places == [("inside", "inside"), ("above", "below"), ("inside", ""), ("", "inside")]
+    (beyond,) = placed(replace(MODEL, claims=(Claim(final=0.9999, at_least=True),)))
+    assert beyond.place(best=False) == "above"
+    low, high = honest.next_final  # narrower than what three seeds alone would give
+    assert 0 < high - low < 2 * stats.t.ppf(0.975, 2) * 0.001 * math.sqrt(1 + 1 / 3)
+
+
+def test_only_a_full_run_on_the_test_images_is_compared_with_a_claim():
+    for other in (replace(result(), train_limit=500), replace(result(), recipe=replace(MODEL.recipe, epochs=4))):
+        with pytest.raises(ResultError, match="full run"):
+            replication.replication(MODEL, other)
+    assert "no claim" in tables.beside_claims(MODEL, replace(result(), split="validation")).text
+
+
+def test_damaged_results_are_left_out_with_a_line_in_the_log(tmp_path, caplog):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "001-gap.json").write_text("{")
+    with caplog.at_level("WARNING", logger="mnistlib"):
+        assert replication.load(tmp_path) == {}
+    assert "001-gap" in caplog.text
+
+
+def test_the_page_of_a_model_has_claims_recipe_and_comparison():
+    text = tables.claims(repository.get("000-model-3")).text
+    assert "8,392 (13,808 in an earlier version)" in text and "98.49%" in text and "not stated" in text
+    assert "003-model-2" in tables.claims(repository.get("003-model-2-augmented")).text
+    recipe = tables.recipe(repository.get("000-model-4").recipe).text
+    for words in ("StepLR", "step_size 6", "RandomAffine", "degrees 7", "weight_decay 0.0001", "64"):
+        assert words in recipe, words
+    text = tables.beside_claims(MODEL, result()).text
+    assert all(words in text for words in ("99.46%", "99.40% (sd 0.10)", "99.30% to 99.50%", "+0.10 points", "SageMaker"))
+    assert [claim.supported for claim in tables.analysis(MODEL, result())] == [False, False, True]
+    for final, supported in ((0.9, True), (0.9999, False)):
+        at_least = replace(MODEL, claims=(Claim(final=final, at_least=True),))
+        assert tables.analysis(at_least, result())[-1].supported == supported
+    assert tables.published_curves(MODEL)["Colab"][-1] == 0.994 and tables.published_curves(repository.get("001-gap")) == {}
+
+
+# The studies
+
+
+class Evidence(studies.Evidence):
+    """Evidence whose errors are the first images, as many as each seed's accuracy says."""
+
+    @property
+    def eval(self):
+        return images()
+
+    @property
+    def wrong(self):
+        return {name: np.stack([np.arange(N) < round((1 - run.final) * N) for run in made.runs]) for name, made in self.results.items()}
+
+
+def evidence(**curves: tuple[tuple[float, ...], ...]) -> Evidence:
+    """Return evidence of results by name, with underscores for dashes."""
+    return Evidence(
+        {name: result(name, values) for key, values in curves.items() if (name := key.strip("_").replace("_", "-"))}, files.root()
+    )
+
+
+LOW, HIGH = ((0.9, 0.93, 0.92), (0.9, 0.91, 0.91), (0.9, 0.92, 0.9)), ((0.9, 0.99, 0.98), (0.9, 0.98, 0.97), (0.9, 0.98, 0.98))
+
+
+def test_studies_compare_what_is_there_and_leave_out_what_is_not():
+    there = evidence(_003_model_2=LOW, _003_model_3=HIGH, _003_model_2_augmented=HIGH)
+    lines = studies.augmentation(there)
+    assert [line.what.split(",")[0] for line in lines] == ["As claimed", "The same here", "All that changed", "Augmentation alone"]
+    assert lines[0].value == pytest.approx(0.0013) and lines[0].interval is None
+    assert lines[1].value == pytest.approx(np.mean([0.99, 0.98, 0.98]) - np.mean([0.93, 0.91, 0.92]))
+    assert lines[2].value == pytest.approx(np.mean([0.98, 0.97, 0.98]) - np.mean([0.92, 0.91, 0.9])) and lines[2].interval[0] > 0
+    whole = evidence(_003_model_2=LOW, _003_model_3=HIGH, _003_model_2_augmented=HIGH, _003_model_3_unaugmented=LOW)
+    both = next(line for line in studies.augmentation(whole) if line.role == "alone")
+    assert both.value == pytest.approx(lines[2].value) and both.interval[0] > 0
+    assert (
+        studies.logits(there)
+        == studies.machine(there)
+        == studies.ensemble(there)
+        == studies.folds(replace(there, place=files.root()))
+        == []
+    )
+
+
+def test_the_studies_of_epoch_and_seed_pool_the_models(monkeypatch):
+    there = evidence(_003_model_2=LOW, _003_model_3=HIGH)
+    epoch = studies.epoch(there)
+    assert epoch[0].value == pytest.approx(np.mean([0.01, 0, 0.02, 0.01, 0.01, 0]))
+    assert epoch[1].value == pytest.approx(np.mean([0, 0.0006, 0])) and "3 runs" in epoch[1].n
+    monkeypatch.setattr(studies, "NEAR", 0.95)
+    seed = studies.seed(there)
+    assert seed[0].value == pytest.approx(np.std([0.98, 0.97, 0.98], ddof=1)) and seed[1].value == pytest.approx(0.02 / 3)
+    assert studies.seed(evidence(_003_model_2=(LOW[0],))) == []  # one seed has no spread
+
+
+def test_two_machines_are_compared_with_two_seeds():
+    lines = studies.machine(evidence(_001_gap=HIGH))
+    assert lines[0].value == pytest.approx(0.0007) and lines[1].value == pytest.approx(0.0012)
+    chance = next(line.value for line in lines if line.kind == "share")
+    assert chance == pytest.approx(intervals.chance_of_difference([0.99, 0.98, 0.98], 0.0007))
+
+
+def test_a_leak_is_compared_with_the_epoch_that_validation_kept():
+    there = evidence(_002_model_1=HIGH, _002_model_1_by_validation=LOW)
+    honest = there.results["002-model-1-by-validation"]
+    kept = replace(honest, runs=tuple(replace(run, kept_epoch=1) for run in honest.runs))
+    reported, of_epoch, *_ = studies.leak(replace(there, results=there.results | {kept.step: kept}))
+    assert reported.value == pytest.approx(np.mean([0.99, 0.98, 0.98]) - 0.9) and of_epoch.value == pytest.approx(
+        np.mean([0.03, 0.01, 0.02])
+    )
+
+
+def test_a_published_training_accuracy_is_compared_with_one_more_run():
+    claim, there = repository.get("003-model-2").claim.train, evidence(_003_model_2=LOW)
+    for shift, inside in ((0.0, "1 of 1"), (0.3, "0 of 1")):
+        runs = [
+            replace(run, history=replace(run.history, train_accuracy=[claim - shift + step]))
+            for run, step in zip(there.results["003-model-2"].runs, (-0.001, 0, 0.001), strict=True)
+        ]
+        moved = replace(there, results={"003-model-2": replace(there.results["003-model-2"], runs=tuple(runs))})
+        (line,) = studies.rebuilt(moved)
+        low, high = intervals.prediction_interval(claim - shift, 0.001, 2, 3)
+        assert line.interval == pytest.approx((low - claim, high - claim)) and line.value == pytest.approx(-shift, abs=1e-9)
+        assert inside in overview.answer("rebuilt", [vars(line)])
+
+
+# The pages
+
+
+@pytest.mark.parametrize(
+    ("estimate", "words"),
+    [
+        (("difference", 0.0012, (0.0002, 0.0031)), ("+0.12 points", "+0.02 to +0.31 points", "significant")),
+        (("difference", -0.1, (-0.2, 0.05)), ("−10.00 points", "inconclusive")),
+        (("spread", 0.00056, (0.0004, 0.0009)), ("0.056 points", "0.040 to 0.090 points")),
+        (("share", 0.41, None), ("41%",)),
+        (("count", 22.0, None), ("22",)),
+        (("size", 0.0007, None), ("0.07 points",)),
+        (("accuracy", 0.99, (0.98, 0.995)), ("99.00%", "98.00 to 99.50%")),
+    ],
+)
+def test_an_estimate_becomes_words(estimate, words):
+    record = {"studies": {"order": [vars(studies.Estimate("A", *estimate, "3 seeds"))]}}
+    assert all(word in overview.study(record, "order").text for word in words)
+    assert "make published" in overview.study(record, "epoch").text
+
+
+def test_the_pages_about_all_models_say_what_reproduces():
+    bold = replace(repository.get("000-model-3"), recipe=MODEL.recipe, claims=(Claim(best=0.99999),))
+    made = placed(MODEL, bold)
+    text = overview.findings(made).text
+    assert "1 of 2" in text and "Model 3 of session7mnist_ec2 (above, partly inferred)" in text and "8,392" in text
+    table = overview.models_table(made)
+    assert '<a href="003-model-3.html">Model 3</a>' in table.html and "99.30% (sd 0.10)" in table.text
+    block = overview.readme_block(made, "images/a.png", "The figure in words")
+    assert "![The figure in words](images/a.png)" in block
+    assert "| [Model 3 of mnist-cnn-aws](reports/published/003-model-3.html) | 7,316 | 99.46% | 99.50% | 99.30% (sd 0.10) |" in block
+    ablations = overview.ablations_table({"003-model-2-augmented": result("003-model-2-augmented")})
+    assert "99.30%" in ablations.text and "JoshWarn" in overview.other_repositories_table().text
+
+
+def test_figures_are_told_in_words_and_repeat_their_bytes():
+    made = placed(MODEL)
+    ladder = figures.ladder(made)
+    assert "003-model-3 99.46% and 99.30%" in ladder.alt and ladder.png() == figures.ladder(made).png()
+    plane = figures.accuracy_by_parameters(made, [example()])
+    assert "1 published model" in plane.alt and "1 step" in plane.alt and plane.png()
+    kernels = figures.kernels({"kernels": {"first": [[[0.1, -0.2], [0.0, 0.3]]], "moved": [[0.0, 0.1], [0.0, 0.2]]}})
+    assert "2 of 4 taps" in kernels.alt and kernels.png()
+    assert len(LABELS) == N
