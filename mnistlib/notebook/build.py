@@ -10,6 +10,8 @@ from mnistlib.notebook import runner
 from mnistlib.report import index, result, step_report, test_set_log
 from mnistlib.runs import cache, seeds, train_seeds
 
+PLACE = "build/series"  # the results folder of the notebooks; pages show it, so it names no folder of this machine
+
 
 def build_series(train: bool = True) -> None:
     """Rebuild reports/: pages, results, index and README's table, from cached runs or those of the committed checkpoints.
@@ -17,7 +19,7 @@ def build_series(train: bool = True) -> None:
     What is missing is trained; without `train`, a step whose runs are not all there raises ResultError before any page is touched.
     """
     root, mnist = files.root(), data.load()
-    reports, place = root / "reports", root / "build" / "series"
+    reports, place = root / "reports", files.resolve(PLACE)
     for step in steps.STEPS.values():
         log.info(f"══ {step.name}")
         step_report.restore(step.name, mnist, reports, place)
@@ -27,7 +29,7 @@ def build_series(train: bool = True) -> None:
     titles = {step.name: step.title for step in steps.STEPS.values()}
     for step in steps.STEPS.values():
         page = reports / f"{step.name}.html"
-        done = runner.run(files.notebook(step.name), place, {"results_dir": str(place), "use_cached": True}, page, titles)
+        done = runner.run(files.notebook(step.name), place, {"results_dir": PLACE, "use_cached": True}, page, titles)
         result.publish(step.name, place, reports)
         if done.result is not None and test_set_log.record(done.result, test_set_log.path()):
             log.info("A new look at the test set, recorded.")
@@ -39,7 +41,7 @@ def build_series(train: bool = True) -> None:
 
 def check_trained(step: steps.Step, mnist: Mnist) -> None:
     """Raise ResultError unless a finished run is cached for every seed of a step."""
-    folder = seeds.cache_dir(files.root() / "build" / "series")
+    folder = seeds.cache_dir(files.resolve(PLACE))
     keys = {seed: cache.cache_key(step.recipe, mnist, seed) for seed in step.seeds}
     missing = [str(seed) for seed, key in keys.items() if cache.load_run(cache.run_path(folder, key), key) is None]
     if missing:
