@@ -65,7 +65,7 @@ def sentence(cls: Any, error: ValidationError) -> str:
     first = error.errors()[0]
     start, *rest = first["loc"]
     start = dict(enumerate(cls.__pydantic_fields__)).get(start, start)  # of an argument without a name
-    *outer, name = [start, *(place for place in rest if isinstance(place, str))]  # items of tuples have no name
+    *outer, name = [start, *(place for place in rest if isinstance(place, str) and place != "[key]")]  # items and keys have no name
     for part in outer:  # to the class that the field belongs to
         field = getattr(cls, "__pydantic_fields__", {}).get(part)
         kinds = (field.annotation, *get_args(field.annotation)) if field else ()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from mnistlib import data, files, steps
+from mnistlib import data, files, models, steps
 from mnistlib.augment import Augment
 from mnistlib.errors import MnistlibError, ResultError, SettingError
 from mnistlib.recipe import Recipe
@@ -280,8 +280,6 @@ def test_predictions_are_those_that_the_result_was_made_with(tmp_path, damage):
 
 
 def test_weights_that_do_not_fit_the_net_any_more_say_so():
-    from mnistlib import models
-
     weights = models.build("narrow").state_dict()
     assert results.load_model(BEFORE.recipe, weights).state_dict().keys() == weights.keys()
     for other in (
