@@ -20,6 +20,9 @@ from mnistlib.errors import ResultError
 from mnistlib.report import index, markup, plots
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
+from mnistlib.sweep import page as sweep_page
+from mnistlib.sweep.job import Job, Record
+from mnistlib.sweep.ray_sweep import Sweep
 
 SERIES = {name: f"Step {name}" for name in steps.STEPS}
 CELLS = [
@@ -328,3 +331,23 @@ def test_readme_gets_its_table_and_image_between_the_marks(reports, tmp_path):
         readme.write_text(broken)
         with pytest.raises(ResultError, match="must hold"):
             index.build_readme(reports, readme, tmp_path / "images")
+
+
+def test_a_sweep_shows_every_job_and_draws_those_that_have_a_result(tmp_path):
+    parameters = [{"overrides": {"optimizer.lr": lr}, "seeds": [0, 1, 2]} for lr in (0.05, 0.1, 0.2)]
+    jobs = tuple(Job(tmp_path / "03_augment.ipynb", given, f"{k}" * 20) for k, given in enumerate(parameters))
+    files.write_json(tmp_path / jobs[0].name / "results" / "03_augment.json", results.to_json(result()))
+    files.write(tmp_path / jobs[0].name / "03_augment.html", "a page")
+    ended = [Record(job.key, job.notebook.name, {}, status, reason, 75.0) for job, status, reason in zip(
+        jobs, ("succeeded", "failed"), ("", "It broke <off>."), strict=False
+    )]  # fmt: skip
+    text = sweep_page.build(Sweep(tmp_path, jobs, (*ended, None))).read_text()
+    page = Outline(text)
+    assert page.wrong == [] and markup.addresses(text) == [] and f"{jobs[0].name}/03_augment.html" in text
+    table = re.findall(r"<tr>.*?</tr>", text[text.index("<tbody>") : text.index("</tbody>")], re.DOTALL)
+    cells = [[re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?</td>", row)] for row in table]
+    assert cells[0] == ["0.05", "99.43% (sd 0.21)", formatting.interval(result().summary.interval), "2 of 3", "1 min 15 s", "succeeded"]
+    assert cells[1:] == [["0.1", "", "", "", "1 min 15 s", "failed"], ["0.2", "", "", "", "", "not run"]]
+    [figure] = page.all("img")
+    assert "row per job" in figure["alt"] and "optimizer.lr 0.05 99.43% (sd 0.21)" in figure["alt"]
+    assert "It broke &lt;off&gt;." in text and "seeds 0, 1, 2" in text and "1 of 3" in text

@@ -41,7 +41,7 @@ def page(sweep: Sweep) -> str:
         same=", ".join(f"{name} {text(value)}" for name, value in given(first).items() if name not in names),
         columns=COLUMNS,
         lines=[line(one, record, made, names, sweep.folder) for one, record, made in found],
-        figure=markup.image(plots.accuracies(drawn, "run")) if drawn else "",
+        figure=markup.image(plots.accuracies(drawn, "job")) if drawn else "",
         succeeded=formatting.of(sweep.succeeded, len(sweep.jobs)),
         failed=[(label(one, sweep.jobs), record.reason) for one, record in sweep.failed],
         n_failed=formatting.count(len(sweep.failed)),
