@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 import nbformat
 from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from mnistlib import files, formatting, recipe
 from mnistlib.errors import ResultError
@@ -54,9 +55,8 @@ def page(
     for cell in story.cells:
         if heading and cell.cell_type == "markdown":
             cell.source = re.sub(r"^# .*$", lambda _: f"# {heading}", cell.source, count=1, flags=re.MULTILINE)
-        if cell.cell_type == "code":
-            cell.outputs = merged(cell.outputs)
     exporter = HTMLExporter(
+        preprocessors=[CoalesceStreamsPreprocessor],  # what a cell prints is one log
         template_name="template",
         extra_template_basedirs=[str(FOLDER)],
         anchor_link_text="#",
@@ -112,17 +112,6 @@ def read(path: Path) -> nbformat.NotebookNode:
             raise ResultError(f"{path.name} was not executed in order: {where}, ran before a cell above it. Run all in a fresh kernel.")
         last = cell.execution_count
     return notebook
-
-
-def merged(outputs: list[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
-    """Return a cell's outputs with each stream joined where it first printed, and only the last state of an overwritten line."""
-    streams: dict[str, nbformat.NotebookNode] = {}
-    for output in (one for one in outputs if one.output_type == "stream"):
-        first = streams.setdefault(output.name, output)
-        first.text += output.text if output is not first else ""
-    for output in streams.values():
-        output.text = re.sub(r".*\r(?=[^\n])", "", output.text)
-    return [output for output in outputs if output.output_type != "stream" or output is streams[output.name]]
 
 
 def neighbours(name: str, series: Mapping[str, str]) -> dict[str, dict[str, str] | None]:
