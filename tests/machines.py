@@ -1,7 +1,8 @@
 """Stand-ins for EC2 instances and training containers: scratch folders, instance metadata, and programs that only such machines have.
 
 `machine` is fast: its `python -m mnistlib job` is the program below. `real_machine` installs the library and runs it. On both, `aws` is a
-program that knows one command, unless `use_aws_cli` puts the real one there. A test module has them with `pytest_plugins = ["machines"]`. (PYTEST_DONT_REWRITE: it imports from here before pytest does.)
+program that knows one command, unless `use_aws_cli` puts the real one there.
+A test module has them with `pytest_plugins = ["machines"]`. (PYTEST_DONT_REWRITE: it imports from here before pytest does.)
 """
 
 from __future__ import annotations
@@ -68,8 +69,9 @@ notebook, _, out, _, parameters = sys.argv[1:]
 assert Path(notebook).is_file()
 given = {"n": "1", "wait": "0"} | dict(line.split(": ") for line in Path(parameters).read_text().splitlines() if line != "{}")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-remote = s3.SyncedFolder(s3.folder(client.session().client("s3"), out), "job.json", 0.2) if out.startswith("s3:") else nullcontext(Path(out))
-with remote as folder:
+session = client.session()
+local = s3.SyncedFolder(s3.folder(session.client("s3"), out), "job.json", 0.2) if out.startswith("s3:") else nullcontext(Path(out))
+with local as folder:
     folder.mkdir(exist_ok=True)
     log = (folder / "log.txt").open("a")
 

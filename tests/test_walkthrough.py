@@ -11,24 +11,27 @@ import base64
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
-from clouds import Cloud, folder
+from clouds import Ask, Cloud, folder
 from machines import Machine
 from moto.sagemaker.models import FakeTrainingJob
-from moto.sagemaker.responses import SageMakerResponse
 from test_job import write
 from test_sagemaker import Container
 
 from mnistlib import files
+from mnistlib.aws import ec2 as ec2_service
+from mnistlib.aws import launch
+from mnistlib.aws import sagemaker as sagemaker_service
+from mnistlib.aws.launch import LaunchPlan
 from mnistlib.sweep import job
 
 pytest_plugins = ["clouds", "machines"]
@@ -76,39 +79,36 @@ def prices(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 class Reader:
-    """A reader at a shell: what is exported or set in one command is there in the next."""
+    """A reader at a shell: what is exported or set in one command is there in the next.
 
-    def __init__(self, home: Path) -> None:
-        self.kept = home / "environment"
+    `mnistlib` runs in this process, which is quicker.
+    """
+
+    def __init__(self, home: Path, ask: Ask) -> None:
+        self.kept, self.ask = home / "variables", ask
         self.environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(home)}
         self.kept.write_text("")
 
-    def start(self, command: str) -> subprocess.Popen:
-        """Start a command in the repository."""
-        if VALIDATED in command:
-            command = command.replace("--query AuthorizedUrl --output text", "--generate-cli-skeleton output")
-        keep = f'declare -p AWS_DEFAULT_REGION VPC BUCKET >"{self.kept}" 2>/dev/null || true'
-        mnistlib = f'mnistlib() {{ "{sys.executable}" -m mnistlib "$@"; }}'  # this library, not whatever is installed
-        script = f'set -e; {mnistlib}; . "{self.kept}"\n{command}\n{keep}'
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(["bash", "-c", script], cwd=files.root(), env=self.environment, **pipes)
+    @property
+    def bucket(self) -> str:
+        """Return the value of $BUCKET."""
+        return re.search('BUCKET="(.*)"', self.kept.read_text())[1]
 
     def run(self, command: str, name: str = "") -> str:
         """Run a command, RUN in it replaced by a name, and return what it printed; one that fails fails the test."""
-        process = self.start(command.replace("RUN", name) if name else command)
-        printed, _ = process.communicate(timeout=180)
-        assert process.returncode == 0, f"{command}\n{printed}"
+        if command.startswith("mnistlib "):
+            code, printed, error = self.ask(*shlex.split(command.replace("RUN", name).replace("$BUCKET", self.bucket))[1:])
+        else:
+            if VALIDATED in command:
+                command = command.replace("--query AuthorizedUrl --output text", "--generate-cli-skeleton output")
+            keep = f'declare -p AWS_DEFAULT_REGION VPC BUCKET >"{self.kept}" 2>/dev/null || true'
+            script = f'set -e; . "{self.kept}"\n{command}\n{keep}'
+            done = subprocess.run(
+                ["bash", "-c", script], cwd=files.root(), env=self.environment, capture_output=True, text=True, timeout=60
+            )
+            code, printed, error = done.returncode, done.stdout, done.stderr
+        assert code == 0, f"{command}\n{printed}{error}"
         return printed
-
-    def follow(self, command: str, started: Callable[[str], Any]) -> str:
-        """Run a command that waits for a run; once that has started, start what it runs on."""
-        process, printed = self.start(command), []
-        for line in process.stdout:
-            printed.append(line)
-            if found := re.match(r"Started (\S+) for ", line):
-                started(found[1])
-        assert process.wait(timeout=60) == 0, "".join(printed)
-        return "".join(printed)
 
 
 def test_every_block_is_known():
@@ -117,27 +117,32 @@ def test_every_block_is_known():
 
 @pytest.mark.slow
 def test_the_commands_of_the_page_work(
-    cloud: Cloud, prices: None, machine: Machine, training: list[FakeTrainingJob], tmp_path, monkeypatch
+    cloud: Cloud, prices: None, machine: Machine, training: list[FakeTrainingJob], wheel: Path, ask: Ask, tmp_path, monkeypatch
 ):
-    reader, (setup, ec2, by_hand, jobs, create, stop, _, left, gone) = Reader(tmp_path), blocks()
+    monkeypatch.setattr(launch, "EVERY", 0.2)
+    reader, (setup, ec2, by_hand, jobs, create, stop, _, left, gone) = Reader(tmp_path, ask), blocks()
     for command in commands(setup):
         reader.run(command)
-    (bucket,) = (one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"])
-    assert f'BUCKET="{bucket}"' in reader.kept.read_text()
+    bucket = reader.bucket
+    assert [one["Name"] for one in cloud.client("s3").list_buckets()["Buckets"]] == [bucket]
 
     # EC2
     dry, run, status, fetch, terminate, everything = commands(ec2)
     printed = reader.run(dry)
-    assert (
-        "Nothing was started." in printed and "$0.250 an hour" in printed and not cloud.client("ec2").describe_instances()["Reservations"]
-    )
+    assert "Nothing was started." in printed and "$0.250 an hour" in printed
+    assert not cloud.client("ec2").describe_instances()["Reservations"]
 
-    def boot(instance: str) -> None:
+    start = ec2_service.launch
+
+    def boot(plan: LaunchPlan) -> str:
+        instance = start(plan)
         held = cloud.client("ec2").describe_instance_attribute(InstanceId=instance, Attribute="userData")["UserData"]["Value"]
         machine.metadata.said["instance-id"] = instance
         machine.start(base64.b64decode(held).decode())
+        return instance
 
-    printed = reader.follow(run, boot)
+    monkeypatch.setattr(ec2_service, "launch", boot)
+    printed = reader.run(run)
     name = re.search(r"for (03_augment-\w+)\.", printed)[1]
     assert f"{name}: succeeded" in printed and "working" in printed
     machine.wait()
@@ -164,20 +169,17 @@ def test_the_commands_of_the_page_work(
     run, status, fetch, stop_job = commands(jobs)
     for old in (at := folder(f"s3://{bucket}/mnistlib/runs/{name}")).sizes():  # or the run would have succeeded already
         at.delete(old)
-    create_job, requests = SageMakerResponse.create_training_job, []
+    create_job = sagemaker_service.launch
 
-    def creating(response: SageMakerResponse) -> str:
-        requests.append(json.loads(response.body))  # moto forgets a job's environment
-        return create_job(response)
-
-    monkeypatch.setattr(SageMakerResponse, "create_training_job", creating)
-
-    def contain(_: str) -> None:
-        container = Container(machine, requests[-1], training[-1])
+    def contain(plan: LaunchPlan) -> str:
+        created = create_job(plan)
+        container = Container(machine, plan.request, training[-1])
         container.start()
         threading.Thread(target=container.end, daemon=True).start()
+        return created
 
-    assert f"{name}: succeeded" in reader.follow(run, contain)
+    monkeypatch.setattr(sagemaker_service, "launch", contain)
+    assert f"{name}: succeeded" in reader.run(run)
     assert f"{name}: succeeded" in reader.run(status, name)
     reader.run(fetch, name)
     assert json.loads((home / "instance").read_text())["service"] == "SageMaker managed spot"
@@ -189,9 +191,8 @@ def test_the_commands_of_the_page_work(
         reader.run(command)
     for command, status in zip(commands(stop), ["Stopped", "Stopped", "InService", "InService", "", ""], strict=True):
         reader.run(command)
-        assert [one["NotebookInstanceStatus"] for one in sagemaker.list_notebook_instances()["NotebookInstances"]] == [status][
-            : bool(status)
-        ]
+        found = sagemaker.list_notebook_instances()["NotebookInstances"]
+        assert "".join(one["NotebookInstanceStatus"] for one in found) == status
 
     # Nothing is left
     for command in commands(left):
