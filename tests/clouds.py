@@ -24,8 +24,8 @@ from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
 from test_job import write
 
-from mnistlib import __main__
 from mnistlib.aws import client, s3, sagemaker, stack
+from mnistlib.cli import main
 from mnistlib.sweep import packaging
 
 REGION = "eu-central-1"
@@ -163,7 +163,7 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Ask:
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", ["mnistlib", *map(str, words)])
         try:
-            code = __main__.main()
+            code = main.main()
         except SystemExit as ended:
             code = ended.code
         printed = capsys.readouterr()

@@ -27,24 +27,24 @@ def refused(operation: str, service: str, **parameters: object) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("code", "word"),
-    [
-        ("ExpiredTokenException", "aws sso login"),
-        ("UnrecognizedClientException", "aws sso login"),
-        ("400", "aws sso login"),
-        ("AccessDeniedException", "administrator"),
-        ("403", "administrator"),
-        ("ThrottlingException", "throttled"),
-        ("ResourceLimitExceeded", client.QUOTAS),
-        ("InsufficientInstanceCapacity", "no capacity"),
-        ("ValidationException", "ValidationException: so it is"),
-    ],
-)
-def test_an_error_of_aws_says_what_to_do(stubbed, code, word):
-    stubbed("sagemaker").add_client_error("stop_training_job", code, "so it is.")
-    said = refused("stop_training_job", "sagemaker", TrainingJobName="x")
-    assert word in said and "so it is" in said
+ERRORS = {
+    "ExpiredTokenException": "aws sso login",
+    "UnrecognizedClientException": "aws sso login",
+    "400": "aws sso login",
+    "AccessDeniedException": "administrator",
+    "403": "administrator",
+    "ThrottlingException": "throttled",
+    "ResourceLimitExceeded": client.QUOTAS,
+    "InsufficientInstanceCapacity": "no capacity",
+    "ValidationException": "ValidationException: so it is",
+}
+
+
+def test_an_error_of_aws_says_what_to_do(stubbed):
+    for code, word in ERRORS.items():
+        stubbed("sagemaker").add_client_error("stop_training_job", code, "so it is.")
+        said = refused("stop_training_job", "sagemaker", TrainingJobName="x")
+        assert word in said and "so it is" in said
 
 
 def test_an_error_without_a_message_still_makes_a_sentence(stubbed):

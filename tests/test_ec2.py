@@ -115,27 +115,26 @@ def test_spot_and_a_key_pair_are_requested_where_they_are_wanted(cloud, story):
 # What stops before it costs anything
 
 
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        ({"bucket": "somebody-elses"}, "give --bucket"),
-        ({"bucket": "No Bucket"}, "S3 address"),
-        ({"stack": "other"}, "create-stack"),
-        ({"region": "eu-west-3"}, "--region"),
-        ({"instance_type": "c5.gigantic"}, "c5.gigantic"),
-        ({"image": "/no/such/parameter"}, "/no/such/parameter"),
-        ({"instance_type": "g4dn.xlarge"}, "GPU driver"),
-        ({"instance_type": "t4g.small", "image": "x86_64"}, "t4g.small is arm64"),
-    ],
-)
-def test_what_cannot_be_had_stops_before_anything_is_uploaded_or_started(cloud, story, change, word):
+CANNOT_BE_HAD: dict[str, tuple[dict[str, str], str]] = {
+    "another bucket": ({"bucket": "somebody-elses"}, "give --bucket"),
+    "no bucket's name": ({"bucket": "No Bucket"}, "S3 address"),
+    "no stack": ({"stack": "other"}, "create-stack"),
+    "no stack in this region": ({"region": "eu-west-3"}, "--region"),
+    "no type": ({"instance_type": "c5.gigantic"}, "c5.gigantic"),
+    "no image": ({"image": "/no/such/parameter"}, "/no/such/parameter"),
+    "no image for a GPU": ({"instance_type": "g4dn.xlarge"}, "GPU driver"),
+    "an image for another processor": ({"instance_type": "t4g.small", "image": "x86_64"}, "t4g.small is arm64"),
+}
+
+
+def test_what_cannot_be_had_stops_before_anything_is_uploaded_or_started(cloud, story):
     made = cloud.deploy()
-    if change.get("image") == "x86_64":
-        change |= {"image": ec2.plan(job.make(story, {}), options(made)).image}
+    image = {"image": ec2.plan(job.make(story, {}), options(made)).image}
     cloud.forget()
-    with pytest.raises(SettingError, match=word):
-        ec2.plan(job.make(story, {}), options(made, **change))
-    assert not cloud.asked("PutObject", "RunInstances")
+    for bad, (change, word) in CANNOT_BE_HAD.items():
+        with pytest.raises(SettingError, match=word):
+            ec2.plan(job.make(story, {}), options(made, **change | (image if change.get("image") == "x86_64" else {})))
+        assert not cloud.asked("PutObject", "RunInstances"), bad
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, operation: str, status: int, code: str) -> None:
@@ -154,33 +153,32 @@ def refusing(monkeypatch: pytest.MonkeyPatch, operation: str, status: int, code:
     monkeypatch.setattr(boto3.Session, "client", refuse)
 
 
-@pytest.mark.parametrize(
-    ("code", "word"),
-    [("UnauthorizedOperation", "RunInstances"), ("VcpuLimitExceeded", "quota"), ("InsufficientInstanceCapacity", "capacity")],
-)
-def test_a_refused_start_is_known_before_anything_is_uploaded(cloud, story, ask, monkeypatch, code, word):
+def test_a_refused_start_is_known_before_anything_is_uploaded(cloud, story, ask):
     made = cloud.deploy()
-    refusing(monkeypatch, "RunInstances", 403, code)
-    ended, _, error = ask("ec2", "run", story, "--bucket", made["Bucket"], *TYPE)
-    assert ended == 1 and word in error and not cloud.asked("PutObject")
+    refusals = {"UnauthorizedOperation": "RunInstances", "VcpuLimitExceeded": "quota", "InsufficientInstanceCapacity": "capacity"}
+    for code, word in refusals.items():
+        with pytest.MonkeyPatch.context() as patch:
+            refusing(patch, "RunInstances", 403, code)
+            ended, _, error = ask("ec2", "run", story, "--bucket", made["Bucket"], *TYPE)
+        assert ended == 1 and word in error and not cloud.asked("PutObject")
 
 
-@pytest.mark.parametrize(
-    ("words", "word"),
-    [
-        (["ec2", "run", "storry", "--bucket", "b"], "storry"),
-        (["ec2", "run", "{story}", "--bucket", "b", "-p", "m", "2"], "'m'"),
-        (["ec2", "run", "{story}", "--bucket", "b", "--minutes", "2"], "minutes"),
-        (["ec2", "run", "{story}", "--bucket", "b", "--price", "-1"], "price"),
-        (["ec2", "run", "{story}"], "--bucket"),
-        (["ec2", "staus"], "Did you mean 'status'"),
-        (["ec2", "status", "story", "--bucket", "mnistlib-b"], "name of a run"),
-        (["ec2", "terminate"], "--all"),
-    ],
-)
-def test_a_mistyped_command_is_answered_without_asking_aws(cloud, story, ask, words, word):
-    code, _, error = ask(*(text.format(story=story) for text in words))
-    assert code == 2 and word in error and not cloud.requests
+MISTYPED: dict[str, str] = {
+    "run storry --bucket b": "storry",
+    "run {story} --bucket b -p m 2": "'m'",
+    "run {story} --bucket b --minutes 2": "minutes",
+    "run {story} --bucket b --price -1": "price",
+    "run {story}": "--bucket",
+    "staus": "Did you mean 'status'",
+    "status story --bucket mnistlib-b": "name of a run",
+    "terminate": "--all",
+}
+
+
+def test_a_mistyped_command_is_answered_without_asking_aws(cloud, story, ask):
+    for words, word in MISTYPED.items():
+        code, _, error = ask("ec2", *words.format(story=story).split())
+        assert code == 2 and word in error and not cloud.requests, words
 
 
 def test_a_dry_run_prints_the_costs_and_starts_nothing(cloud, story, ask):

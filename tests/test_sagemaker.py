@@ -102,13 +102,13 @@ def test_spot_waits_for_capacity_longer_than_a_run_may_take(made, story):
     assert asked["StoppingCondition"]["MaxWaitTimeInSeconds"] >= asked["StoppingCondition"]["MaxRuntimeInSeconds"] == 2700
 
 
-@pytest.mark.parametrize("stem", ["03_augment", "_", "a" * 100, "x_-_y" * 20, "A--"])
-def test_a_jobs_name_is_one_that_aws_takes_and_finds_again(stem, cloud):
+def test_a_jobs_name_is_one_that_aws_takes_and_finds_again(cloud):
     shapes = client.session().client("sagemaker").meta.service_model
-    slug = sagemaker.slug(f"{stem}-0123456789")
-    fits(shapes.shape_for("TrainingJobName"), f"{slug}-20261231235959")
-    fits(shapes.shape_for("NameContains"), slug)
-    assert slug.endswith("-0123456789"), "another run's jobs would be taken for this one's"
+    for stem in ("03_augment", "_", "a" * 100, "x_-_y" * 20, "A--"):
+        slug = sagemaker.slug(f"{stem}-0123456789")
+        fits(shapes.shape_for("TrainingJobName"), f"{slug}-20261231235959")
+        fits(shapes.shape_for("NameContains"), slug)
+        assert slug.endswith("-0123456789"), "another run's jobs would be taken for this one's"
 
 
 def test_the_default_image_fits_instance_type_and_region():
@@ -195,40 +195,41 @@ def test_a_quota_of_nothing_says_where_to_request_more(made, story, stubbed, ask
 # How far it is, and how it ended
 
 
-@pytest.mark.parametrize(
-    ("status", "detail", "record", "word", "ended", "reason"),
-    [
-        ("InProgress", "Starting", "", "starting", False, ""),
-        ("InProgress", "DownloadingTrainingImage", "", "downloading training image", False, ""),
-        ("InProgress", "Interrupted", "failed", "interrupted", False, ""),
-        ("Stopping", "Stopping", "", "stopping", False, ""),
-        ("Completed", "Completed", "succeeded", "succeeded", True, ""),
-        ("Completed", "Completed", "", "failed", True, "record"),
-        ("Completed", "Completed", "failed", "failed", True, "record"),
-        ("Failed", "Failed", "failed", "failed", True, "AlgorithmError: n is below zero, exit code: 1"),
-        ("Stopped", "Stopped", "", "stopped", True, "resumes"),
-        ("Stopped", "Stopped", "succeeded", "succeeded", True, ""),
-        ("Stopped", "MaxRuntimeExceeded", "", "timed out", True, "--minutes"),
-        ("Stopped", "MaxWaitTimeExceeded", "", "timed out", True, "capacity"),
-        ("Deleting", "Completed", "", "unknown", True, ""),
-    ],
-)
-def test_how_far_a_run_is(cloud, stubbed, status, detail, record, word, ended, reason):
+STATES = [  # status, secondary status, record; word, ended, part of the reason
+    ("InProgress", "Starting", "", "starting", False, ""),
+    ("InProgress", "DownloadingTrainingImage", "", "downloading training image", False, ""),
+    ("InProgress", "Interrupted", "failed", "interrupted", False, ""),
+    ("Stopping", "Stopping", "", "stopping", False, ""),
+    ("Completed", "Completed", "succeeded", "succeeded", True, ""),
+    ("Completed", "Completed", "", "failed", True, "record"),
+    ("Completed", "Completed", "failed", "failed", True, "record"),
+    ("Failed", "Failed", "failed", "failed", True, "AlgorithmError: n is below zero, exit code: 1"),
+    ("Stopped", "Stopped", "", "stopped", True, "resumes"),
+    ("Stopped", "Stopped", "succeeded", "succeeded", True, ""),
+    ("Stopped", "MaxRuntimeExceeded", "", "timed out", True, "--minutes"),
+    ("Stopped", "MaxWaitTimeExceeded", "", "timed out", True, "capacity"),
+    ("Deleting", "Completed", "", "unknown", True, ""),
+]
+
+
+def test_how_far_a_run_is(cloud, stubbed):
     cloud.client("s3").create_bucket(Bucket="a-bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
-    session, one = client.session(), job.Job(Path("story.ipynb"), {}, "0123456789ab")
-    run = launch.run_folder(session, "a-bucket", one.name)
-    if record:
-        run.put(f"out/{job.RECORD}", job.record_text(one, record, "", 1.0))
-    named = {"TrainingJobName": f"{sagemaker.slug(one.name)}-1", "TrainingJobArn": "a", "CreationTime": datetime.now(UTC)}
-    about = named | {"TrainingJobStatus": status, "SecondaryStatus": detail, "ModelArtifacts": {"S3ModelArtifacts": "s3://b/x"}}
-    about |= {"StoppingCondition": {}, "TrainingJobArn": "arn:aws:sagemaker:eu-central-1:123456789012:training-job/j"}
-    about |= {"FailureReason": reason} if status == "Failed" else {}
-    listing = {"TrainingJobSummaries": [named | {"TrainingJobStatus": status}]}
-    stubbed("sagemaker").add_response("list_training_jobs", listing, {"NameContains": sagemaker.slug(one.name)})
-    stubbed("sagemaker").add_response("describe_training_job", about, {"TrainingJobName": named["TrainingJobName"]})
-    found = sagemaker.state(session, run)
-    assert (found.word, found.ended, found.machine) == (word, ended, named["TrainingJobName"])
-    assert reason in found.reason and bool(reason) == bool(found.reason) and found.exit_code == (0 if word == "succeeded" else 1)
+    session, one, stub = client.session(), job.Job(Path("story.ipynb"), {}, "0123456789ab"), stubbed("sagemaker")
+    run, name = launch.run_folder(session, "a-bucket", one.name), f"{sagemaker.slug(one.name)}-1"
+    named = {"TrainingJobName": name, "TrainingJobArn": f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/j"}
+    named["CreationTime"] = datetime.now(UTC)
+    for status, detail, record, word, ended, reason in STATES:
+        run.delete(f"out/{job.RECORD}")
+        if record:
+            run.put(f"out/{job.RECORD}", job.record_text(one, record, "", 1.0))
+        about = named | {"TrainingJobStatus": status, "SecondaryStatus": detail, "ModelArtifacts": {"S3ModelArtifacts": "s3://b/x"}}
+        about |= {"StoppingCondition": {}} | ({"FailureReason": reason} if status == "Failed" else {})
+        listing = {"TrainingJobSummaries": [named | {"TrainingJobStatus": status}]}
+        stub.add_response("list_training_jobs", listing, {"NameContains": sagemaker.slug(one.name)})
+        stub.add_response("describe_training_job", about, {"TrainingJobName": name})
+        found = sagemaker.state(session, run)
+        assert (found.word, found.ended, found.machine) == (word, ended, name), status
+        assert reason in found.reason and bool(reason) == bool(found.reason) and found.exit_code == (word != "succeeded"), status
 
 
 def test_the_latest_job_counts_on_whichever_page_it_is(stubbed):

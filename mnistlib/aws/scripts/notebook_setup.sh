@@ -113,7 +113,7 @@ set_up() {
     as_user "$environment/bin/python" -c 'import mnistlib' || fail "the environment has no mnistlib"
     register
     as_user rm -rf "$kept/tmp"
-    say "ready: open SageMaker/mnistlib/notebooks/03_augment.ipynb and choose the kernel called mnistlib."
+    say "ready: open SageMaker/mnistlib/notebooks/03_augment.ipynb and choose the kernel named mnistlib."
 }
 
 mkdir -p "$home"

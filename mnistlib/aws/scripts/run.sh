@@ -5,8 +5,8 @@
 set -euo pipefail
 home=${MNISTLIB_HOME:-/opt/mnistlib}
 
-fits() { # a Python of a supported version, with torch and torchvision
-    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' && "$1" -c 'import torch, torchvision'
+fits() { # a Python of a supported version, with torch
+    "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' && "$1" -c 'import torch'
 }
 
 find_python() {
@@ -19,8 +19,8 @@ find_python() {
     command -v python3.12 || dnf install -y -q python3.12
     python3.12 -m venv "$home/venv"
     python=$home/venv/bin/python
-    mapfile -t pair < <(grep -oE '^torch(vision)?==[0-9.]+' "$home/project/requirements.txt")
-    "$python" -m pip install -q --disable-pip-version-check "${pair[@]}" --index-url https://download.pytorch.org/whl/cpu
+    torch=$(grep -oE '^torch==[0-9.]+' "$home/project/requirements.txt")
+    "$python" -m pip install -q --disable-pip-version-check "$torch" --index-url https://download.pytorch.org/whl/cpu
 }
 
 case $1 in
@@ -29,7 +29,7 @@ install)
     tar -xzf "$INPUT/project.tar.gz" -C "$home/project"
     find_python
     # The versions that the reports were made with, except torch, which the image may bring.
-    grep -E '^[a-z]' "$home/project/requirements.txt" | grep -v '^torch' >"$home/constraints.txt"
+    grep -E '^[a-z]' "$home/project/requirements.txt" | grep -vE '^torch(vision)?==' >"$home/constraints.txt"
     for wheel in "$INPUT"/*.whl; do
         "$python" -m pip install -q --disable-pip-version-check --no-input -c "$home/constraints.txt" "${wheel}[cloud]"
     done
