@@ -29,7 +29,7 @@ from mnistlib.sweep import job
 pytest_plugins = ["clouds", "machines"]
 pytestmark = pytest.mark.usefixtures("wheel")
 
-SHORT = {"dataset": "digits", "epochs": 6, "seeds": [0]}
+SHORT = {"train_limit": 2000, "epochs": 6, "seeds": [0]}
 TYPE = ("--instance-type", "c5.xlarge", "--price", "0.1")
 
 
