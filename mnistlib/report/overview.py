@@ -42,6 +42,6 @@ def verdict(verdict: Verdict | None) -> Shown:
     """Return the words of a verdict: the accuracy's, then every limit that is exceeded; "none" without a verdict."""
     if verdict is None:
         return phrase("none")
-    over = [badge("over", f"{limit} over the limit") for limit in ("parameters", "epochs") if getattr(verdict, limit) == "over"]
+    over = [badge("over", f"{limit} over") for limit in ("parameters", "epochs") if getattr(verdict, limit) == "over"]
     words = [badge(verdict.accuracy), *over]
     return Shown(" ".join(word.html for word in words), ", ".join(word.text for word in words))

@@ -164,7 +164,7 @@ def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
     axes.axvline(MIN_ACCURACY, **_TARGET)
     _annotate(axes, f"target {formatting.percent(MIN_ACCURACY)}", (MIN_ACCURACY, 0), (0, 6), GREEN, ha="center")
     axes.set(ylim=(len(results), 0), yticks=[])
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatting.percent(value)))
     axes.spines["left"].set_visible(False)
     what = f"Accuracy after the last epoch, a row per {row}: every seed as a dot, the mean as a bar, its interval as a band"
