@@ -58,7 +58,7 @@ def _build(step: Step, mnist: Mnist, train: bool, model: PublishedModel | None =
         step_report.make(step, step.recipe, mnist, cached, work)
     else:
         titles = {other.name: other.long_title for other in MODELS.values()}
-        parameters = {"model": step.name, "results_dir": str(work), "use_cached": True}
+        parameters = {"model": step.name, "results_dir": WORK, "use_cached": True}
         page = reports / f"{step.name}.html"
         runner.run(files.notebook(NOTEBOOK), work, parameters, page, titles, heading=model.long_title, home=TITLE)
     results.publish(step.name, work, reports)
@@ -81,7 +81,7 @@ def build_pages() -> None:
     update_studies(found)
     for name, notebook in (("index", "published_index"), ("studies", "published_studies")):
         page = reports / f"{name}.html"
-        runner.run(files.notebook(notebook), files.resolve(WORK), {"results_dir": str(reports)}, page, PAGES, home=TITLE)
+        runner.run(files.notebook(notebook), files.resolve(WORK), {"results_dir": REPORTS}, page, PAGES, home=TITLE)
     made = replication.replications(found)
     ladder = figures.ladder(made)
     files.write(root / "images" / IMAGE, ladder.png())
