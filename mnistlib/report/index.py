@@ -36,20 +36,9 @@ def load(reports: Path) -> list[Result]:
 
 def text(results: Sequence[Result], pages: Collection[str]) -> str:
     """Return the text of the index; `pages` names the pages that can be linked to."""
-    return page.render(
-        "series.html.j2",
-        home=page.HOME,
-        rows=rows(results),
-        pages=pages,
-        figure=markup.image(plots.accuracies(results)) if results else "",
-        target=formatting.percent(recipe.MIN_ACCURACY),
-        level=formatting.percent(overview.LEVEL, 0),
-        max_parameters=formatting.count(recipe.MAX_PARAMETERS),
-        max_epochs=formatting.count(recipe.MAX_EPOCHS),
-        held_epochs=formatting.count(recipe.HELD_EPOCHS),
-        side=formatting.count(SIDE),
-        facts=["From the files in results/", page.LICENCE],
-    )
+    figure = markup.image(plots.accuracies(results)) if results else ""
+    facts = ["From the files in results/", page.LICENCE]
+    return page.render("series.html.j2", rows=rows(results), pages=pages, figure=figure, side=SIDE, facts=facts)
 
 
 def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:
@@ -76,15 +65,14 @@ def block(results: Sequence[Result], images: str = "images", reports: str = "rep
 
 def answer(results: Sequence[Result]) -> str:
     """Return the result of the series in one sentence: the mean accuracies of all steps within the limit of parameters."""
-    within = [result for result in results if result.n_parameters < recipe.MAX_PARAMETERS]
+    within, limit = [one for one in results if one.n_parameters < recipe.MAX_PARAMETERS], formatting.count(recipe.MAX_PARAMETERS)
     if not within:
-        return f"No step has fewer than {formatting.count(recipe.MAX_PARAMETERS)} parameters."
-    means, limit = [result.summary.final_mean for result in within], formatting.count(recipe.MAX_PARAMETERS)
-    seeds = " or ".join(dict.fromkeys(formatting.count(result.summary.n_seeds) for result in within))
-    return (
-        f"**The {formatting.counted(len(within), 'step')} with fewer than {limit} parameters end at a mean test accuracy of "
-        f"{formatting.interval((min(means), max(means)))} ({seeds} seeds each); the target is {formatting.percent(recipe.MIN_ACCURACY)}.**"
-    )
+        return f"No step has fewer than {limit} parameters."
+    means = sorted(one.summary.final_mean for one in within)
+    seeds = formatting.listed(sorted({formatting.count(one.summary.n_seeds) for one in within}))
+    opening = f"The {formatting.counted(len(within), 'step')} with fewer than {limit} parameters end at a mean test accuracy of"
+    target = formatting.percent(recipe.MIN_ACCURACY)
+    return f"**{opening} {formatting.interval((means[0], means[-1]))} ({seeds} seeds each); the target is {target}.**"
 
 
 def replaced(readme: str, content: str, name: str = "README.md", topic: str = "results") -> str:

@@ -82,9 +82,10 @@ def page(
 
 
 def render(template: str, **values: Any) -> str:
-    """Return the text of a page that is no notebook's."""
+    """Return the text of a page that is no notebook's; its template finds the limits of the exercise and the formats of numbers."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER / "template"), autoescape=True)
-    return environment.get_template(template).render(style=style(), **values).rstrip() + "\n"
+    known = {"home": HOME, "style": style(), "recipe": recipe, "formatting": formatting, "level": formatting.percent(overview.LEVEL, 0)}
+    return environment.get_template(template).render(known | values).rstrip() + "\n"
 
 
 def read(path: Path) -> nbformat.NotebookNode:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mnistlib import files, formatting, recipe
+from mnistlib import files, formatting
 from mnistlib.report import markup, overview, plots
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
@@ -35,19 +35,15 @@ def page(sweep: Sweep) -> str:
     drawn = [replace(made, step=label(one, sweep.jobs)) for one, _, made in found if made is not None]
     return pages.render(
         "sweep.html.j2",
-        home=pages.HOME,
         title=f"Sweep of {formatting.listed(list(dict.fromkeys(one.notebook.stem for one in sweep.jobs)))}",
         names=[name.replace("_", " ").capitalize() for name in names],
         same=", ".join(f"{name} {text(value)}" for name, value in given(first).items() if name not in names),
         columns=COLUMNS,
         lines=[line(one, record, made, names, sweep.folder) for one, record, made in found],
         figure=markup.image(plots.accuracies(drawn, "job")) if drawn else "",
-        succeeded=formatting.of(sweep.succeeded, len(sweep.jobs)),
+        sweep=sweep,
         failed=[(label(one, sweep.jobs), record.reason) for one, record in sweep.failed],
-        n_failed=formatting.count(len(sweep.failed)),
         splits=formatting.listed(sorted({made.split for made in drawn} or {"test"})),
-        target=formatting.percent(recipe.MIN_ACCURACY),
-        level=formatting.percent(overview.LEVEL, 0),
         facts=[f"From the folders beside this page and their {job.RECORD}", pages.LICENCE],
     )
 
