@@ -88,11 +88,11 @@ def test_a_fold_has_writers_of_its_own(name):
     assert [run.final for run in result.runs] == pytest.approx(list(1 - wrong.mean(1)), abs=1e-12)
 
 
-def test_readme_and_its_figure_follow_from_the_results(found):
+def test_the_markdown_table_and_its_figure_follow_from_the_results(found):
     made = replication.replications(found)
-    ladder, readme = figures.ladder(made), (files.root() / "README.md").read_text()
-    block = overview.readme_block(made, f"images/{build.IMAGE}", ladder.alt)
-    assert index.replaced(readme, block, topic="published") == readme
+    ladder, document = figures.ladder(made), (files.root() / "docs" / "replication.md").read_text()
+    block = overview.markdown_block(made, f"../images/{build.IMAGE}", ladder.alt)
+    assert index.replaced(document, block, topic="published") == document
     assert (files.root() / "images" / build.IMAGE).is_file()
 
 

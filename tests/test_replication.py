@@ -196,9 +196,9 @@ def test_the_pages_about_all_models_say_what_reproduces():
     assert "1 of 2" in text and "Model 3 of session7mnist_ec2 (above, partly inferred)" in text and "8,392" in text
     table = overview.models_table(made)
     assert '<a href="003-model-3.html">Model 3</a>' in table.html and "99.30% (sd 0.10)" in table.text
-    block = overview.readme_block(made, "images/a.png", "The figure in words")
+    block = overview.markdown_block(made, "images/a.png", "The figure in words")
     assert "![The figure in words](images/a.png)" in block
-    assert "| [Model 3 of mnist-cnn-aws](reports/published/003-model-3.html) | 7,316 | 99.46% | 99.50% | 99.30% (sd 0.10) |" in block
+    assert "| [Model 3 of mnist-cnn-aws](../reports/published/003-model-3.html) | 7,316 | 99.46% | 99.50% | 99.30% (sd 0.10) |" in block
     ablations = overview.ablations_table({"003-model-2-augmented": result("003-model-2-augmented")})
     assert "99.30%" in ablations.text and "JoshWarn" in overview.other_repositories_table().text
 

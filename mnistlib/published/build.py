@@ -1,4 +1,4 @@
-"""The published models into reports/published/: what is missing is trained; results, pages, studies, README's table."""
+"""The published models into reports/published/: what is missing is trained; results, pages, studies, the table in docs/replication.md."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _cached(step: Step, mnist: Mnist) -> list[Run]:
 
 
 def build_pages() -> None:
-    """Make the studies, the two pages about all models and README's table of all results that are there."""
+    """Make the studies, the two pages about all models and the table in docs/replication.md of all results that are there."""
     root, reports = files.root(), files.resolve(REPORTS)
     found = replication.load(reports)
     update_studies(found)
@@ -85,8 +85,8 @@ def build_pages() -> None:
     made = replication.replications(found)
     ladder = figures.ladder(made)
     files.write(root / "images" / IMAGE, ladder.png())
-    block, readme = overview.readme_block(made, f"images/{IMAGE}", ladder.alt), root / "README.md"
-    files.write(readme, index.replaced(readme.read_text(encoding="utf-8"), block, topic="published"))
+    block, page = overview.markdown_block(made, f"../images/{IMAGE}", ladder.alt), root / "docs" / "replication.md"
+    files.write(page, index.replaced(page.read_text(encoding="utf-8"), block, page.name, topic="published"))
 
 
 def update_studies(found: dict[str, results.Result]) -> None:

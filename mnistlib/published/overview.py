@@ -80,8 +80,8 @@ def remarks(model: Any) -> str:
     return ", monitors the test images" * model.monitors_test + ", partly inferred" * model.inferred
 
 
-def readme_block(made: Sequence[Replication], image: str, alt: str, place: str = "reports/published") -> str:
-    """Return README's generated block without its marks: the figure, the table, what the columns mean."""
+def markdown_block(made: Sequence[Replication], image: str, alt: str, place: str = "../reports/published") -> str:
+    """Return the generated block of docs/replication.md without its marks: the figure, the table, what the columns mean."""
     head = ["Model", "Parameters", "Claim, chosen on the test set", "Here, luckiest seed, chosen so", "Here, last epoch", "Seeds passing"]
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for each in made:

@@ -19,7 +19,7 @@ from mnistlib.runs import device as device_module
 PACKAGES = ("torchvision", "numpy", "papermill")
 INSTANCE = "MNISTLIB_INSTANCE"  # cloud instance metadata, read from the environment: a JSON object with these keys
 FACTS = ("service", "id", "type", "region", "image", "since", "price")  # `since` in seconds since the epoch, `price` in dollars an hour
-GENERATED = ("reports", "images", "README.md")  # a series writes these as it goes; they change no result
+GENERATED = ("reports", "images", "README.md", "docs/replication.md")  # a series writes these as it goes; they change no result
 
 
 def collect(started: float, seconds: float, device: str, workers: int = 1, threads: int = 1) -> dict[str, Any]:
