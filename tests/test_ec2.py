@@ -29,7 +29,7 @@ from mnistlib.sweep import job
 pytest_plugins = ["clouds", "machines"]
 pytestmark = pytest.mark.usefixtures("wheel")
 
-SHORT = {"train_limit": 2000, "epochs": 6, "seeds": [0]}
+SHORT = {"train_limit": 3000, "epochs": 4, "seeds": [0]}
 TYPE = ("--instance-type", "c5.xlarge", "--price", "0.1")
 
 
@@ -243,7 +243,7 @@ def test_a_failed_job_and_a_failed_installation_are_reported(cloud, machine, sto
     boot(cloud, machine, instance)
     found = ended(machine, plan, instance)
     assert machine.process.returncode == 0 and launch.machine(plan.folder)["code"] == 1
-    assert (found.word, found.exit_code, found.reason) == ("failed", 1, "n is below zero")
+    assert (found.word, found.reason) == ("failed", "n is below zero")
     with pytest.raises(ResultError, match="succeeded"):
         launch.fetch(plan.folder, tmp_path / "reports", as_evidence=True)
     cloud.client("ec2").terminate_instances(InstanceIds=[instance])
@@ -255,7 +255,7 @@ def test_a_failed_job_and_a_failed_installation_are_reported(cloud, machine, sto
     machine.wipe()
     boot(cloud, machine, instance)
     found = ended(machine, plan, instance)
-    assert (found.word, found.exit_code) == ("failed", 1) and wheel in found.reason
+    assert found.word == "failed" and wheel in found.reason
 
 
 @pytest.mark.slow
@@ -268,7 +268,7 @@ def test_an_instance_that_must_end_lets_its_job_save_and_the_next_one_resumes(cl
         assert state(plan).word == "running"
         machine.metadata.said["spot/instance-action"] = '{"action": "terminate"}'
     found = ended(machine, plan, first)
-    assert (found.word, found.exit_code) == ("stopped", 1) and "resumes" in found.reason
+    assert found.word == "stopped" and "resumes" in found.reason
     assert launch.machine(plan.folder)["code"] == 143 and b"working" in plan.folder.get(f"out/{job.LOG}")
     cloud.client("ec2").terminate_instances(InstanceIds=[first])
 
@@ -287,7 +287,7 @@ def test_a_run_that_takes_too_long_is_ended(cloud, machine, story):
     machine.use_aws_cli()
     boot(cloud, machine, instance)
     found = ended(machine, plan, instance)
-    assert (found.word, found.exit_code) == ("timed out", 1) and "--minutes" in found.reason
+    assert found.word == "timed out" and "--minutes" in found.reason
 
 
 # What the instance does: with the library, installed as it was sent
@@ -300,7 +300,7 @@ def test_a_real_run_resumes_on_a_second_instance_and_comes_home_as_a_report(clou
     plan = ec2.plan(one, options(made, price=0.5, minutes=10))
     first = ec2.launch(plan)
     boot(cloud, machine, first)
-    until(lambda: "epoch  2/6" in machine.log)
+    until(lambda: "epoch  2/4" in machine.log)
     machine.end()
     assert ended(machine, plan, first).word == "stopped"
     cloud.client("ec2").terminate_instances(InstanceIds=[first])
@@ -309,23 +309,23 @@ def test_a_real_run_resumes_on_a_second_instance_and_comes_home_as_a_report(clou
     machine.wipe()
     boot(cloud, machine, second)
     assert ended(machine, plan, second).word == "succeeded", machine.log
-    assert machine.shutdowns[0] == "shutdown -h +55" and "epoch  2/6  loss" not in machine.log
+    assert machine.shutdowns[0] == "shutdown -h +55" and "epoch  2/4  loss" not in machine.log
     cloud.client("ec2").terminate_instances(InstanceIds=[second])
 
     where, home = ("--bucket", made["Bucket"]), tmp_path / "home"
     code, out, _ = ask("ec2", "status", one.name, *where, "--wait")
-    assert code == 0 and "succeeded" in out and "epoch  6/6" in out
+    assert code == 0 and "succeeded" in out and "epoch  4/4" in out
     assert ask("ec2", "fetch", one.name, *where, "--into", home)[0] == 0
     assert job.read(home).status == "succeeded" and not (home / job.RUNS).exists()
     epochs = [json.loads(line)["epoch"] for line in (home / job.EPOCHS).read_text().splitlines()]
-    assert epochs == [1, 2, 3, 4, 5, 6], "an epoch was trained twice, or not at all"
+    assert epochs == [1, 2, 3, 4], "an epoch was trained twice, or not at all"
     (result,) = home.rglob("results/03_augment.json")
     about = json.loads(result.read_text())["provenance"]
     expected = {"service": "EC2", "id": second, "type": "c7i.xlarge", "region": REGION, "image": machine.metadata.said["ami-id"]}
     assert {key: about[key] for key in expected} == expected
     assert about["cost"] == pytest.approx(0.5 * about["machine_seconds"] / 3600, rel=0.01)
     page = (home / "03_augment.html").read_text()
-    assert second in page and "$0.00" in page and "epoch  6/6" in page.split("The end of the log")[1]
+    assert second in page and "$0.00" in page and "epoch  4/4" in page.split("The end of the log")[1]
     code, _, error = ask("ec2", "run", "03_augment", *where, *TYPE, *(word for pair in SHORT.items() for word in ("-p", *pair)))
     assert code == 2 and "already succeeded" in error
     with pytest.raises(ResultError, match="shortened"):
@@ -339,7 +339,7 @@ def test_an_instance_that_ended_without_a_record_is_lost(cloud, story):
     plan, instance = launched(cloud, story, {})
     cloud.client("ec2").terminate_instances(InstanceIds=[instance])
     found = state(plan)
-    assert (found.word, found.ended, found.exit_code) == ("lost", True, 1) and "get-console-output" in found.reason
+    assert (found.word, found.ended) == ("lost", True) and "get-console-output" in found.reason
     with pytest.raises(SettingError, match="story-0123456789"):
         ec2.state(plan.session, launch.run_folder(plan.session, plan.options.bucket, "story-0123456789"))
 

@@ -45,14 +45,12 @@ class CloudError(MnistlibError):
 def session(region: str | None = None) -> Session:
     """Return a session in a region, by default that of AWS's settings; its clients retry when AWS asks them to slow down.
 
-    Raises SettingError where boto3 is not installed.
+    It is called below `aws_errors`, which raises SettingError where boto3 is not installed.
     """
-    try:
-        import boto3
-        import botocore.session
-        from botocore.config import Config
-    except ImportError:
-        raise SettingError(INSTALL) from None
+    import boto3
+    import botocore.session
+    from botocore.config import Config
+
     core = botocore.session.get_session()
     core.set_default_client_config(Config(retries={"mode": "standard", "max_attempts": 5}))
     return boto3.Session(botocore_session=core, region_name=region)
@@ -72,7 +70,10 @@ def aws_errors() -> Iterator[None]:
     except ProfileNotFound as error:
         raise SettingError(f"{error}; $AWS_PROFILE must name a profile of ~/.aws/config.") from None
     except ClientError as error:
-        raise CloudError(explained(code(error), message(error), error.operation_name)) from None
+        advice = next(
+            (text for codes, text in ADVICE.items() if code(error) in codes.split()), "AWS refused {operation} ({code}: {message})."
+        )
+        raise CloudError(advice.format(code=code(error), message=message(error), operation=error.operation_name)) from None
     except BotoCoreError as error:
         raise CloudError(_unanswered(error)) from None
 
@@ -85,12 +86,6 @@ def code(error: Any) -> str:
 def message(error: Any) -> str:
     """Return the message of a botocore ClientError, without a full stop."""
     return str(error.response.get("Error", {}).get("Message", "") or "no reason given").strip().rstrip(".")
-
-
-def explained(code: str, message: str, operation: str) -> str:
-    """Return what an error of AWS means and what to do about it."""
-    advice = next((text for codes, text in ADVICE.items() if code in codes.split()), "AWS refused {operation} ({code}: {message}).")
-    return advice.format(code=code, message=message, operation=operation)
 
 
 def _unanswered(error: Any) -> str:

@@ -71,18 +71,15 @@ def launch(plan: LaunchPlan) -> str:
 
 
 def _processor(ec2: Any, instance_type: str) -> tuple[str, bool]:
-    """Return the architecture of an instance type and whether it has GPUs; raise SettingError for an unknown or unfit type."""
-    region = ec2.meta.region_name
+    """Return the architecture of an instance type and whether it has GPUs; raise SettingError for an unknown type."""
     try:
         about = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"][0]
     except ec2.exceptions.ClientError as error:
         if client.code(error) not in ("InvalidInstanceType", "InvalidParameterValue"):
             raise
-        raise SettingError(f"There is no instance type {instance_type!r} in {region}; choose one such as c7i.xlarge.") from None
-    for architecture in about["ProcessorInfo"]["SupportedArchitectures"]:
-        if architecture in ("x86_64", "arm64"):
-            return architecture, "GpuInfo" in about
-    raise SettingError(f"{instance_type!r} does not run Linux on x86_64 or arm64; choose a type such as c7i.xlarge.")
+        where = ec2.meta.region_name
+        raise SettingError(f"There is no instance type {instance_type!r} in {where}; choose one such as c7i.xlarge.") from None
+    return "arm64" if "arm64" in about["ProcessorInfo"]["SupportedArchitectures"] else "x86_64", "GpuInfo" in about
 
 
 def _image(session: Session, options: LaunchOptions, architecture: str, has_gpu: bool) -> dict[str, Any]:

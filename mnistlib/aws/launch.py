@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import tarfile
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -79,11 +78,6 @@ class State:
     reason: str = ""  # a sentence, where there is more to say
     machine: str = ""  # the id of the instance, or the name of the training job
 
-    @property
-    def exit_code(self) -> int:
-        """Return the exit code of a command that waited for the run."""
-        return 0 if self.word == "succeeded" else 1
-
 
 def run_folder(session: Session, bucket: str, name: str) -> Folder:
     """Return where a run is kept in a bucket; raise SettingError for what is no run's name."""
@@ -127,10 +121,11 @@ def read_record(folder: Folder) -> Record | None:
 def upload(one: Job, folder: Folder, scripts: tuple[str, ...]) -> None:
     """Upload what a run needs: library, notebook with committed results, parameters and scripts."""
     with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
-        wheel = packaging.wheel(Path(scratch))
-        inputs = {wheel.name: wheel.read_bytes(), "project.tar.gz": _packed(packaging.project([one]))}
-    inputs[packaging.PARAMETERS] = packaging.parameters(one)
-    inputs |= {name: (stack.SCRIPTS / name).read_bytes() for name in scripts}
+        for name, body in packaging.project([one]).items():
+            files.write(Path(scratch, "project", name), body)
+        archive = shutil.make_archive(f"{scratch}/project", "gztar", f"{scratch}/project")
+        paths = [packaging.wheel(Path(scratch)), Path(archive), *(stack.SCRIPTS / name for name in scripts)]
+        inputs = {path.name: path.read_bytes() for path in paths} | {packaging.PARAMETERS: packaging.parameters(one)}
     target = folder / "input"
     for name, body in inputs.items():
         target.put(name, body)
@@ -140,17 +135,6 @@ def upload(one: Job, folder: Folder, scripts: tuple[str, ...]) -> None:
     log.info("Uploaded library, notebook and parameters to %s", target)
 
 
-def _packed(held: dict[str, bytes]) -> bytes:
-    """Return files as a compressed archive."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, body in held.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(body)
-            archive.addfile(entry, io.BytesIO(body))
-    return buffer.getvalue()
-
-
 def log_lines(folder: Folder) -> list[str]:
     """Return what a run has printed so far; before it begins, what its instance has."""
     return (folder.get(f"out/{job.LOG}") or folder.get("machine.log") or b"").decode(errors="replace").splitlines()
@@ -158,10 +142,7 @@ def log_lines(folder: Folder) -> list[str]:
 
 def machine(folder: Folder) -> dict[str, Any]:
     """Return the last report of a run's instance, {} where there is none."""
-    try:
-        return json.loads(folder.get("machine.json") or b"{}")
-    except ValueError:
-        return {}
+    return json.loads(folder.get("machine.json") or b"{}")
 
 
 def failure(folder: Folder) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +20,25 @@ def run(notebook: str, parameters: Mapping[str, Any], out: str) -> str:
 
     A folder in S3 is kept in sync while the job runs, checkpoints included, so an interrupted job resumes from it.
     """
-    with _folder(out) as folder, _notebook(notebook) as path:
-        one = job.make(path, parameters)
+    with contextlib.ExitStack() as stack:
+        if s3.SCHEME in (notebook[:5], out[:5]):
+            stack.enter_context(client.aws_errors())
+        folder, path = Path(out).expanduser().resolve(), None
+        if out.startswith(s3.SCHEME):
+            folder = stack.enter_context(s3.SyncedFolder(_remote(out), last=job.RECORD))
+        if notebook.startswith(s3.SCHEME):
+            place, _, name = notebook.rpartition("/")
+            body = _remote(place).get(name) if name.endswith(".ipynb") else None
+            if body is None:
+                raise SettingError(f"There is no notebook at {notebook!r}.")
+            path = files.write(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mnistlib-")), name), body)
+        one = job.make(path or runner.find(notebook), parameters)
         if job.succeeded(one, folder):
             return f"This job has already succeeded; its results are in {out}."
         job.run(one, folder)
         return f"Done; the results are in {out}."
 
 
-@contextlib.contextmanager
-def _folder(out: str) -> Iterator[Path]:
-    """Give the local path of a folder, here or in S3."""
-    if not out.startswith(s3.SCHEME):
-        yield Path(out).expanduser().resolve()
-        return
-    with client.aws_errors(), s3.SyncedFolder(s3.folder(client.session().client("s3"), out), last=job.RECORD) as folder:
-        yield folder
-
-
-@contextlib.contextmanager
-def _notebook(name: str) -> Iterator[Path]:
-    """Give the local path of a notebook, here or in S3."""
-    if not name.startswith(s3.SCHEME):
-        yield runner.find(name)
-        return
-    with client.aws_errors(), tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
-        place, _, stem = name.rpartition("/")
-        body = s3.folder(client.session().client("s3"), place).get(stem) if stem.endswith(".ipynb") else None
-        if body is None:
-            raise SettingError(f"There is no notebook at {name!r}.")
-        yield files.write(Path(scratch) / stem, body)
+def _remote(url: str) -> s3.Folder:
+    """Return a folder in S3."""
+    return s3.folder(client.session().client("s3"), url)
