@@ -1,22 +1,25 @@
-"""Many units at once: on this machine, on two nodes of a real cluster, with one of them lost."""
+"""Many jobs at once: on this machine, on two nodes of a real cluster, with one of them lost."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import signal
+import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from ray.cluster_utils import Cluster
 from test_job import write
 
-from mnistlib import __main__
+from mnistlib.cli import main
 from mnistlib.errors import SettingError
-from mnistlib.notebook import params
 from mnistlib.notebook.signals import Stopped, Stopping
 from mnistlib.report import markup
 from mnistlib.sweep import job, ray_sweep, worker
@@ -29,7 +32,7 @@ from pathlib import Path
 
 def tell(word):
     with open(diary, "a") as file:
-        file.write(f"{word} {n} {os.environ['RAY_RAYLET_PID']}\\n")
+        file.write(f"{word} {n} {os.environ['RAY_RAYLET_PID']} {Path(results_dir).parent}\\n")
 
 tell("begin")
 assert n < 3 or Path(diary).with_name("large").exists(), "n is too large"
@@ -42,7 +45,7 @@ PARAMETERS = "n = 1\nwait = 0.0\ndiary = ''\nresults_dir = 'build'"
 WATCHED = {f"health_check_{name}": value for name, value in {"initial_delay_ms": 0, "period_ms": 500, "failure_threshold": 3}.items()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Start a cluster of two nodes on this machine, one CPU each."""
     spare = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
@@ -59,24 +62,60 @@ def story(folder: Path) -> Path:
 
 def diary(path: Path, word: str) -> list[tuple[int, str]]:
     lines = [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
-    return [(int(n), node) for begun, n, node in lines if begun == word]
+    return [(int(n), node) for begun, n, node, _ in lines if begun == word]
+
+
+def interrupt(when: Callable[[], bool]) -> threading.Thread:
+    """Press Ctrl-C, so to say, as soon as something is so."""
+
+    def wait() -> None:
+        until = time.monotonic() + 60
+        while not when() and time.monotonic() < until:
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def left(temp: Path) -> list[str]:
+    """Return what is left in a temporary folder, torch's cache apart."""
+    return [path.name for path in temp.iterdir() if not path.name.startswith("torchinductor")]
+
+
+def gone(what: Callable[[], object]) -> bool:
+    """Wait some seconds until nothing is left of something."""
+    until = time.monotonic() + 20
+    while what() and time.monotonic() < until:
+        time.sleep(0.1)
+    return not what()
 
 
 @pytest.mark.slow
-def test_a_sweep_spreads_over_a_cluster_survives_a_lost_node_and_runs_only_what_is_missing(cluster, tmp_path):
-    path, written, out, lines = story(tmp_path), tmp_path / "diary", tmp_path / "out", []
+def test_a_sweep_on_a_cluster_is_stopped_spreads_survives_a_lost_node_and_runs_only_what_is_missing(cluster, tmp_path, caplog):
+    caplog.set_level("INFO", "mnistlib")
+    path, written, out = story(tmp_path), tmp_path / "diary", tmp_path / "out"
     second, options = cluster.second.all_processes["raylet"][0].process.pid, ray_sweep.Options(cluster.address)
-    given = {"diary": str(written), "wait": 1.0}
 
-    units = ray_sweep.combinations([path], {"n": [1, 2, 3]}, given)
-    swept = ray_sweep.run(units, out, options, lines.append)
+    jobs = ray_sweep.combinations([path], {"n": [1]}, {"diary": str(written), "wait": 300.0})
+    interrupt(lambda: bool(diary(written, "begin")))
+    with pytest.raises(Stopped), Stopping():
+        ray_sweep.run(jobs, out, options)
+    (scratch,) = (Path(line.split()[3]) for line in written.read_text().splitlines())
+    assert gone(scratch.exists) and not list(out.iterdir()), "a stopped job left its scratch folder"
+    written.unlink()
+
+    given = {"diary": str(written), "wait": 1.0}
+    jobs = ray_sweep.combinations([path], {"n": [1, 2, 3]}, given)
+    swept = ray_sweep.run(jobs, out, options)
     assert swept.succeeded == 2 and [one.parameters["n"] for one, _ in swept.failed] == [3]
     assert len({node for _, node in diary(written, "begin")}) == 2, "one of the nodes had nothing to do"
-    assert [(out / one.name / "n").read_text() for one in units[:2]] == ["1", "2"]
-    assert any("2 machines, 2 CPUs" in line for line in lines) and any("3 of 3, 1 failed" in line for line in lines)
-    failed = out / swept.failed[0][0].name
-    assert "n is too large" in swept.failed[0][1].reason
-    assert "n is too large" in (failed / job.LOG).read_text() and (failed / "story.failed.ipynb").is_file()
+    assert [(out / one.name / "n").read_text() for one in jobs[:2]] == ["1", "2"]
+    assert "2 machines, 2 CPUs" in caplog.text and "3 of 3, 1 failed" in caplog.text
+    ((failed, record),) = swept.failed
+    assert "n is too large" in record.reason and str(out / failed.name / "story.failed.ipynb") in record.reason
+    assert "n is too large" in (out / failed.name / job.LOG).read_text() and (out / failed.name / "story.failed.ipynb").is_file()
 
     (tmp_path / "large").touch()
     before = len(diary(written, "begin"))
@@ -90,67 +129,79 @@ def test_a_sweep_spreads_over_a_cluster_survives_a_lost_node_and_runs_only_what_
             process.kill()
 
     threading.Thread(target=lose, daemon=True).start()
-    units = ray_sweep.combinations([path], {"n": [1, 2, 3, 4]}, given)
-    swept = ray_sweep.run(units, out, options, lines.append)
-    assert swept.succeeded == 4 and not swept.failed and any("2 of 4 runs have succeeded already, left: 2" in line for line in lines)
-    assert sorted(n for n, _ in diary(written, "end")) == [1, 2, 3, 4], "a run was lost, or came to its end twice"
+    jobs = ray_sweep.combinations([path], {"n": [1, 2, 3, 4]}, given)
+    swept = ray_sweep.run(jobs, out, options)
+    assert swept.succeeded == 4 and not swept.failed and "2 of 4 jobs have succeeded already, left: 2" in caplog.text
+    assert sorted(n for n, _ in diary(written, "end")) == [1, 2, 3, 4], "a job was lost, or came to its end twice"
     again = diary(written, "begin")[before:]
-    assert len(again) == 3 and {n for n, _ in again} == {3, 4}, "no run was lost with the node, so nothing was tested"
+    assert len(again) == 3 and {n for n, _ in again} == {3, 4}, "no job was lost with the node, so nothing was tested"
 
 
 @pytest.mark.slow
-def test_the_command_runs_a_step_lists_failures_and_sums_it_all_up(tmp_path, monkeypatch, capsys):
+def test_a_stopped_sweep_on_this_machine_resumes_lists_failures_and_is_summarised(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    absent = next(name for name in ("mps", "cuda") if name not in params.devices())
+    out, temp = tmp_path / "out", tmp_path / "t"
+    temp.mkdir()
+    monkeypatch.setenv("RAY_TMPDIR", tempfile.gettempdir())  # where its sockets have short names
+    monkeypatch.setenv("TMPDIR", str(temp))
+    absent = "mps" if torch.cuda.is_available() else "cuda"
     (tmp_path / "grid.yaml").write_text(f"device: [cpu, {absent}]")
-    command = ["sweep", "05_short", "--grid-file", str(tmp_path / "grid.yaml"), "-p", "dataset", "digits", "-p", "epochs", "1"]
-    command += ["-y", "seeds: [0]", "-p", "limit", "100", "--out", str(tmp_path / "out"), "--cpus", "0.5"]
-    monkeypatch.setattr("sys.argv", ["mnistlib", *command])
-    with pytest.raises(SystemExit) as ended:
-        __main__.main()
+    command = ["sweep", "05_short", "--grid-file", str(tmp_path / "grid.yaml"), "-y", "{seeds: [0], epochs: 6, train_limit: 100}"]
+    monkeypatch.setattr("sys.argv", ["mnistlib", *command, "--out", str(out), "--cpus", "0.5"])
+
+    def epochs() -> list[int]:
+        return [json.loads(line)["epoch"] for path in out.glob(f"*/{job.EPOCHS}") for line in path.read_text().splitlines()]
+
+    interrupt(lambda: len(epochs()) >= 2)
+    assert main.main() == 130
+    assert "resume" in capsys.readouterr().err
+    assert gone(lambda: left(temp))
+
+    assert main.main() == 1
     said = capsys.readouterr()
-    assert ended.value.code == 1
-    assert "Failed: 05_short-" in said.err and f"device {absent}" in said.err and f"device is '{absent}', which" in said.err
-    assert f"Summary: {tmp_path / 'out' / 'index.html'}" in said.out and "1 machine, " in said.out
-    folders = sorted((path for path in (tmp_path / "out").iterdir() if path.is_dir()), key=lambda path: job.read(path).status)
+    assert epochs() == [1, 2, 3, 4, 5, 6], "the job did not resume after its last epoch"
+    assert "Failed: 05_short-" in said.err and f"device {absent}" in said.err
+    assert f"Summary: {out / 'index.html'}" in said.out and "1 machine, " in said.out
+    folders = sorted((path for path in out.iterdir() if path.is_dir()), key=lambda path: job.read(path).status)
     assert [job.read(path).status for path in folders] == ["failed", "succeeded"]
     assert {"05_short.html", job.EPOCHS, job.LOG} <= {path.name for path in folders[1].iterdir()}
-    told = site.result(folders[1])
-    page = (tmp_path / "out" / site.NAME).read_text()
-    assert told.epochs == 1 and f'href="{folders[1].name}/05_short.html"' in page and "Failed: 1." in page
-    assert f"{100 * told.summary.final_mean:.2f}" in page and "<img" in page and "which this machine does not offer" in page
-    assert not markup.addresses(page) and "<script" not in page
+    made = site.result(folders[1])
+    page = (out / site.NAME).read_text()
+    assert made.epochs == 6 and f'href="{folders[1].name}/05_short.html"' in page and "Failed: 1." in page
+    assert f"{100 * made.summary.final_mean:.2f}" in page and not markup.addresses(page) and "<script" not in page
+    assert gone(lambda: left(temp))
 
 
-def test_a_run_whose_process_dies_is_a_failed_one_with_a_log(tmp_path):
+def test_a_job_whose_process_dies_is_a_failed_one_with_a_log(tmp_path):
     path = write(tmp_path / "story.ipynb", "1")
     one = job.make(path, {})
-    shipped = {"notebooks/story.ipynb": path.read_bytes()}
-    contents, reason = worker.run("story.ipynb", b"{nowhere: 1}", shipped)
-    record = worker.keep(one, contents, reason, tmp_path / "out")
-    assert record.status == "failed" and "ended with code 2: Error: There is no parameter 'nowhere'" in record.reason
-    assert record.key == one.key and "no parameter 'nowhere'" in (tmp_path / "out" / job.LOG).read_text()
+    left = worker.run_there("story.ipynb", "{nowhere: 1}", str(tmp_path / "out"), {"notebooks/story.ipynb": path.read_bytes()}, job.RUNS)
+    record = ray_sweep.keep(one, *left, tmp_path / "out")
+    assert record.status == "failed" and "code 2" in record.reason and "'nowhere'" in record.reason
+    assert record.key == one.key and "'nowhere'" in (tmp_path / "out" / job.LOG).read_text()
 
 
 def test_what_ran_as_another_unit_has_failed(tmp_path):
     one, other = (job.make(write(tmp_path / "story.ipynb", cell), {}) for cell in ("1", "2"))
-    record = worker.keep(one, {job.RECORD: job.record_text(other, "succeeded", "", 1.0)}, "", tmp_path / "out")
-    assert (record.status, record.key) == ("failed", one.key) and "something else was run" in record.reason
+    record = ray_sweep.keep(one, {job.RECORD: job.record_text(other, "succeeded", "", 1.0)}, 0, "", tmp_path / "out")
+    assert (record.status, record.key) == ("failed", one.key) and "changed" in record.reason
 
 
 def test_the_summary_names_what_differs_and_what_does_not(tmp_path):
-    paths = [write(tmp_path / f"{name}.ipynb", "1", parameters="n_hidden = 1\nseeds = [0]\nfields = None") for name in ("first", "second")]
-    units = ray_sweep.combinations(paths, {"n_hidden": [1, None], "seeds": [[0, 1]]}, {"fields": {"optimizer.lr": 0.5}})
-    record = worker.keep(units[1], {}, "It broke <off>.", tmp_path / "out" / units[1].name)
-    page = site.page(ray_sweep.Sweep(tmp_path / "out", tuple(units), (None, record, None, None)))
+    paths = [
+        write(tmp_path / f"{name}.ipynb", "1", parameters="n_hidden = 1\nseeds = [0]\noverrides = None") for name in ("first", "second")
+    ]
+    jobs = ray_sweep.combinations(paths, {"n_hidden": [1, None], "seeds": [[0, 1]]}, {"overrides": {"optimizer.lr": 0.5}})
+    record = ray_sweep.keep(jobs[1], {}, 1, "It broke <off>.", tmp_path / "out" / jobs[1].name)
+    page = site.page(ray_sweep.Sweep(tmp_path / "out", tuple(jobs), (None, record, None, None)))
     assert "Sweep of first and second" in page and "The same for all: seeds 0, 1, optimizer.lr 0.5." in page and "Failed: 1." in page
     assert '<th scope="col">N hidden</th>' in page and ">Seeds</th>" not in page and page.count("not run") == 3
-    assert "<strong>first · n hidden none</strong>: It broke &lt;off&gt;." in page
+    assert "first · n hidden none" in page and "It broke &lt;off&gt;." in page
     assert "<figure" not in page and not markup.addresses(page) and "<script" not in page
 
 
 def test_a_wait_that_ray_ends_in_its_own_way_is_stopped_all_the_same():
-    with pytest.raises(Stopped, match="the same command goes on") as stopped, Stopping():
+    with pytest.raises(Stopped, match="resume") as stopped, Stopping():
         try:
             signal.raise_signal(signal.SIGTERM)
         except Stopped:
@@ -160,13 +211,13 @@ def test_a_wait_that_ray_ends_in_its_own_way_is_stopped_all_the_same():
 
 def test_without_ray_the_command_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(SettingError, match=r"pip install 'mnistlib\[sweep\]'"):
+    with pytest.raises(SettingError, match=r"pip install -e '\.\[sweep\]'"):
         ray_sweep.run([job.make(story(tmp_path), {})], tmp_path / "out")
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SettingError, match=r"127.0.0.1:1' cannot be reached"):
-        ray_sweep.run([job.make(story(tmp_path), {})], tmp_path / "out", ray_sweep.Options("127.0.0.1:1"), lambda line: None)
+        ray_sweep.run([job.make(story(tmp_path), {})], tmp_path / "out", ray_sweep.Options("127.0.0.1:1"))
 
 
 def test_what_a_run_may_take_has_bounds():

@@ -156,8 +156,8 @@ def _cluster(address: str | None, options: Options) -> Iterator[Any]:
     else:  # "local": never a cluster that happens to run on this machine
         about = {"address": "local", "include_dashboard": False}
     try:
-        ray.init(**about, log_to_driver=False, logging_level="error")
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+        ray.init(**about, log_to_driver=False, logging_level="error", configure_logging=False)
+    except (OSError, RuntimeError, ValueError) as error:
         raise _unreachable(address, str(error).splitlines()[0]) from None
     try:
         if threading.current_thread() is threading.main_thread():

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+SHELL = ("sh", "-c", '{ "$@" <&3 & } 3<&0; wait $!', "sh")  # Ray kills a worker's children, but not theirs, which end in an orderly way
 LIBRARY = str(Path(__file__).resolve().parents[2])
 
 
@@ -48,9 +49,9 @@ def run_there(notebook: str, parameters: str, folder: str, sent: Mapping[str, by
 def _run(words: Sequence[str], cwd: str | None) -> tuple[int, str]:
     """Run a command of mnistlib, and return its exit code and all that it printed."""
     library = filter(None, (os.environ.get("PYTHONPATH"), LIBRARY))  # on a cluster, the library that was sent comes first
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(library)}
-    with subprocess.Popen([sys.executable, "-m", "mnistlib", *words], cwd=cwd, env=environment, **pipes) as process:
+    with subprocess.Popen([*SHELL, sys.executable, "-m", "mnistlib", *words], cwd=cwd, env=environment, **pipes) as process:
         try:
             said = process.stdout.read().decode(errors="replace")
         except BaseException:
