@@ -1,4 +1,4 @@
-# `make` alone lists the targets. Each sets up .venv first if it is missing or stale. Kept to what GNU make 3.81 knows.
+# `make` alone lists the targets. Each sets up .venv first if it is missing or stale. Works with GNU make 3.81.
 
 PY := .venv/bin/python
 RUN := $(PY) -m mnistlib
@@ -20,25 +20,25 @@ help: ## list the targets
 report: $(USER_STAMP) ## train a step, write its page below build/, print the verdict: make report STEP=05_short
 	@$(RUN) report "$(STEP)"
 
-series: $(USER_STAMP) ## train what is missing for all steps and rebuild reports/
-	@$(RUN) series
+series: $(USER_STAMP) ## train what is missing of the steps, rebuild reports/
+	@$(RUN) build-series
 
 published: $(USER_STAMP) ## train what is missing of the published models, rebuild reports/published/
-	@$(RUN) published
+	@$(RUN) build-published
 
-pages: $(USER_STAMP) ## rebuild every page of reports/ from stored trials, without training
-	@$(RUN) pages
+pages: $(USER_STAMP) ## rebuild every page of reports/ without training
+	@$(RUN) build-pages
 
-bench: $(USER_STAMP) ## time the series against what one would run instead, write reports/benchmarks.html
+bench: $(USER_STAMP) ## time the series against two public recipes, write reports/benchmarks.html
 	@$(PY) -m benchmarks
 
-choices: $(USER_STAMP) ## train every candidate of every step on the validation split, record the choices
+choices: $(USER_STAMP) ## train the candidates of every step on the validation split, record the choices
 	@$(RUN) choose
 
 step: $(USER_STAMP) ## copy a step into one of your own: make step NAME=06_mine FROM=05_short
-	@$(RUN) step "$(NAME)" --from "$(FROM)"
+	@$(foreach name,NAME FROM,$(if $($(name)),,$(error $(name) is missing: make step NAME=06_mine FROM=05_short)))$(RUN) new-step "$(NAME)" --from "$(FROM)"
 
-check: $(DEV_STAMP) ruff ## ruff and the quick tests: what a developer runs all day
+check: $(DEV_STAMP) ruff ## ruff and the quick tests
 	@$(TESTS) -m "not slow and not smoke"
 
 test: $(DEV_STAMP) ruff ## ruff, all tests, and a smoke run of every notebook
@@ -51,11 +51,11 @@ ruff: $(DEV_STAMP)
 jupyter: $(USER_STAMP) ## start JupyterLab in notebooks/, reachable from this machine only
 	@$(PY) -m jupyterlab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=. notebooks
 
-clean: ## remove build/ (own runs, stored trials, caches); .venv and data/ stay
+clean: ## remove build/ (your runs) and caches; .venv stays
 	rm -rf build .pytest_cache .ruff_cache .hypothesis
 
-# A stamp is written last, so an interrupted set-up is taken up again. Its text is where the environment was made: one that
-# was moved or copied with its folder is stale too, for it would import the library from the old place.
+# A stamp is written last, so an interrupted set-up starts again. It holds the folder in which the environment was made: one that was
+# moved or copied is stale too, because it would import the library from the old folder.
 ifneq ($(shell test -x $(PY) && cat $(USER_STAMP) 2>/dev/null),$(CURDIR))
 $(USER_STAMP): moved
 endif

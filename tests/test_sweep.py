@@ -157,7 +157,9 @@ def test_a_stopped_sweep_on_this_machine_resumes_lists_failures_and_is_summarise
     assert "resume" in capsys.readouterr().err
     assert gone(lambda: left(temp))
 
-    assert main.main() == 1
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 1
     said = capsys.readouterr()
     assert epochs() == [1, 2, 3, 4, 5, 6], "the job did not resume after its last epoch"
     assert "Failed: 05_short-" in said.err and f"device {absent}" in said.err

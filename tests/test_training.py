@@ -1,88 +1,89 @@
-"""Training without a notebook: the same trials, the same result, a log; and many rows at once, resumed where they stopped."""
+"""Training without a notebook: the result, the log, and a stopped run that resumes."""
 
 from __future__ import annotations
 
+import json
+import os
 import signal
-import subprocess
 import sys
-from dataclasses import replace
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from mnistlib import data, files
-from mnistlib.cli import summaries, training
+from mnistlib import data
+from mnistlib.cli import main, summaries, training
 from mnistlib.errors import SettingError
-from mnistlib.published import registry
-from mnistlib.report import results
-from mnistlib.runs import seeds as trials
+from mnistlib.report import result as results
+from mnistlib.runs import seeds
 
 
 @pytest.fixture
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep trials in a folder of the test's own."""
-    monkeypatch.setattr(trials, "FOLDER", str(tmp_path / "trials"))
-    return tmp_path
+def given(few: data.Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """Return parameters for a short run on a few images, which trains in this process."""
+    monkeypatch.setattr(data, "load", lambda *_: few)
 
+    def here(recipe: object, mnist: data.Mnist, keys: dict[int, str], workers: int, report: object, folder: Path) -> None:
+        for seed, key in keys.items():
+            seeds._one(recipe, mnist, seed, key, "cpu", 1, folder, report)
 
-def given(folder: Path, **more: object) -> dict[str, object]:
-    return {"dataset": "digits", "limit": 400, "epochs": 1, "results_dir": str(folder), "device": "cpu", "workers": 1} | more
+    monkeypatch.setattr(seeds, "_side_by_side", here)
+    return {"train_limit": 300, "epochs": 1, "results_dir": str(tmp_path), "device": "cpu"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["003-model-3", "05_short", "002-model-3-by-validation"])
-def test_a_row_or_a_step_trains_to_the_same_result_as_its_notebook(name, scratch):
-    lines: list[str] = []
-    done = training.run(name, given(scratch, seeds=[1]), lines.append)
-    assert done.path == scratch / "digits" / "results" / f"{name}.json" and results.read(done.path) == done.result
+@pytest.mark.parametrize("name", ["003-model-3", "05_short"])
+def test_a_model_or_a_step_trains_to_a_result_and_a_log(name, given, tmp_path):
+    done = training.run(name, given | {"seeds": [1]})
+    assert done.path == tmp_path / "results" / f"{name}.json" and results.read(done.path).seeds == [1]
     log = done.log.read_text().splitlines()
-    assert log == [line for line in lines if line in log] and log[0].startswith(f"{name}: ")
-    assert any(line.startswith("seed 1  epoch  1/1") for line in log) and any("not MNIST" in line for line in log)
-    assert done.result.seeds == [1] and (done.result.claim is not None) == (name == "003-model-3")
+    assert log[0].startswith(f"{name}: ") and any(line.startswith("seed 1  epoch  1/1") for line in log)
+    assert (done.result.claim is not None) == (name == "003-model-3")
     said = summaries.training(done)
     assert any(line.startswith("No verdict") for line in said) and said[-2].startswith("Result: ") and said[-1].startswith("Log: ")
-    weights = results.weights(done.result.runs[0], scratch / "digits")
-    (again,) = trials.fit(done.result.recipe, data.load("digits", limit=400), [1], "cpu", 1, True, lambda line: None)
-    assert all((again.weights[key] == value).all() for key, value in weights.items())
+    assert not list(tmp_path.glob("runs/*.unfinished")), "the next run would not train anew"
 
 
-def test_a_row_trains_with_its_own_seeds_unless_told_otherwise(scratch, monkeypatch):
+def test_a_model_trains_with_its_own_seeds_unless_told_otherwise(given, monkeypatch):
     asked = []
-    monkeypatch.setattr(training.trials, "fit", lambda recipe, mnist, seeds, **more: asked.append(seeds) or (_ for _ in ()).throw(KeyError))
+    monkeypatch.setattr(seeds, "train_seeds", lambda recipe, mnist, seeds, *more: asked.append(seeds) or (_ for _ in ()).throw(KeyError))
     for name in ("001-gap", "001-relu", "03_augment"):
         with pytest.raises(KeyError):
-            training.run(name, given(scratch), lambda line: None)
+            training.run(name, given)
     assert [len(seeds) for seeds in asked] == [5, 3, 5]
 
 
-def test_an_unknown_name_or_parameter_stops_before_anything_is_read(scratch):
-    with pytest.raises(SettingError, match="There is no step or row '03_augmet'. Did you mean '03_augment'\\? The steps are 00_skeleton, "):
-        training.run("03_augmet", given(scratch))
-    with pytest.raises(SettingError, match="several rows 'Model 1': 000-model-1, 002-model-1, 003-model-1"):
-        training.run("Model 1", given(scratch))
-    with pytest.raises(SettingError, match="There is no parameter 'epcohs'. Did you mean 'epochs'"):
-        training.run("Model_3", given(scratch, epcohs=3))
-    with pytest.raises(SettingError, match="device is 'gpu'"):
-        training.run("Model_3", given(scratch, device="gpu"))
-    assert training.find("Model_3").name == "002-model-3" and not list(scratch.rglob("*.log"))
+@pytest.mark.parametrize(
+    ("name", "more", "word"),
+    [
+        ("03_augmet", {}, "'03_augment'"),
+        ("Model 1", {}, "000-model-1, 002-model-1, 003-model-1"),
+        ("Model_3", {"epcohs": 3}, "'epochs'"),
+        ("Model_3", {"device": "gpu"}, "'cpu'"),
+    ],
+)
+def test_an_unknown_name_or_parameter_stops_before_anything_is_trained(name, more, word, given, tmp_path):
+    with pytest.raises(SettingError, match=word):
+        training.run(name, given | more)
+    assert training.find("Model_3").name == "002-model-3" and not list(tmp_path.rglob("*.log"))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "a request to end"])
-def test_a_stopped_training_says_so_and_goes_on_from_its_last_epoch(tmp_path, number, code):
-    mnist = data.load("digits", limit=401 if number == signal.SIGINT else 402)
-    recipe = replace(registry.get("003-model-1").recipe, epochs=60)
-    unfinished = files.root() / trials.FOLDER / f"{trials.key(recipe, mnist, 0)}.state"
-    command = [sys.executable, "-m", "mnistlib", "train", "003-model-1", "--device", "cpu", "--seed", "0", "-p", "dataset", "digits"]
-    command += ["-p", "limit", str(len(mnist.train.labels)), "-p", "epochs", "60", "-p", "results_dir", str(tmp_path)]
-    try:
-        for start in ("epoch  1/60", "goes on after epoch"):
-            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-                assert any(start in line for line in process.stdout), process.communicate()[1]
-                process.send_signal(number)
-                _, said = process.communicate(timeout=60)
-            assert process.returncode == code
-            assert said.strip().splitlines() == ["Stopped; the same command goes on where it stopped."]
-            assert unfinished.is_file() and not (tmp_path / "digits" / "results").exists()
-    finally:
-        unfinished.unlink(missing_ok=True)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
+def test_a_stopped_training_says_so_and_resumes_after_its_last_epoch(number, code, given, tmp_path, monkeypatch, capsys):
+    journal, n_epochs = tmp_path / "epochs.jsonl", 30
+    command = ["train", "05_short", "--seed", "0", "-p", "epochs", str(n_epochs), "-p", "results_dir", str(tmp_path), "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["mnistlib", *command])
+
+    def stop() -> None:
+        until = time.monotonic() + 60
+        while not (journal.is_file() and len(journal.read_text().splitlines()) >= 2) and time.monotonic() < until:
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=stop, daemon=True).start()
+    assert main.main() == code
+    assert "resume" in capsys.readouterr().err and not (tmp_path / "results").exists()
+    assert main.main() == 0
+    assert "resumes after epoch" in capsys.readouterr().out
+    assert [json.loads(line)["epoch"] for line in journal.read_text().splitlines()] == list(range(1, n_epochs + 1))
