@@ -118,7 +118,7 @@ def test_studies_compare_what_is_there_and_leave_out_what_is_not():
     both = next(line for line in studies.augmentation(whole) if line.role == "alone")
     assert both.value == pytest.approx(lines[2].value) and both.interval[0] > 0
     assert (
-        studies.logits(there)
+        studies.STUDIES["logits"](there)
         == studies.machine(there)
         == studies.ensemble(there)
         == studies.folds(replace(there, place=files.root()))

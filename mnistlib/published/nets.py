@@ -90,8 +90,8 @@ def session7_model_4(dropout: float = 0.01, order: str = "relu norm drop") -> nn
     )
 
 
-def under_8k(order: str, dropout: float) -> nn.Sequential:
-    """Return the net that three of mnist_under_8k's four models share, with `order` after each convolution."""
+def under_8k(dropout: float, order: str) -> nn.Sequential:
+    """The net that three of mnist_under_8k's four models share, with `order` after each convolution."""
     conv = partial(block, order=order, dropout=dropout, bias=True)
     return nn.Sequential(
         *(conv(1, 8, padding=1), conv(8, 8, padding=1), nn.MaxPool2d(2)),
@@ -101,19 +101,9 @@ def under_8k(order: str, dropout: float) -> nn.Sequential:
     )
 
 
-def under_8k_relu(dropout: float = 0.0) -> nn.Sequential:
-    """Model "relu" of mnist_under_8k: convolutions and ReLU alone."""
-    return under_8k("relu", dropout)
-
-
-def under_8k_batchnorm(dropout: float = 0.0) -> nn.Sequential:
-    """Model "batchnorm" of mnist_under_8k: batch normalization after each ReLU."""
-    return under_8k("relu norm", dropout)
-
-
-def under_8k_dropout(dropout: float = 0.05) -> nn.Sequential:
-    """Model "dropout" of mnist_under_8k: dropout after each normalization, as in the committed code."""
-    return under_8k("relu norm drop", dropout)
+under_8k_relu = partial(under_8k, order="relu")
+under_8k_batchnorm = partial(under_8k, order="relu norm")
+under_8k_dropout = partial(under_8k, order="relu norm drop")  # as in the committed code
 
 
 def under_8k_gap(dropout: float = 0.1, last: str = "relu norm") -> nn.Sequential:
@@ -152,8 +142,8 @@ def assignment_7_model_3(dropout: float = 0.15) -> nn.Sequential:
     return nn.Sequential(conv(1, 4), conv(4, 8), conv(8, 12), conv(12, 16), last, GlobalAverage())
 
 
-def cnn_aws(width: int, dropout: float, last: str) -> nn.Sequential:
-    """Return a net of mnist-cnn-aws with `width` feature maps after pooling; `last` is what its logits pass through."""
+def cnn_aws(dropout: float, width: int, last: str = "norm relu") -> nn.Sequential:
+    """The nets of mnist-cnn-aws, with `width` feature maps after pooling; `last` is what the logits pass through."""
     conv = partial(block, order="relu norm drop", dropout=dropout)
     return nn.Sequential(
         *(conv(1, 8), conv(8, 8), pointwise(8, 8), nn.MaxPool2d(2)),
@@ -162,14 +152,8 @@ def cnn_aws(width: int, dropout: float, last: str) -> nn.Sequential:
     )
 
 
-def cnn_aws_model_1(dropout: float = 0.05) -> nn.Sequential:
-    """Model 1 of mnist-cnn-aws."""
-    return cnn_aws(12, dropout, "norm relu")
-
-
-def cnn_aws_model_2(dropout: float = 0.05, last: str = "norm relu") -> nn.Sequential:
-    """Model 2 of mnist-cnn-aws; its Model 3 is the same net."""
-    return cnn_aws(14, dropout, last)
+cnn_aws_model_1 = partial(cnn_aws, width=12)
+cnn_aws_model_2 = partial(cnn_aws, width=14)  # Model 3 is the same net
 
 
 def mnist_cnn_part_1(dropout: float = 0.0) -> nn.Sequential:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,11 +96,7 @@ class PublishedModel:
     def _plain_claims(self) -> dict[str, Any] | None:
         if not self.claims:
             return None
-        claims = [
-            {name: getattr(claim, name) for name in ("where", "best", "final", "at_least", "train")}
-            | {"curve": [n / N_TEST for n in claim.curve]}
-            for claim in self.claims
-        ]
+        claims = [asdict(claim) | {"curve": [n / N_TEST for n in claim.curve]} for claim in self.claims]
         parameters = self.n_parameters if self.corrected else self.published_parameters or self.n_parameters
         return {"repository": self.repository, "title": self.title, "parameters": parameters, "claims": claims}
 
@@ -119,6 +116,9 @@ def _read(name: str) -> Any:
     return yaml.safe_load((Path(__file__).parent / name).read_text(encoding="utf-8"))
 
 
+_TABLE = _read("models.yaml")
+
+
 def _published_model(value: dict[str, Any], recipe: dict[str, Any]) -> PublishedModel:
     recipe = {"schedule": None} | recipe | value["recipe"]
     value = value | {"recipe": recipe | {"model": f"{NETS}:{recipe['model']}"}}
@@ -127,14 +127,14 @@ def _published_model(value: dict[str, Any], recipe: dict[str, Any]) -> Published
 
 def _read_models() -> tuple[dict[str, PublishedModel], dict[str, PublishedModel]]:
     """Return the published models and the ablations by name."""
-    table, models, ablations = _read("models.yaml"), {}, {}
+    models, ablations = {}, {}
     written = {}  # each model as models.yaml has it, its repository's settings merged in
-    for repository in table["repositories"]:
+    for repository in _TABLE["repositories"]:
         for model in repository["models"]:
             model = {"repository": repository["name"]} | model | {"recipe": repository["recipe"] | model["recipe"]}
             written[model["name"]] = model
             models[model["name"]] = _published_model(model, {})
-    for ablation in table["ablations"]:
+    for ablation in _TABLE["ablations"]:
         of = ablation.pop("of")
         name = f"{of}-{ablation.pop('change')}"
         base = {key: written[of][key] for key in ("repository", "n_parameters")} | {"before": of}
@@ -143,6 +143,7 @@ def _read_models() -> tuple[dict[str, PublishedModel], dict[str, PublishedModel]
 
 
 MODELS, ABLATIONS = _read_models()
+COMPARISONS: dict[str, list[dict[str, str]]] = _TABLE["comparisons"]
 for _model in (*MODELS.values(), *ABLATIONS.values()):
     steps.register(_model.step())
 

@@ -1,4 +1,4 @@
-"""The learning-rate schedulers of published recipes: torch's own, named and configured in a recipe with torch's argument names."""
+"""The learning-rate schedulers of published recipes: torch's own, by their names and with their arguments."""
 
 from __future__ import annotations
 
@@ -18,10 +18,6 @@ class StepLR:
     gamma: Annotated[float, between(1e-6, 1)] = 0.1
     name: Literal["StepLR"] = "StepLR"
 
-    def make(self, optimizer: Optimizer, total_steps: int) -> Any:
-        """Return torch's scheduler of an optimizer."""
-        return lr_scheduler.StepLR(optimizer, self.step_size, self.gamma)
-
 
 @validated
 class OneCycleLR:
@@ -34,19 +30,6 @@ class OneCycleLR:
     max_momentum: Annotated[float, between(0, 0.999)] = 0.95  # at both ends
     name: Literal["OneCycleLR"] = "OneCycleLR"
 
-    def make(self, optimizer: Optimizer, total_steps: int) -> Any:
-        """Return torch's scheduler of an optimizer whose learning rate is the peak."""
-        return lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=optimizer.param_groups[0]["lr"],
-            total_steps=total_steps,
-            pct_start=self.pct_start,
-            base_momentum=self.base_momentum,
-            max_momentum=self.max_momentum,
-            div_factor=self.div_factor,
-            final_div_factor=self.final_div_factor,
-        )
-
 
 @validated
 class ReduceLROnPlateau:
@@ -57,9 +40,13 @@ class ReduceLROnPlateau:
     threshold: Annotated[float, between(0, 1)] = 1e-4  # relative improvement on the best accuracy that counts as one
     name: Literal["ReduceLROnPlateau"] = "ReduceLROnPlateau"
 
-    def make(self, optimizer: Optimizer, total_steps: int) -> Any:
-        """Return torch's scheduler of an optimizer."""
-        return lr_scheduler.ReduceLROnPlateau(optimizer, "max", self.factor, self.patience, self.threshold)
-
 
 Scheduler = Annotated[StepLR | OneCycleLR | ReduceLROnPlateau, Field(discriminator="name")]
+
+
+def make(scheduler: Scheduler, optimizer: Optimizer, total_steps: int) -> Any:
+    """Return torch's scheduler of an optimizer whose learning rate is the recipe's."""
+    arguments = {name: value for name, value in vars(scheduler).items() if name in type(scheduler).__dataclass_fields__ and name != "name"}
+    peak = optimizer.param_groups[0]["lr"]
+    more = {"OneCycleLR": {"max_lr": peak, "total_steps": total_steps}, "ReduceLROnPlateau": {"mode": "max"}}
+    return getattr(lr_scheduler, scheduler.name)(optimizer, **arguments, **more.get(scheduler.name, {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from mnistlib import data, files, formatting, train
 from mnistlib.errors import ResultError
 from mnistlib.logs import log
 from mnistlib.published import replication
-from mnistlib.published.repository import ABLATIONS, BY_VALIDATION, MODELS, N_FOLDS, README_FIGURES, get
+from mnistlib.published.repository import ABLATIONS, BY_VALIDATION, COMPARISONS, MODELS, N_FOLDS, README_FIGURES, get
 from mnistlib.recipe import MIN_ACCURACY
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
@@ -220,27 +220,6 @@ def machine(evidence: Evidence) -> list[Estimate]:
     ]
 
 
-def logits(evidence: Evidence) -> list[Estimate]:
-    """Compare plain logits with ReLU and normalization on them, and with each of the two."""
-    gap, third, part = "001-gap", "003-model-3", "004-part-2"
-    return [
-        *evidence.difference("gap: plain, against ReLU, normalization and dropout", f"{gap}-plain-logits", gap),
-        *evidence.difference("Model 3: plain, against normalization and ReLU", f"{third}-plain-logits", third),
-        *evidence.difference("Model 3: plain, against ReLU alone", f"{third}-plain-logits", f"{third}-relu-logits"),
-        *evidence.difference("Model 3: plain, against normalization alone", f"{third}-plain-logits", f"{third}-norm-logits"),
-        *evidence.difference("Part 2: plain, against normalization and ReLU before the average", f"{part}-plain-logits", part),
-    ]
-
-
-def order(evidence: Evidence) -> list[Estimate]:
-    """Compare orders and kinds of normalization in Model 4 of session7mnist_ec2."""
-    name = "000-model-4"
-    return [
-        *evidence.difference("Normalization before ReLU, against after it", f"{name}-norm-first", name),
-        *evidence.difference("Group normalization in two groups, against batch normalization", f"{name}-group-norm", name),
-    ]
-
-
 def leak(evidence: Evidence) -> list[Estimate]:
     """What monitoring the test images was worth: reported with the leak, against the run that monitors validation images."""
     lines = []
@@ -257,16 +236,6 @@ def leak(evidence: Evidence) -> list[Estimate]:
         lines.append(Estimate(what, "gain", chosen, None, evidence.seeds(honest), note))
         lines += evidence.difference("Last epoch, with the leak and all training images, against without", name, honest)
     return lines
-
-
-def future(evidence: Evidence) -> list[Estimate]:
-    """Do what assignment-7 left for later: augmentation, and other optimizers; all monitor validation images."""
-    return [
-        *evidence.accuracy("Model_3, monitoring validation images", BY_VALIDATION),
-        *evidence.difference("With augmentation (rotation)", "002-model-3-augmented", BY_VALIDATION),
-        *evidence.difference("With SGD and Nesterov momentum instead of Adam", "002-model-3-sgd", BY_VALIDATION),
-        *evidence.difference("With Adam at a tenth of the learning rate", "002-model-3-slow-adam", BY_VALIDATION),
-    ]
 
 
 def fold_name(fold: int) -> str:
@@ -322,8 +291,28 @@ def ensemble(evidence: Evidence) -> list[Estimate]:
     return lines
 
 
+def compare(evidence: Evidence, study: str) -> list[Estimate]:
+    """Return the comparisons that models.yaml lists for a study."""
+    lines = COMPARISONS[study]
+    return [
+        estimate
+        for line in lines
+        for estimate in (evidence.difference(**line) if "before" in line else evidence.accuracy(line["what"], line["now"]))
+    ]
+
+
 STUDIES: dict[str, Callable[[Evidence], list[Estimate]]] = {
-    study.__name__: study for study in (epoch, seed, rebuilt, augmentation, machine, logits, order, leak, future, folds, ensemble)
+    "epoch": epoch,
+    "seed": seed,
+    "rebuilt": rebuilt,
+    "augmentation": augmentation,
+    "machine": machine,
+    "logits": partial(compare, study="logits"),
+    "order": partial(compare, study="order"),
+    "leak": leak,
+    "future": partial(compare, study="future"),
+    "folds": folds,
+    "ensemble": ensemble,
 }
 
 

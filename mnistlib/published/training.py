@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 from mnistlib import data
 from mnistlib.data import ImageSet, Mnist
 from mnistlib.errors import SettingError, between, validated
+from mnistlib.published import schedulers
 from mnistlib.published.schedulers import OneCycleLR, ReduceLROnPlateau, Scheduler
 from mnistlib.published.transforms import Transform, random_transforms
 from mnistlib.recipe import Recipe
@@ -78,7 +79,7 @@ class PublishedTrainer(Trainer):
             return super().set_lr(step, n_images)
         steps_per_epoch = len(batch_bounds(n_images, self.recipe.batch_size))
         if self.torch_scheduler is None:
-            self.torch_scheduler = chosen.make(self.optimizer, self.recipe.epochs * steps_per_epoch)
+            self.torch_scheduler = schedulers.make(chosen, self.optimizer, self.recipe.epochs * steps_per_epoch)
         due = step if isinstance(chosen, OneCycleLR) else step // steps_per_epoch
         if self.torch_scheduler.last_epoch < due:
             with warnings.catch_warnings():  # in a resumed run the scheduler steps before the optimizer does
