@@ -45,7 +45,10 @@ def plan(job: Job, options: LaunchOptions) -> LaunchPlan:
         "PRICE": "null" if price is None else str(price),
         "AWS_DEFAULT_REGION": session.region_name,
     }
-    request = _request(job.name, options, outputs, image) | {"UserData": user_data(settings, options.minutes + GRACE)}
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.items())
+    watchdog = f"#!/bin/bash\nshutdown -h +{options.minutes + GRACE}\n"
+    request = _request(job.name, options, outputs, image)
+    request["UserData"] = watchdog + exports + (SCRIPTS / "user_data.sh").read_text(encoding="utf-8")
     try:
         ec2.run_instances(**request, DryRun=True)
     except ec2.exceptions.ClientError as error:
@@ -132,12 +135,6 @@ def _request(name: str, options: LaunchOptions, outputs: dict[str, str], image: 
     if options.spot:
         request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
     return request | ({"KeyName": options.key_name} if options.key_name else {})
-
-
-def user_data(settings: dict[str, str], minutes: int) -> str:
-    """Return the script that an instance runs first: the watchdog, the settings, then user_data.sh."""
-    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.items())
-    return f"#!/bin/bash\nshutdown -h +{minutes}\n{exports}{(SCRIPTS / 'user_data.sh').read_text()}"
 
 
 def instances(session: Session, name: str | None = None) -> list[dict[str, Any]]:

@@ -23,11 +23,12 @@ def running(session: Session, all_regions: bool = False) -> Iterator[str]:
         regions = sorted(one["RegionName"] for one in session.client("ec2").describe_regions()["Regions"])
         sessions = [client.session(region) for region in regions]
     for one in sessions:
-        for kind, lines in (("instances", _instances), ("training jobs", _training_jobs), ("notebook instances", _notebook_instances)):
-            before = f"{one.region_name}  " if all_regions else ""
+        before = f"{one.region_name}  " if all_regions else ""
+        for kind, listed in {"instances": _instances, "training jobs": _training_jobs, "notebook instances": _notebooks}.items():
             try:
                 with client.aws_errors():
-                    yield from [before + line for line in lines(one)]
+                    for name, what, status, since, *run in listed(one):
+                        yield "  ".join((f"{before}{name}", what, status, f"since {since:%Y-%m-%d %H:%M} UTC", *run))
             except MnistlibError as error:
                 yield f"{before}{UNKNOWN} {kind}: {error}"
 
@@ -43,25 +44,20 @@ def check_not_running(session: Session, name: str) -> None:
             raise SettingError(f"{name} is already running as {one['TrainingJobName']}; `sagemaker status {name}` shows its progress.")
 
 
-def _instances(session: Session) -> list[str]:
-    lines = []
+def _instances(session: Session) -> Iterator[tuple[Any, ...]]:
     for one in ec2.instances(session):
-        run = next((tag["Value"] for tag in one.get("Tags", ()) if tag["Key"] == ec2.RUN), "")
-        lines.append(_line(one["InstanceId"], one["InstanceType"], one["State"]["Name"], one["LaunchTime"]) + f"  {run}")
-    return lines
+        runs = [tag["Value"] for tag in one.get("Tags", ()) if tag["Key"] == ec2.RUN]
+        yield one["InstanceId"], one["InstanceType"], one["State"]["Name"], one["LaunchTime"], *runs
 
 
-def _training_jobs(session: Session) -> list[str]:
-    found = sagemaker.training_jobs(session, active=True)
-    return [_line(one["TrainingJobName"], "training", one["TrainingJobStatus"], one["CreationTime"]) for one in found]
+def _training_jobs(session: Session) -> Iterator[tuple[Any, ...]]:
+    for one in sagemaker.training_jobs(session, active=True):
+        yield one["TrainingJobName"], "training", one["TrainingJobStatus"], one["CreationTime"]
 
 
-def _notebook_instances(session: Session) -> list[str]:
-    """Return a line for each notebook instance; of a stopped one, the volume is billed."""
-    pages = session.client("sagemaker").get_paginator("list_notebook_instances").paginate(NameContains="mnistlib")
-    found = [one for page in pages for one in page["NotebookInstances"] if one["NotebookInstanceStatus"] != "Deleting"]
-    return [_line(one["NotebookInstanceName"], one["InstanceType"], one["NotebookInstanceStatus"], one["CreationTime"]) for one in found]
-
-
-def _line(name: str, kind: str, status: str, since: Any) -> str:
-    return f"{name}  {kind}  {status}  since {since:%Y-%m-%d %H:%M} UTC"
+def _notebooks(session: Session) -> Iterator[tuple[Any, ...]]:
+    """Yield notebook instances, stopped ones too, for their volume is billed."""
+    for page in session.client("sagemaker").get_paginator("list_notebook_instances").paginate(NameContains="mnistlib"):
+        for one in page["NotebookInstances"]:
+            if one["NotebookInstanceStatus"] != "Deleting":
+                yield one["NotebookInstanceName"], one["InstanceType"], one["NotebookInstanceStatus"], one["CreationTime"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
 
 from mnistlib.aws.client import Session
 
@@ -31,18 +30,13 @@ def sagemaker(session: Session, instance_type: str) -> float | None:
 
 
 def _listed(session: Session, service: str, wanted: dict[str, str]) -> float | None:
-    """Return the price that AWS lists, None where it lists none or several or refuses."""
+    """Return the hourly price on demand that AWS lists, None where it lists none or several or refuses."""
     filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()]
     try:
         found = session.client("pricing", region_name=REGION).get_products(ServiceCode=service, Filters=filters)
-        prices = {price for text in found["PriceList"] for price in _hourly(json.loads(text))}
+        offers = [offer for text in found["PriceList"] for offer in json.loads(text)["terms"].get("OnDemand", {}).values()]
+        listed = [one for offer in offers for one in offer["priceDimensions"].values() if one["unit"] in ("Hrs", "Hours", "Hour")]
+        prices = {float(one["pricePerUnit"].get("USD", 0)) for one in listed} - {0.0}  # 0: included in another price
     except Exception:  # a run must not fail for want of a price
         return None
     return prices.pop() if len(prices) == 1 else None
-
-
-def _hourly(product: dict[str, Any]) -> list[float]:
-    """Return the hourly on-demand prices in an entry of AWS's price list."""
-    offers = product.get("terms", {}).get("OnDemand", {}).values()
-    prices = [one for offer in offers for one in offer["priceDimensions"].values() if one.get("unit") in ("Hrs", "Hours", "Hour")]
-    return [float(one["pricePerUnit"]["USD"]) for one in prices if float(one["pricePerUnit"].get("USD", 0)) > 0]
