@@ -35,9 +35,9 @@ class Claim:
     where: str = "not stated"  # the machine
     best: Accuracy | None = None  # at the best epoch, chosen on the test set
     final: Accuracy | None = None  # at the last epoch
-    curve: tuple[int, ...] = ()  # correct test images after each epoch, where a whole log was published
-    train: Accuracy | None = None  # best running accuracy on the training images, augmentation and dropout on
     at_least: bool = False  # whether the author says "at least"
+    train: Accuracy | None = None  # best running accuracy on the training images, augmentation and dropout on
+    curve: tuple[int, ...] = ()  # correct test images after each epoch, where a whole log was published
 
     def __post_init__(self) -> None:
         if self.best is None and self.final is None:
