@@ -1,7 +1,5 @@
 """Where the project's files are, and how they are written: whole or not at all."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib
@@ -130,7 +128,6 @@ def read_signed(path: Path) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> None:
-    """Refuse NaN and infinities, which JSON does not have and Python would read."""
     raise ValueError(constant)
 
 

@@ -1,7 +1,5 @@
 """The library's log: progress, for whoever listens; silent unless it is sent somewhere."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import sys
@@ -27,8 +25,6 @@ class _Stdout(logging.StreamHandler):
 
 
 class _File(logging.Handler):
-    """Add messages to a file."""
-
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.folder = files.writable(path.parent)

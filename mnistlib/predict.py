@@ -1,7 +1,5 @@
 """Photographs and drawings of digits, brought to the form that MNIST's own images were given, and classified."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -177,7 +175,6 @@ def _thicken(ink: np.ndarray) -> np.ndarray:
 
 
 def _centre(small: np.ndarray) -> np.ndarray:
-    """Return a digit as uint8 [28, 28] with its centre of mass in the middle, as far as the frame allows."""
     frame = np.zeros((SIDE, SIDE), dtype=np.uint8)
     masses = (small.sum(1), small.sum(0))
     top, left = (min(max(round(CENTRE - float(mass @ np.arange(len(mass)) / mass.sum())), 0), SIDE - len(mass)) for mass in masses)
@@ -186,5 +183,4 @@ def _centre(small: np.ndarray) -> np.ndarray:
 
 
 def _by(size: tuple[int, int]) -> str:
-    """Return a size as a reader writes it: "200x300"."""
     return f"{formatting.count(size[0])}x{formatting.count(size[1])}"

@@ -1,7 +1,5 @@
 """Recipes as plain values: for JSON, for overrides, for keys."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

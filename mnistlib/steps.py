@@ -1,7 +1,5 @@
 """The steps of the series: each is the recipe before it with one field replaced."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 

@@ -5,8 +5,6 @@ receptive field is a property of the net alone (Araujo et al. 2019, https://dist
 not shrink it, and it may exceed the image.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Iterator
@@ -103,7 +101,6 @@ def of(net: nn.Module, input_size: tuple[int, ...] = (1, 28, 28)) -> ModelSummar
 
 
 def _name(info: LayerInfo) -> str:
-    """Return a layer's name as in the state_dict: "0.conv"."""
     return "" if info.depth == 0 else f"{_name(info.parent_info)}.{info.var_name}".lstrip(".")
 
 
@@ -124,12 +121,10 @@ def describe(module: nn.Module) -> str:
 
 
 def _sides(sides: tuple[int, ...] | list[int]) -> str:
-    """Return height and width as a reader writes them: "3x3"."""
     return f"{count(sides[0])}x{count(sides[1])}"
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    """Return a size that is given once, or for height and width, as two."""
     return (value, value) if isinstance(value, int) else value
 
 
@@ -162,7 +157,6 @@ def _receptive_fields(leaves: list[LayerInfo], side: int) -> list[int]:
 
 
 def _positions(size: list[int]) -> int:
-    """Return the number of positions of a map [1, channels, height, width]; features without a map stand at one."""
     return math.prod(size[2:]) if len(size) == 4 else 1
 
 
@@ -176,7 +170,6 @@ def _sees_all(info: LayerInfo) -> bool:
 
 
 def _wasted(info: LayerInfo, after: list[LayerInfo]) -> Iterator[Waste]:
-    """Yield what is wasteful in a layer, given the layers after it."""
     module, name, words = info.module, _name(info), f"the {describe(info.module)}"
     following = next((other.module for other in after if not (_is_pool(other.module) or isinstance(other.module, nn.Identity))), None)
     if isinstance(module, WEIGHTED) and module.bias is not None and isinstance(following, NORMS):
@@ -199,7 +192,6 @@ def _wasted(info: LayerInfo, after: list[LayerInfo]) -> Iterator[Waste]:
 
 
 def _is_pool(module: nn.Module) -> bool:
-    """Say whether a layer is a pooling, global or not."""
     return "Pool" in type(module).__name__ or type(module).__name__.startswith("Global")
 
 

@@ -1,7 +1,5 @@
 """What each step considered: every candidate replaces one field of the recipe before it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +19,6 @@ class Candidate:
 
 
 def _net(name: str, idea: str, under: Augment | None = None) -> Candidate:
-    """Return a candidate that replaces the net."""
     model = name if name in ("narrow", "strided_pool") else f"mnistlib.selection.nets:{name}"
     return Candidate(f"{name}, augmented" if under else name, idea, {"model": model}, under)
 

@@ -1,7 +1,5 @@
 """The nets that were considered for the series beside its own; `candidates` says why, reports/choices/ how they did."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 from mnistlib.models import conv, drop, head, narrow

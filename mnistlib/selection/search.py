@@ -1,7 +1,5 @@
 """The choice of each step, made on the validation split, with every candidate on record."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -85,7 +83,6 @@ def chosen(name: str, rows: list[dict[str, Any]]) -> str:
 
 
 def _run(step: steps.Step, candidate: Candidate, seed: int, mnist: Mnist, results_dir: Path | None) -> Run:
-    """Train one seed of one candidate, unless it is cached."""
     recipe = candidates.recipe(step, candidate)
     (run,) = seeds.train_seeds(recipe, mnist, [seed], "cpu", workers=1, use_cached=True, results_dir=results_dir)
     log.info(f"{step.name}  {candidate.name}  seed {seed}  {formatting.percent(run.final)}")
@@ -93,7 +90,6 @@ def _run(step: steps.Step, candidate: Candidate, seed: int, mnist: Mnist, result
 
 
 def _row(step: steps.Step, candidate: Candidate, runs: list[Run]) -> dict[str, Any]:
-    """Return a candidate's entry of the record."""
     recipe = candidates.recipe(step, candidate)
     net = model_summary.of(models.build(recipe.model, recipe.dropout))
     final = [run.final for run in runs]

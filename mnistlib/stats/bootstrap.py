@@ -1,7 +1,5 @@
 """The bootstrap over seeds and writers: how far the accuracy of a recipe would move with other seeds and other writers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

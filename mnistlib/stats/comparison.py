@@ -1,7 +1,5 @@
 """What follows from the accuracies: the difference from another recipe, the verdict on the target, the claims of an Analysis."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Intervals of shares, means and standard deviations, by scipy; values are taken as normally distributed."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Which images the seeds misclassify, and which confusions of digits became rarer or more common."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

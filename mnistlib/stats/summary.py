@@ -1,7 +1,5 @@
 """The accuracies of a recipe over its seeds, summarised."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
