@@ -1,7 +1,5 @@
 """The one place that turns a number into text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 Bounds = tuple[float, float] | list[float]
@@ -29,7 +27,6 @@ def mean_sd_against(mean: float, sd: float | None, target: float) -> str:
 
 
 def _with_sd(mean: str, sd: float | None) -> str:
-    """Return a mean's text with a standard deviation of as many digits."""
     return mean if sd is None else f"{mean} (sd {100 * sd:.{_digits(mean)}f})"
 
 

@@ -1,7 +1,5 @@
 """The style of every figure: its size, its colours, its alt text, and a small PNG with the same bytes each time."""
 
-from __future__ import annotations
-
 import base64
 import io
 from typing import Any
@@ -52,7 +50,6 @@ class ReportFigure(Figure):
     alt = ""
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
-        """Return the PNG and the alt text, and what a page needs to show them."""
         data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}
         return data, {"image/png": {"alt": self.alt, "width": WIDTH}}
 

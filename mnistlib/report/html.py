@@ -1,7 +1,5 @@
 """Tables, sentences and verdicts as HTML for a page and as plain text for a terminal, everything escaped."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterable, Sequence
@@ -93,7 +91,6 @@ def _is_number(column: Sequence[str]) -> bool:
 
 
 def _rows(part: str, scope: str, lines: Sequence[Sequence[Shown]], numbers: Sequence[bool]) -> str:
-    """Return the rows of a table's head, body or foot; headings are the whole head and the first cell of the other rows."""
     rows = []
     for line in lines:
         cells = []

@@ -1,7 +1,5 @@
 """Figures of images, every pixel a square, and of the confusion matrix."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -58,7 +56,6 @@ def _rows(rows: dict[str, Any], alt: str) -> ReportFigure:
 
 
 def _digit(area: Axes, image: Any, left: int, upper: int, top: float = 255, frame: str = RULE, width: float = 0.8) -> None:
-    """Draw one image as ink on paper, framed; `top` is the value of full ink."""
     extent = (left, left + SIDE, upper + SIDE, upper)
     area.imshow(np.asarray(image), cmap="gray_r", vmin=0, vmax=top, extent=extent, interpolation="nearest", aspect="auto")
     area.add_patch(Rectangle((left, upper), SIDE, SIDE, fill=False, edgecolor=frame, linewidth=width))

@@ -1,7 +1,5 @@
 """The results of a series as index.html, and as README's table and image."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from pathlib import Path
 

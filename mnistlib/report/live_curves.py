@@ -1,7 +1,5 @@
 """Curves that grow while a notebook trains."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Sequence

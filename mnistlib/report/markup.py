@@ -1,7 +1,5 @@
 """What the templates do to HTML: pictures with alt text, tables in their own box, headings, and a check for addresses."""
 
-from __future__ import annotations
-
 import base64
 import html
 import re
@@ -61,7 +59,6 @@ def outline(story: str) -> list[dict[str, str]]:
 
 
 def _boxed(table: str) -> str:
-    """Return a table in a scrolling box with a name for screen readers, and a scope for every header cell that has none."""
     caption = _CAPTION.search(table)
     name = _text(caption[2]) if caption else "Table"
     head, end, body = _CAPTION.sub(r"<caption\1><span>\2</span></caption>", table).rpartition("</thead>")
@@ -83,8 +80,6 @@ def addresses(page: str) -> list[str]:
 
 
 class _Addresses(HTMLParser):
-    """Collects what elements load: attributes, every link that is not an anchor's, styles, and elements that are refused."""
-
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []

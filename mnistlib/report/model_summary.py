@@ -129,7 +129,6 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _n_macs(info: LayerInfo) -> int:
-    """Return the multiply-accumulates of one image: one for each use of each weight."""
     if not isinstance(info.module, WEIGHTED):
         return 0
     positions = info.output_size[2:] if isinstance(info.module, nn.Conv2d) else info.output_size[1:-1]
@@ -207,7 +206,6 @@ def _unused(module: nn.Module, size: list[int]) -> tuple[int, int, int]:
 
 
 def _on_logits(module: nn.Module) -> str:
-    """Return what a layer does to logits that pass through it; "" where it does nothing to them."""
     effects = {NORMS: "normalizes the logits over the batch", DROPOUTS: "drops logits in training", nn.ReLU: "sets negative logits to zero"}
     harmless = type(module).__module__ != "torch.nn.modules.activation" or isinstance(module, nn.LogSoftmax | nn.Softmax)
     return next((effect for kinds, effect in effects.items() if isinstance(module, kinds)), "" if harmless else "bends the logits")

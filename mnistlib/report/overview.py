@@ -1,7 +1,5 @@
 """One result in a few words: the row of a table of results, and the verdict."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from mnistlib import formatting

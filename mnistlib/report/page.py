@@ -1,7 +1,5 @@
 """An executed notebook as one HTML page that needs nothing beside it."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Mapping, Sequence
@@ -132,6 +130,5 @@ def style() -> str:
 
 
 def _headings(markdown: str, level: int) -> list[str]:
-    """Return the headings down to a level of a Markdown text, fenced code left out."""
     plain = re.sub(r"^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE)
     return [re.sub(r"[`*]", "", text).strip() for text in re.findall(rf"^#{{1,{level}}}\s+(.+)$", plain, flags=re.MULTILINE)]

@@ -1,7 +1,5 @@
 """Figures of numbers: curves per epoch, a learning-rate schedule, the accuracies of a series."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -71,13 +69,11 @@ def _height(kind: str, value: Any) -> np.ndarray:
 
 
 def _annotate(axes: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], colour: str, **more: Any) -> Annotation:
-    """Write a text beside a place, legible across lines; `offset` is in points."""
     look = {"textcoords": "offset points", "fontsize": SMALL, "path_effects": _HALO, "annotation_clip": False}
     return axes.annotate(text, place, offset, color=colour, **look, **more)
 
 
 def _lines(axes: Axes, values: np.ndarray, kind: str, name: str, colour: str, style: str) -> Annotation | None:
-    """Draw seeds and mean of one quantity, and return the label at the mean's end, or None where there is no mean yet."""
     epochs, mean, (low, high) = np.arange(1, values.shape[1] + 1), values.mean(0), LIMITS[kind]
     for seed in values:
         axes.plot(epochs, _height(kind, seed), color=colour, linewidth=0.8, alpha=0.45)
@@ -94,7 +90,6 @@ def _lines(axes: Axes, values: np.ndarray, kind: str, name: str, colour: str, st
 
 
 def _spread(axes: Axes, labels: Sequence[Annotation | None]) -> None:
-    """Move labels up or down, so that they neither overlap nor leave the axes."""
     points = axes.bbox.height / axes.figure.dpi * 72  # of the axes' height
     at = {label: axes.transLimits.transform(label.xy)[1] * points for label in labels if label is not None}
     place, above = _LABEL / 2 - 8 - _LABEL, points - _LABEL / 2 + 8 + _LABEL
@@ -105,7 +100,6 @@ def _spread(axes: Axes, labels: Sequence[Annotation | None]) -> None:
 
 
 def _curves_alt(runs: Sequence[Any], split: str) -> str:
-    """Return what the curves show, with the values at the last epoch that all seeds have reached."""
     accuracy = per_epoch(runs, "eval_accuracy")
     n_seeds, n_epochs = accuracy.shape
     opening = f"Accuracy and loss per epoch, {formatting.counted(n_epochs, 'epoch')}, {formatting.counted(n_seeds, 'seed')}."

@@ -1,7 +1,5 @@
 """What differs between two recipes, field by field and as a short text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from itertools import groupby
@@ -46,7 +44,6 @@ def summary(now: Recipe, before: Recipe) -> str:
 
 
 def _part(words: str, found: list[tuple[str, Any, Any]]) -> str:
-    """Return what differs in one field of a recipe, or inside it."""
     name, before, now = found[0]
     if "." in name:
         return f"{words}: {', '.join(_now(field.partition('.')[2], old, new) for field, old, new in found)}"
@@ -54,11 +51,9 @@ def _part(words: str, found: list[tuple[str, Any, Any]]) -> str:
 
 
 def _now(name: str, before: Any, now: Any) -> str:
-    """Return a field with its value, and the one it had where that is a plain value."""
     was = "" if before is None or is_dataclass(before) or isinstance(before, tuple) else f" (was {text(before)})"
     return f"{name.replace('_', ' ')} {text(now)}{was}"
 
 
 def _not_default(part: Any) -> dict[str, Any]:
-    """Return the fields of a part that are not at their defaults."""
     return {field.name: value for field in fields(part) if field.init and (value := getattr(part, field.name)) != field.default}

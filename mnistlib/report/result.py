@@ -1,7 +1,5 @@
 """A step's result: made from its runs, saved with checkpoints and predictions, read back, found again for comparison."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import zipfile
@@ -146,7 +144,6 @@ def to_json(result: Result) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return dataclasses as dictionaries, tuples as lists."""
     if dataclasses.is_dataclass(value):
         return {name: _plain(inner) for name, inner in vars(value).items()}
     return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
@@ -171,7 +168,6 @@ def from_json(value: dict[str, Any]) -> Result:
 
 
 def _parsed(kinds: dict[str, TypeAdapter[Any]], value: dict[str, Any]) -> dict[str, Any]:
-    """Return values checked and in their final types, every one there."""
     if value.keys() != kinds.keys():
         raise ValueError(f"the names {', '.join(sorted(value.keys() ^ kinds.keys()))} are missing or not known")
     return {name: kinds[name].validate_python(inner) for name, inner in value.items()}
@@ -225,7 +221,6 @@ def read_predictions(result: Result, place: Path) -> tuple[np.ndarray, np.ndarra
 
 
 def _stored(result: Result, place: Path) -> dict[str, np.ndarray]:
-    """Return the predictions in a result's file, empty arrays where there is none that can be read."""
     try:
         with np.load(place / "predictions" / f"{result.step}.npz") as arrays:
             return {name: arrays[name] for name in ("predictions", "confidences")}

@@ -1,7 +1,5 @@
 """Tables of what a run found: curves, result, misclassified images, claims and provenance."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,7 +25,6 @@ def limits() -> Shown:
 
 
 def _targets(split: str, end: str) -> dict[str, tuple[str, str]]:
-    """Return what is measured and what is asked for, by the field of a verdict."""
     return {
         "accuracy": (f"Accuracy on the {split} images {end}, mean of the seeds", f"at least {formatting.percent(MIN_ACCURACY)}"),
         "parameters": ("Parameters", f"fewer than {formatting.count(MAX_PARAMETERS)}"),
@@ -57,7 +54,6 @@ def curves_table(runs: Sequence[Any], split: str) -> Shown:
 
 
 def _cells(text: Callable[..., str], *values: Sequence[Any]) -> list[str]:
-    """Return values as text, "" for epochs that a seed has not reached."""
     return [text(*cell) if np.isfinite(cell[0]) else "" for cell in zip(*values, strict=True)]
 
 

@@ -1,7 +1,5 @@
 """What a notebook reports of its runs: the result, the step before on the same images, and the claims that both allow."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -90,7 +88,6 @@ def make(step: steps.Step, recipe: Recipe, mnist: Mnist, runs: Sequence[Run], re
 
 
 def _overridden(step: steps.Step, recipe: Recipe) -> str:
-    """Return a sentence where other fields of a step's recipe than its epochs were overridden, "" where none were."""
     own = replace(step.recipe, epochs=recipe.epochs)
     return "" if own == recipe else f"This run overrides the step's recipe: {recipe_diff.summary(recipe, own)}."
 

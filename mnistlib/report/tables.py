@@ -1,7 +1,5 @@
 """Tables and sentences about a step before it runs: its change, its candidates, its data and its net."""
 
-from __future__ import annotations
-
 import html
 import inspect
 import pkgutil
@@ -41,7 +39,6 @@ def change(step: steps.Step, before: steps.Step | None = None) -> Shown:
 
 
 def _layer_changes(now: Recipe, before: Recipe) -> Shown:
-    """Return the layer lists of two recipes side by side, or a sentence where they are the same."""
     nets = [model_summary.of(models.build(made.model, made.dropout)) for made in (before, now)]
     totals = [formatting.count(net.n_parameters) for net in nets]
     old, new = (

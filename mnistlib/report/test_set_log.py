@@ -1,7 +1,5 @@
 """Every evaluation on the test set: reports/test_looks.json, a signed list that only grows."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A sweep as a page: every job with its parameters, its accuracy, and how it ended."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
