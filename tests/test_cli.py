@@ -268,8 +268,10 @@ def test_a_run_is_compared_with_the_committed_result_of_its_like(saved):
     assert "no committed result" in summaries.against(replace(result, step="02_regularise"), place)
 
 
-def test_a_report_ends_with_result_page_and_time(saved, tmp_path):
-    lines = summaries.report(runner.Done(tmp_path / "a.ipynb", tmp_path / "a.html", saved[0], 61), tmp_path / "reports")
+def test_a_report_ends_with_result_page_and_time(ask, saved, tmp_path, monkeypatch):
+    write(tmp_path / "notebooks" / "03_augment.ipynb", "seeds = [0]")
+    monkeypatch.setattr(runner, "run", lambda *_: runner.Done(tmp_path / "a.ipynb", tmp_path / "a.html", saved[0], 61))
+    lines = ask("report", "03_augment")[1].splitlines()
     assert lines[1].startswith("03_augment: ") and "2 seeds" in lines[1] and lines[-2:] == ["Page: a.html", "Done in 1 min 01 s."]
 
 

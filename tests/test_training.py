@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mnistlib import data
-from mnistlib.cli import main, summaries, training
+from mnistlib.cli import main, training
 from mnistlib.errors import SettingError
 from mnistlib.report import result as results
 from mnistlib.runs import seeds
@@ -35,13 +35,11 @@ def given(few: data.Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> d
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["003-model-3", "05_short"])
 def test_a_model_or_a_step_trains_to_a_result_and_a_log(name, given, tmp_path):
-    done = training.run(name, given | {"seeds": [1]})
-    assert done.path == tmp_path / "results" / f"{name}.json" and results.read(done.path).seeds == [1]
-    log = done.log.read_text().splitlines()
+    made, path = training.run(name, given | {"seeds": [1]})
+    assert made.path == tmp_path / "results" / f"{name}.json" and results.read(made.path).seeds == [1]
+    log = path.read_text().splitlines()
     assert log[0].startswith(f"{name}: ") and any(line.startswith("seed 1  epoch  1/1") for line in log)
-    assert (done.result.claim is not None) == (name == "003-model-3")
-    said = summaries.training(done)
-    assert any(line.startswith("No verdict") for line in said) and said[-2].startswith("Result: ") and said[-1].startswith("Log: ")
+    assert (made.result.claim is not None) == (name == "003-model-3")
     assert not list(tmp_path.glob("runs/*.unfinished")), "the next run would not train anew"
 
 
@@ -85,5 +83,6 @@ def test_a_stopped_training_says_so_and_resumes_after_its_last_epoch(number, cod
     assert main.main() == code
     assert "resume" in capsys.readouterr().err and not (tmp_path / "results").exists()
     assert main.main() == 0
-    assert "resumes after epoch" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "resumes after epoch" in said and "No verdict" in said and "Result: " in said and "Log: " in said
     assert [json.loads(line)["epoch"] for line in journal.read_text().splitlines()] == list(range(1, n_epochs + 1))

@@ -10,10 +10,11 @@ import click
 
 from mnistlib import __version__, logs
 from mnistlib.cli.ec2 import ec2
-from mnistlib.cli.options import Commands, folder, parameterised, stoppable, tell
+from mnistlib.cli.options import Commands, folder, parameterised, tell
 from mnistlib.cli.sagemaker import sagemaker
 from mnistlib.cli.sweep import job, sweep
 from mnistlib.errors import MnistlibError
+from mnistlib.notebook.signals import Stopping
 
 # Every command imports what it needs itself, so that `--help` and a mistyped command answer at once.
 
@@ -33,7 +34,7 @@ def report(notebook: str, given: dict[str, Any], out: str | None) -> None:
 
     NOTEBOOK is a step, such as 03_augment, or a path.
     """
-    from mnistlib import files
+    from mnistlib import files, formatting
     from mnistlib.cli import summaries
     from mnistlib.notebook import runner
     from mnistlib.sweep import job
@@ -42,7 +43,11 @@ def report(notebook: str, given: dict[str, Any], out: str | None) -> None:
     if (out or files.INSTALLED.resolve() in path.parents) and "results_dir" in runner.parameters_of(path):
         given = {"results_dir": str(place)} | given
     done = runner.run(path, place, job.full_names(path, given))
-    tell(*summaries.report(done))
+    tell(
+        *summaries.of(done.result) if done.result else (),
+        f"Page: {summaries.short(done.page)}",
+        f"Done in {formatting.seconds(done.seconds)}.",
+    )
 
 
 @commands.command()
@@ -55,9 +60,8 @@ def train(name: str, device: str | None, seeds: tuple[int, ...], given: dict[str
     from mnistlib.cli import summaries, training
 
     given |= ({"device": device} if device else {}) | ({"seeds": list(seeds)} if seeds else {})
-    with stoppable():
-        trained = training.run(name, given)
-    tell(*summaries.training(trained))
+    made, log = training.run(name, given)
+    tell(*summaries.of(made.result), f"Result: {summaries.short(made.path)}", f"Log: {summaries.short(log)}")
 
 
 @commands.command()
@@ -105,9 +109,8 @@ def choose(names: tuple[str, ...]) -> None:
     from mnistlib import steps
     from mnistlib.selection import search
 
-    with stoppable():
-        for name in names or steps.STEPS:
-            search.choose(steps.get(name).name)
+    for name in names or steps.STEPS:
+        search.choose(steps.get(name).name)
 
 
 @commands.command()
@@ -115,8 +118,7 @@ def build_series() -> None:
     """Train what is missing of the steps and rebuild reports/."""
     from mnistlib.notebook import build
 
-    with stoppable():
-        build.build_series()
+    build.build_series()
 
 
 @commands.command()
@@ -129,8 +131,7 @@ def build_published(names: tuple[str, ...], no_training: bool) -> None:
     """
     from mnistlib.published import build
 
-    with stoppable():
-        build.build_published(not no_training, names)
+    build.build_published(not no_training, names)
 
 
 @commands.command()
@@ -139,9 +140,8 @@ def build_pages() -> None:
     from mnistlib.notebook import build as series
     from mnistlib.published import build as published
 
-    with stoppable():
-        series.build_series(train=False)
-        published.build_published(train=False)
+    series.build_series(train=False)
+    published.build_published(train=False)
 
 
 for command in (job, sweep, ec2, sagemaker):
@@ -155,15 +155,13 @@ def main() -> int:
             stream.reconfigure(errors="replace")  # a terminal with an 8-bit encoding shows "?" for what it lacks
     logs.to_stdout()
     try:
-        commands(sys.argv[1:] or ["--help"], prog_name="mnistlib", standalone_mode=False)
-    except MnistlibError as error:
-        click.echo(f"Error: {error}", err=True)
+        with Stopping():
+            commands(sys.argv[1:] or ["--help"], prog_name="mnistlib", standalone_mode=False)
+    except (MnistlibError, click.ClickException) as error:
+        click.echo(f"Error: {error.format_message() if isinstance(error, click.ClickException) else error}", err=True)
         return getattr(error, "code", 2)
-    except click.ClickException as error:
-        click.echo(f"Error: {error.format_message()}", err=True)
-        return 2
-    except click.Abort as abort:
-        stopped = abort.__cause__
+    except (click.Abort, KeyboardInterrupt) as error:
+        stopped = error.__cause__ or error
         click.echo(str(stopped) or "Stopped.", err=True)
         return getattr(stopped, "code", 130)
     return 0

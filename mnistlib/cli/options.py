@@ -1,9 +1,8 @@
-"""What commands share: the parameters of a notebook, printing, and stopping."""
+"""What commands share: the parameters of a notebook, folders, and printing."""
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import functools
 import sys
 from collections.abc import Callable
@@ -27,7 +26,7 @@ class Commands(click.Group):
 
 
 def parameterised(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command be given a notebook's parameters; it takes them as `given`."""
+    """Give a command the options that set a notebook's parameters; it takes them as `given`."""
 
     @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter: -p epochs 2.")
     @click.option("-y", "yamls", multiple=True, metavar="YAML", help="Set parameters: -y 'seeds: [0, 1]'.")
@@ -56,8 +55,9 @@ def parameters(pairs: tuple[tuple[str, str], ...], yamls: tuple[str, ...], yaml_
             raise SettingError(f"{text.strip()!r} does not set parameters; write NAME: VALUE, such as 'seeds: [0, 1]'.")
         given |= value
     given |= {name: literal(text) for name, text in pairs}
-    place = given.get("results_dir")
-    return given | ({"results_dir": str(folder(place))} if isinstance(place, str) and place.strip() else {})
+    if isinstance(place := given.get("results_dir"), str) and place.strip():
+        given["results_dir"] = str(folder(place))
+    return given
 
 
 def folder(text: str | None) -> Path | None:
@@ -71,13 +71,6 @@ def literal(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return text
-
-
-def stoppable() -> contextlib.AbstractContextManager[object]:
-    """Return a context in which Ctrl-C and SIGTERM end the command with a sentence."""
-    from mnistlib.notebook.signals import Stopping
-
-    return Stopping()
 
 
 def tell(*lines: str) -> None:

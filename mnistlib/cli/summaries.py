@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mnistlib import data, files, formatting, predict, train
-from mnistlib.cli.training import Trained
 from mnistlib.errors import DataError, ResultError
-from mnistlib.notebook.runner import Done
 from mnistlib.recipe import HELD_EPOCHS, MAX_EPOCHS, MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
@@ -17,20 +15,9 @@ from mnistlib.report.result import Result
 DEFAULT = "reports/checkpoints/03_augment-seed0.safetensors"  # the first seed, not the best
 
 
-def report(done: Done, reports: Path | None = None) -> list[str]:
-    """Return the verdict of a run, its page, and how it compares with the committed result."""
-    lines = [] if done.result is None else comparison(done.result, reports)
-    return ["", *lines, f"Page: {short(done.page)}", f"Done in {formatting.seconds(done.seconds)}."]
-
-
-def training(done: Trained, reports: Path | None = None) -> list[str]:
-    """Return the verdict of a training run, how it compares with the committed result, and where result and log are."""
-    return ["", *comparison(done.result, reports), f"Result: {short(done.path)}", f"Log: {short(done.log)}"]
-
-
-def comparison(result: Result, reports: Path | None = None) -> list[str]:
+def of(result: Result, reports: Path | None = None) -> list[str]:
     """Return a result's accuracy, its verdict, and how it compares with the committed one."""
-    return [accuracy(result), *verdict(result), against(result, reports or files.root() / "reports")]
+    return ["", accuracy(result), *verdict(result), against(result, reports or files.root() / "reports")]
 
 
 def accuracy(result: Result) -> str:
@@ -50,12 +37,13 @@ def verdict(result: Result) -> list[str]:
     said, summary = result.verdict, result.summary
     if said is None:
         return ["No verdict: only part of the training images was used."]
-    target, n_seeds = formatting.percent(MIN_ACCURACY), summary.n_seeds
+    end, held = (formatting.of(n, summary.n_seeds) for n in (summary.n_pass, said.held))
+    n_parameters, limit = formatting.count(result.n_parameters), formatting.count(MAX_PARAMETERS)
     return [
-        f"Verdict: accuracy {said.accuracy} the target of {target}. Seeds that reach it at the end: "
-        f"{formatting.of(summary.n_pass, n_seeds)}; in each of the last {HELD_EPOCHS} epochs: {formatting.of(said.held, n_seeds)}.",
-        f"Limits: parameters {said.parameters} the limit ({formatting.count(result.n_parameters)}; fewer than "
-        f"{formatting.count(MAX_PARAMETERS)} allowed), epochs {said.epochs} the limit ({result.epochs}; at most {MAX_EPOCHS} allowed).",
+        f"Verdict: accuracy {said.accuracy} the target of {formatting.percent(MIN_ACCURACY)}. "
+        f"Seeds that reach it at the end: {end}; in each of the last {HELD_EPOCHS} epochs: {held}.",
+        f"Limits: parameters {said.parameters} the limit ({n_parameters}; fewer than {limit} allowed), "
+        f"epochs {said.epochs} the limit ({result.epochs}; at most {MAX_EPOCHS} allowed).",
     ]
 
 

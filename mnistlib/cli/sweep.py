@@ -22,18 +22,17 @@ def job(notebook: str, given: dict[str, Any], out: str, exit_with_parent: bool, 
 
     NOTEBOOK is a step, a path or an s3:// address. A job that has succeeded in that place is not run again.
     """
-    with options.stoppable():
-        from mnistlib.aws import remote_run
-        from mnistlib.sweep import job as jobs
+    from mnistlib.aws import remote_run
+    from mnistlib.sweep import job as jobs
 
-        try:
-            if exit_with_parent:
-                jobs.exit_with_parent()
-            options.tell(remote_run.run(notebook, given, out))
-        except KeyboardInterrupt:
-            if scratch:
-                shutil.rmtree(scratch, ignore_errors=True)
-            raise
+    try:
+        if exit_with_parent:
+            jobs.exit_with_parent()
+        options.tell(remote_run.run(notebook, given, out))
+    except KeyboardInterrupt:
+        if scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
+        raise
 
 
 @click.command()
@@ -46,14 +45,7 @@ def job(notebook: str, given: dict[str, Any], out: str, exit_with_parent: bool, 
 @click.option("--gpus", default=0.0, show_default=True, help="GPUs for each job.")
 @click.option("--out", default=None, metavar="FOLDER", help="Where the jobs' folders and the summary go; build/sweeps/ unless given.")
 def sweep(
-    names: tuple[str, ...],
-    grids: tuple[str, ...],
-    grid_file: str | None,
-    given: dict[str, Any],
-    address: str | None,
-    cpus: float,
-    gpus: float,
-    out: str | None,
+    names: tuple[str, ...], grids: tuple[str, ...], grid_file: str | None, given: dict[str, Any], out: str | None, **ray: Any
 ) -> None:
     """Run notebooks on Ray, once for every combination of the grid's values.
 
@@ -67,10 +59,8 @@ def sweep(
     grid = (options.parameters((), (), (grid_file,)) if grid_file else {}) | dict(map(ray_sweep.axis, grids))
     jobs = ray_sweep.combinations(notebooks, grid, given)
     folder = options.folder(out) or files.root() / "build" / "sweeps" / "+".join(path.stem for path in notebooks)
-    with options.stoppable():
-        swept = ray_sweep.run(jobs, folder, ray_sweep.Options(address, cpus, gpus))
+    swept = ray_sweep.run(jobs, folder, ray_sweep.Options(**ray))
     options.tell(f"Summary: {page.build(swept)}")
     for one, record in swept.failed:
         click.echo(f"Failed: {one.name}, {ray_sweep.described(one)}: {record.reason}", err=True)
-    if swept.failed:
-        sys.exit(1)
+    sys.exit(1 if swept.failed else 0)

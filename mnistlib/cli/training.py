@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,8 @@ from mnistlib.notebook import params
 from mnistlib.notebook.params import Params
 from mnistlib.published import repository
 from mnistlib.report import step_report
-from mnistlib.report.result import Result
+from mnistlib.report.step_report import StepReport
 from mnistlib.runs import seeds
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training run left."""
-
-    result: Result
-    path: Path  # of the result's JSON
-    log: Path  # one line per epoch and seed
 
 
 def find(name: str) -> steps.Step:
@@ -39,20 +29,19 @@ def find(name: str) -> steps.Step:
         return steps.get(name)  # whose error names steps and models
 
 
-def run(name: str, given: Mapping[str, Any]) -> Trained:
-    """Train a step or a published model, save its result and checkpoints, and write results_dir/logs/<name>.log.
+def run(name: str, given: Mapping[str, Any]) -> tuple[StepReport, Path]:
+    """Train a step or a published model, save its result and checkpoints, and return its report and its log.
 
     `given` are a notebook's parameters. An unknown name or a bad parameter raises SettingError before anything is trained.
     """
     step = find(name)
     params.check_names(given, list(Params.__dataclass_fields__))
     checked = params.read({"seeds": step.seeds} | dict(given))
-    recipe = checked.recipe(step.recipe)
-    mnist = data.load(checked.split, checked.train_limit)
-    path = checked.results_dir / "logs" / f"{step.name}.log"
+    recipe, mnist = checked.recipe(step.recipe), data.load(checked.split, checked.train_limit)
+    place, path = checked.results_dir, checked.results_dir / "logs" / f"{step.name}.log"
     with logs.to_file(path):
         log.info(f"{step.name}: {step.title}, {recipe.model}")
-        runs = seeds.train_seeds(recipe, mnist, checked.seeds, checked.device, checked.workers, checked.use_cached, checked.results_dir)
-    made = step_report.make(step, recipe, mnist, runs, checked.results_dir)
-    seeds.reported(checked.results_dir, [run.key for run in runs])
-    return Trained(made.result, made.path, path)
+        runs = seeds.train_seeds(recipe, mnist, checked.seeds, checked.device, checked.workers, checked.use_cached, place)
+    made = step_report.make(step, recipe, mnist, runs, place)
+    seeds.reported(place, [run.key for run in runs])
+    return made, path

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from mnistlib.notebook.kernel import Kernel
-
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ENDING = ((0.0, signal.SIGINT), (3.0, signal.SIGINT), (7.0, signal.SIGKILL))  # seconds to wait, then the signal sent to the kernel
 AGAIN = 0.05  # seconds until a Stopped that was lost is raised again
@@ -87,7 +85,7 @@ class Stopping:
         elif first:
             threading.Thread(target=_end, args=(self.over,), daemon=True).start()
         else:
-            Kernel.send(signal.SIGKILL)
+            _send(signal.SIGKILL)
 
     def _dropped(self, dropped: Any) -> None:
         """Arrange that a dropped Stopped is raised again; other dropped exceptions are reported as before."""
@@ -104,4 +102,11 @@ def _end(over: threading.Event) -> None:
     for wait, number in ENDING:
         if over.wait(wait):
             return
-        Kernel.send(number)
+        _send(number)
+
+
+def _send(number: int) -> None:
+    """Send a signal to the running kernel."""
+    from mnistlib.notebook.kernel import Kernel  # here, so that a command without a kernel starts quickly
+
+    Kernel.send(number)

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from io import RawIOBase
 from pathlib import Path
@@ -62,11 +62,16 @@ class Record:
 
 def succeeded(job: Job, folder: Path) -> bool:
     """Say whether this very job has succeeded in a folder."""
-    try:
+    record = read_if_any(job, folder)
+    return record is not None and record.status == "succeeded"
+
+
+def read_if_any(job: Job, folder: Path) -> Record | None:
+    """Return the record of this very job in a folder, None where there is none."""
+    with contextlib.suppress(ResultError):
         record = read(folder)
-    except ResultError:
-        return False
-    return record.key == job.key and record.status == "succeeded"
+        return record if record.key == job.key else None
+    return None
 
 
 def read(folder: Path) -> Record:
@@ -136,7 +141,9 @@ def run(job: Job, folder: Path) -> runner.Done:
     def record(status: str, reason: str = "") -> None:
         files.write(folder / RECORD, record_text(job, status, reason, time.perf_counter() - clock))
 
-    with files.writing(folder), open(folder / LOG, "ab", buffering=0) as log, _copied(log, folder):
+    with files.writing(folder), open(folder / LOG, "ab", buffering=0) as log, contextlib.ExitStack() as copying:
+        copying.enter_context(contextlib.redirect_stdout(_Both(sys.stdout, log, folder)))
+        copying.enter_context(contextlib.redirect_stderr(_Both(sys.stderr, log, folder)))
         with contextlib.suppress(OSError):  # on a file system without locks
             fcntl.flock(log, fcntl.LOCK_EX)  # an earlier process of the same job may still be stopping
         (folder / RECORD).unlink(missing_ok=True)
@@ -169,13 +176,6 @@ class _Both:
     def flush(self) -> None:
         """Flush the stream."""
         self.stream.flush()
-
-
-@contextlib.contextmanager
-def _copied(log: RawIOBase, folder: Path) -> Iterator[None]:
-    """Copy what is printed to a log in a folder."""
-    with contextlib.redirect_stdout(_Both(sys.stdout, log, folder)), contextlib.redirect_stderr(_Both(sys.stderr, log, folder)):
-        yield
 
 
 def exit_with_parent() -> None:

@@ -126,15 +126,7 @@ def run(jobs: Sequence[Job], folder: Path, options: Options = Options()) -> Swee
         address = options.address or os.environ.get("RAY_ADDRESS")
         with _cluster(address, options) as ray:
             _work(ray, missing, folder, options, here=not address)
-    return Sweep(folder, tuple(jobs), tuple(_record(one, folder / one.name) for one in jobs))
-
-
-def _record(one: Job, folder: Path) -> Record | None:
-    """Return how a job ended, None if it has not, or if the folder holds another."""
-    if not (folder / job.RECORD).is_file():
-        return None
-    record = job.read(folder)
-    return record if record.key == one.key else None
+    return Sweep(folder, tuple(jobs), tuple(job.read_if_any(one, folder / one.name) for one in jobs))
 
 
 @contextlib.contextmanager
@@ -162,8 +154,10 @@ def _cluster(address: str | None, options: Options) -> Iterator[Any]:
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, answered)  # Ray has put its own in place
-        log.info(f"Ray has {_resources(ray)}")
-        if not any(node["Alive"] and _fits(node["Resources"], options) for node in ray.nodes()):
+        has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        n_cpus, n_gpus = (formatting.number(sum(one.get(kind, 0) for one in has)) for kind in ("CPU", "GPU"))
+        log.info(f"Ray has machines: {len(has)}, CPUs: {n_cpus}, GPUs: {n_gpus}")
+        if not any(one.get("CPU", 0) >= options.cpus and one.get("GPU", 0) >= options.gpus for one in has):
             wanted = f"{formatting.number(options.cpus)} CPUs and {formatting.number(options.gpus)} GPUs for a job"
             if not address:
                 raise SettingError(f"This machine does not have {wanted}; lower --cpus or --gpus, or name a cluster by --address.")
@@ -200,7 +194,9 @@ def _work(ray: Any, missing: Sequence[Job], folder: Path, options: Options, here
             try:
                 left, code, said = ray.get(reference)
             except ray.exceptions.RayError as error:
-                record = _failed(one, folder / one.name, _why(ray, error))
+                lines = str(error).strip().splitlines() or [""]
+                in_worker = isinstance(error, ray.exceptions.RayTaskError)  # then it is a traceback, whose last line is the error
+                record = _failed(one, folder / one.name, f"Ray gave it up ({type(error).__name__}): {lines[-1 if in_worker else 0]}")
             else:
                 record = keep(one, left, code, said, folder / one.name)
             n_failed += record.status == "failed"
@@ -248,26 +244,6 @@ def _parameters(one: Job, options: Options) -> str:
     return packaging.parameters(replace(one, parameters=n_workers | dict(one.parameters))).decode()
 
 
-def _why(ray: Any, error: Exception) -> str:
-    """Return a sentence that says why Ray gave a job up."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    if isinstance(error, ray.exceptions.RayTaskError):  # a traceback, whose last line is the error
-        return f"It could not be run: {lines[-1]}"
-    return f"Ray gave it up ({type(error).__name__}): {lines[0]}"
-
-
-def _fits(has: Mapping[str, float], options: Options) -> bool:
-    """Say whether a job fits on a machine that has these resources."""
-    return has.get("CPU", 0) >= options.cpus and has.get("GPU", 0) >= options.gpus
-
-
 def described(one: Job) -> str:
     """Return a job's parameters as text: "epochs 5, seeds [0]"."""
     return ", ".join(f"{name} {value}" for name, value in one.parameters.items()) or "as it stands"
-
-
-def _resources(ray: Any) -> str:
-    """Return what a cluster has, in words."""
-    alive, has = sum(node["Alive"] for node in ray.nodes()), ray.cluster_resources()
-    parts = ((alive, "machine"), (has.get("CPU", 0), "CPU"), (has.get("GPU", 0), "GPU"))
-    return ", ".join(f"{formatting.number(n)} {word}{'s' * (n != 1)}" for n, word in parts)
