@@ -23,7 +23,7 @@ from mnistlib import files, logs
 from mnistlib.errors import SettingError
 from mnistlib.notebook import runner
 from mnistlib.notebook.signals import Stopped, Stopping
-from mnistlib.report import result
+from mnistlib.report import page, result
 from mnistlib.report.tables import RESULT_MIMETYPE
 from mnistlib.runs import seeds
 
@@ -90,7 +90,7 @@ class Read:
 def test_a_notebook_hands_its_result_over_by_mimetype(tmp_path, monkeypatch):
     place = hand_over(monkeypatch, tmp_path)
     monkeypatch.setattr(result, "read", Read)
-    monkeypatch.setattr(runner, "_page", lambda *_, **about: about["result"])
+    monkeypatch.setattr(page, "build", lambda *_, **about: about["result"])
     notebook = write(tmp_path / "story.ipynb", parameters=f"results_dir = {str(tmp_path)!r}")
     assert runner.run(notebook, tmp_path / "out").result.path == place
 
@@ -98,7 +98,7 @@ def test_a_notebook_hands_its_result_over_by_mimetype(tmp_path, monkeypatch):
 def test_a_run_whose_page_fails_is_not_trained_again(tmp_path, monkeypatch):
     hand_over(monkeypatch, tmp_path)
     monkeypatch.setattr(result, "read", Read)
-    monkeypatch.setattr(runner, "_page", lambda *_, **about: 1 / 0)
+    monkeypatch.setattr(page, "build", lambda *_, **about: 1 / 0)
     marked = []
     monkeypatch.setattr(seeds, "unreported", lambda folder, keys: marked.append((folder, list(keys))))
     with pytest.raises(ZeroDivisionError):

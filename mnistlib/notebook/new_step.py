@@ -1,18 +1,17 @@
-"""A step of one's own: a notebook copied from a step, with one `replace` to change."""
+"""A new step: a notebook copied from a step, with one `replace` to change."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Any
 
 import nbformat
 
 from mnistlib import files, steps
 from mnistlib.errors import SettingError
 from mnistlib.notebook import runner
-from mnistlib.recipe import Recipe
+from mnistlib.report import recipe_diff
 
 NAME = re.compile(r"[0-9]{2}_[a-z][a-z0-9_]*")
 
@@ -20,7 +19,7 @@ NAME = re.compile(r"[0-9]{2}_[a-z][a-z0-9_]*")
 def copy(name: str, source: str, folder: Path | None = None) -> Path:
     """Copy the notebook of step `source` into a new step called `name`, and return its path.
 
-    The copy's recipe is the source's, with its own one change spelt out, ready to become another. Nothing else is touched.
+    The copy's recipe is the source's, with its own one change spelt out, ready to be replaced by another. Nothing else changes.
     """
     step = steps.get(source)
     folder = folder or files.root() / "notebooks"
@@ -51,26 +50,14 @@ def _title(name: str) -> str:
 
 
 def _step(name: str, step: steps.Step) -> str:
-    """Return the expression of a new step after another one, which spells the other's change out so that it can become a new one."""
+    """Return the expression of a new step after another one, which spells out the other's change so that it can become a new one."""
     start = next(f"steps.{constant}" for constant, value in vars(steps).items() if value is step.recipe)
-    field, value = _change(step)
-    if is_dataclass(value):
-        settings = {inner.name: (getattr(value, inner.name), inner.default) for inner in fields(value) if inner.init}
-        inner = next((name for name, (setting, default) in settings.items() if setting != default), next(iter(settings)))
-        change = f"{field}=replace({start}.{field}, {inner}={_quoted(settings[inner][0])})"
+    field, value = "model", step.recipe.model  # of the first step, which changes nothing
+    if step.before is not None:
+        field, _, value = next(recipe_diff.changes(step.recipe, steps.get(step.before).recipe))
+    part, _, inner = field.partition(".")
+    if inner:
+        change = f"{part}=replace({start}.{part}, {inner}={value!r})"
     else:
-        change = f"{field}={start}.{field}" if isinstance(value, tuple) else f"{field}={_quoted(value)}"
+        change = f"{part}={start}.{part}" if is_dataclass(value) or isinstance(value, tuple) else f"{part}={value!r}"
     return f'steps.Step("{name}", "{_title(name)}", replace({start}, {change}), before="{step.name}")'
-
-
-def _change(step: steps.Step) -> tuple[str, Any]:
-    """Return the field in which a step's recipe differs from the one before it, and its value; for the first step, its net."""
-    if step.before is None:
-        return "model", step.recipe.model
-    before = steps.get(step.before).recipe
-    return next((f.name, getattr(step.recipe, f.name)) for f in fields(Recipe) if getattr(step.recipe, f.name) != getattr(before, f.name))
-
-
-def _quoted(value: Any) -> str:
-    """Return a value as it is written in Python."""
-    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -6,12 +6,11 @@ import contextlib
 import re
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import nbformat
 import papermill
@@ -25,9 +24,11 @@ from mnistlib.notebook import params
 from mnistlib.notebook.kernel import Kernel
 from mnistlib.notebook.params import Params
 from mnistlib.notebook.signals import Stopping
-
-if TYPE_CHECKING:
-    from mnistlib.report.result import Result
+from mnistlib.report import page as pages
+from mnistlib.report import result as results
+from mnistlib.report.result import Result
+from mnistlib.report.tables import RESULT_MIMETYPE
+from mnistlib.runs import seeds
 
 LOG_TAIL = 20  # lines of a run's log that its page shows
 FULL_STOPS = (".", "!", "?")
@@ -84,8 +85,8 @@ def check(notebook: Path, given: Mapping[str, Any], here: bool = True) -> dict[s
     values = defaults | dict(given)
     if {field.name for field in fields(Params)} <= set(values):
         step = steps.get(str(values["model"])) if "model" in values else steps.STEPS.get(notebook.stem)
-        seeds = {"seeds": step.seeds} if step is not None and values["seeds"] is None else {}
-        checked = params.read(values | seeds, write=here)
+        own = {"seeds": step.seeds} if step is not None and values["seeds"] is None else {}
+        checked = params.read(values | own, write=here)
         if step is not None:
             checked.recipe(step.recipe)
     return values
@@ -114,7 +115,6 @@ def run(
     clock = time.perf_counter()
     values = check(notebook, parameters or {})
     out_dir = files.writable(out_dir.resolve())
-    threading.Thread(target=_prepare).start()  # what is needed at the end is imported while the kernel works
     executed, failed = out_dir / notebook.name, out_dir / f"{notebook.stem}.failed.ipynb"
     page = page or out_dir / f"{notebook.stem}.html"
     with Stopping() as stopping, files.writing(tempfile.gettempdir()), tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:
@@ -125,32 +125,15 @@ def run(
             for old in (failed, failed.with_suffix(".html")):
                 old.unlink(missing_ok=True)
             result = _result(story, values)
-            _page(executed, page, series=series, result=result, heading=heading, home=home, log_tail=_tail(log_file))
+            lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines() if log_file else []
+            tail = [line for line in lines if line.strip()][-LOG_TAIL:]
+            pages.build(executed, page, series=series, result=result, heading=heading, home=home, log_tail=tail)
         except BaseException as error:
             _resume(draft, values)
             if isinstance(error, _Failed):
                 raise RunError(f"{error} {_keep(error, failed)}") from None
             raise
     return Done(executed, page, result, time.perf_counter() - clock)
-
-
-def _prepare() -> None:
-    """Import what results and pages need; it takes as long as a kernel takes to start."""
-    from mnistlib.report import page as pages  # noqa: F401
-    from mnistlib.report import result  # noqa: F401
-
-
-def _page(executed: Path, page: Path, **about: Any) -> None:
-    """Write the page of an executed notebook; `about` is handed on to `report.page.build`."""
-    from mnistlib.report import page as pages
-
-    pages.build(executed, page, **about)
-
-
-def _tail(log_file: Path | None) -> list[str]:
-    """Return the last lines of a log, none without a log."""
-    lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines() if log_file else []
-    return [line for line in lines if line.strip()][-LOG_TAIL:]
 
 
 class _Failed(Exception):
@@ -165,7 +148,7 @@ def _keep(failure: _Failed, path: Path) -> str:
     """Keep a notebook that failed, with its page, and return a sentence that says where."""
     try:
         files.write(path, nbformat.writes(failure.story))
-        _page(path, path.with_suffix(".html"), failed=str(failure))
+        pages.build(path, path.with_suffix(".html"), failed=str(failure))
     except files.DiskError as error:
         return f"The notebook up to there could not be kept: {error}"
     return f"The notebook up to there is {path}."
@@ -173,8 +156,6 @@ def _keep(failure: _Failed, path: Path) -> str:
 
 def _resume(draft: Path, values: Mapping[str, Any]) -> None:
     """Have the next run take what was trained, where a notebook has recorded its result and its page failed all the same."""
-    from mnistlib.runs import seeds
-
     with contextlib.suppress(OSError, MnistlibError, ValueError):  # no result so far, or no draft
         result = _result(nbformat.read(draft, as_version=4), values)
         if result is not None:
@@ -277,9 +258,6 @@ def _results_dir(values: Mapping[str, Any]) -> Path:
 
 def _result(story: nbformat.NotebookNode, values: Mapping[str, Any]) -> Result | None:
     """Return the result that a notebook handed over, None where it handed over none."""
-    from mnistlib.report import result
-    from mnistlib.report.tables import RESULT_MIMETYPE
-
     outputs = [output for cell in story.cells if cell.cell_type == "code" for output in cell.outputs]
     found = [output.data[RESULT_MIMETYPE]["result"] for output in outputs if RESULT_MIMETYPE in output.get("data", ())]
-    return result.read(_results_dir(values) / found[-1]) if found else None
+    return results.read(_results_dir(values) / found[-1]) if found else None
