@@ -14,7 +14,7 @@ from mnistlib.cli.options import Commands, folder, parameterised, tell
 from mnistlib.cli.sagemaker import sagemaker
 from mnistlib.cli.sweep import job, sweep
 from mnistlib.errors import MnistlibError
-from mnistlib.notebook.signals import Stopping
+from mnistlib.notebook.signals import Stopped, Stopping
 
 # Every command imports what it needs itself, so that `--help` and a mistyped command answer at once.
 
@@ -154,14 +154,16 @@ def main() -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal with an 8-bit encoding shows "?" for what it lacks
     logs.to_stdout()
+    stopping = Stopping()
     try:
-        with Stopping():
+        with stopping:
             commands(sys.argv[1:] or ["--help"], prog_name="mnistlib", standalone_mode=False)
     except (MnistlibError, click.ClickException) as error:
         click.echo(f"Error: {error.format_message() if isinstance(error, click.ClickException) else error}", err=True)
         return getattr(error, "code", 2)
     except (click.Abort, KeyboardInterrupt) as error:
-        stopped = error.__cause__ or error
+        # A library that waits in C, as Ray does, raises a KeyboardInterrupt of its own in place of Stopped.
+        stopped = Stopped(stopping.requested) if stopping.requested else error.__cause__ or error
         click.echo(str(stopped) or "Stopped.", err=True)
         return getattr(stopped, "code", 130)
     return 0
