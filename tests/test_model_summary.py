@@ -138,31 +138,25 @@ def test_a_linear_layer_on_a_map_works_at_every_position():
 
 def test_four_pools_waste_most_of_the_last_kernel():
     found = model_summary.of(four_pools())
-    wasted: dict[str, list] = {}
-    for waste in found.wasted:
-        wasted.setdefault(waste.kind, []).append((waste.name, waste.n_parameters))
     assert (found.n_parameters, found.receptive_field) == (4506, 78)
-    assert wasted == {
-        "redundant bias": [("0", 4), ("5", 8), ("10", 12), ("15", 16), ("20", 10)],
-        "dead taps": [("20", 1280)],
-        "unread pixels": [("13", 0), ("18", 0)],  # 7 to 3, 3 to 1
-        "on the logits": [("21", 20), ("22", 0)],
-        "idle pool": [("23", 0)],
-    }
-    assert any("1,280 of 1,440 weights" in waste.sentence for waste in found.wasted)
+    expected = [
+        "cancels its 4 biases", "cancels its 8 biases", "cancels its 12 biases", "7x7 map", "cancels its 16 biases", "3x3 map",
+        "cancels its 10 biases", "1,280 of 1,440 weights", "norm normalizes", "ReLU sets", "1x1 already",
+    ]  # fmt: skip
+    assert all(words in text for words, text in zip(expected, found.wasted, strict=True))
 
 
 def test_an_average_pool_that_leaves_out_a_row():
     found = model_summary.of(nn.Sequential(nn.Conv2d(1, 4, 4, stride=2, bias=False), nn.AvgPool2d(12), nn.Flatten()))
     assert found.receptive_field == 4  # the pooling is a global one all the same
     (unread,) = found.wasted
-    assert "13x13" in unread.sentence and "1 of the rows" in unread.sentence
+    assert "13x13" in unread and "1 of the rows" in unread
 
 
 def test_a_bias_is_redundant_only_where_the_norm_undoes_it():
     through = nn.Sequential(nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3))
     used = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3))
-    assert [waste.name for waste in model_summary.of(through).wasted] == ["0"] and model_summary.of(used).wasted == ()
+    assert len(model_summary.of(through).wasted) == 1 and model_summary.of(used).wasted == ()
     images = torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     first = through(images)
     with torch.no_grad():
@@ -173,7 +167,8 @@ def test_a_bias_is_redundant_only_where_the_norm_undoes_it():
 def test_what_still_changes_the_logits_is_named():
     after = [nn.Flatten(), nn.BatchNorm1d(10), nn.ReLU(), nn.Dropout(0.1), nn.GELU(), nn.LogSoftmax(1)]
     net = nn.Sequential(nn.Conv2d(1, 10, 28, bias=False), *after)
-    assert [(waste.name, waste.kind) for waste in model_summary.of(net).wasted] == [(name, "on the logits") for name in "2345"]
+    words = ["norm normalizes", "ReLU sets", "dropout 0.1 drops", "GELU bends"]
+    assert all(effect in text for effect, text in zip(words, model_summary.of(net).wasted, strict=True))
 
 
 def test_padding_that_wraps_around_leaves_no_dead_taps():
@@ -189,11 +184,11 @@ def test_dead_taps_and_unread_rows_are_those_that_no_position_of_the_window_read
     layer = nn.Conv2d(2, 3, kernel, stride=stride, padding=padding, dilation=dilation, bias=False)
     n_out = (size + 2 * padding - (kernel - 1) * dilation - 1) // stride + 1
     reads = [{tap * dilation - padding + stride * place for place in range(n_out)} & set(range(size)) for tap in range(kernel)]
-    wasted = {waste.kind: waste for waste in model_summary.of(nn.Sequential(layer), (2, size, size)).wasted}
+    wasted = " ".join(model_summary.of(nn.Sequential(layer), (2, size, size)).wasted)
     n_dead = 6 * (kernel**2 - sum(map(bool, reads)) ** 2)
-    assert (wasted["dead taps"].n_parameters if "dead taps" in wasted else 0) == n_dead
+    assert ("meet padding" in wasted) == (n_dead > 0) and (not n_dead or f"{n_dead} of {6 * kernel**2} weights" in wasted)
     unread = size - len(set().union(*reads))
-    assert ("unread pixels" in wasted) == (unread > 0) and (not unread or f"{unread} of the rows" in wasted["unread pixels"].sentence)
+    assert ("never reads" in wasted) == (unread > 0) and (not unread or f"{unread} of the rows" in wasted)
 
 
 # Measured

@@ -303,4 +303,4 @@ def test_seeds_that_ended_earlier_leave_cells_blank():
 
 def test_waste_is_named_below_the_layers():
     net = model_summary.of(torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2)))
-    assert net.wasted and net.wasted[0].sentence in repr(tables.layers(net))
+    assert net.wasted and net.wasted[0] in repr(tables.layers(net))

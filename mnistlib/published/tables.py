@@ -14,7 +14,7 @@ from mnistlib.recipe import MIN_ACCURACY, Recipe
 from mnistlib.report import html, recipe_diff
 from mnistlib.report.html import Shown
 from mnistlib.report.result import Result
-from mnistlib.stats import comparison, summary
+from mnistlib.stats import comparison
 
 
 def claims(model: PublishedModel) -> Shown:
@@ -84,7 +84,7 @@ def beside_claims(model: PublishedModel, result: Result) -> Shown:
 
 def _spread(values: Sequence[float]) -> list[str]:
     """Return mean, standard deviation and range of a figure over the seeds."""
-    mean = formatting.mean_sd(float(np.mean(values)), summary.sd(values))
+    mean = formatting.mean_sd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
     return [mean, f"{formatting.percent(min(values))} to {formatting.percent(max(values))}"]
 
 

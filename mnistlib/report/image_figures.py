@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from mnistlib import formatting
 from mnistlib.report import figure_style
 from mnistlib.report.figure_style import FADED, INK, NORMAL, ORANGE, RULE, SMALL, ReportFigure
-from mnistlib.stats.misclassified import Misclassified, group_name
+from mnistlib.stats.misclassified import GROUPS, Misclassified, group_names
 
 SIDE = 28  # pixels of an image
 DIGITS = 10
@@ -24,9 +24,9 @@ _WRITERS = {"students": "student", "census employees": "employee"}  # a whole gr
 def samples(image_set: Any) -> ReportFigure:
     """Draw the first image of each digit, in one row for each group of writers."""
     labels, images = np.asarray(image_set.labels), np.asarray(image_set.images)
-    names = np.array([group_name(group) for group in image_set.groups])
+    names = group_names(image_set.groups)
     rows = {}
-    for name in ("students", "census employees"):
+    for name in GROUPS:
         found = [np.flatnonzero((names == name) & (labels == digit)) for digit in range(DIGITS)]
         rows[f"written by {name}"] = [images[places[0]] for places in found if len(places)]
     words = "; ".join(f"{name}, {formatting.counted(len(row), 'digit')}" for name, row in rows.items())

@@ -43,16 +43,6 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Waste:
-    """Something in a net that costs and cannot help, or that still changes the logits after the last weights."""
-
-    name: str  # the layer's, as in the state_dict
-    kind: str  # "redundant bias", "dead taps", "unread pixels", "idle pool" or "on the logits"
-    n_parameters: int  # weights that could go without changing what the net can compute
-    sentence: str
-
-
-@dataclass(frozen=True)
 class ModelSummary:
     """A net's table and its totals."""
 
@@ -60,7 +50,7 @@ class ModelSummary:
     n_parameters: int
     n_macs: int
     receptive_field: int  # before any global pooling or flattening
-    wasted: tuple[Waste, ...]
+    wasted: tuple[str, ...]  # a sentence for each cost that cannot help, and for what changes the logits after the last weights
 
 
 def of(net: nn.Module, input_size: tuple[int, ...] = (1, 28, 28)) -> ModelSummary:
@@ -168,26 +158,23 @@ def _sees_all(info: LayerInfo) -> bool:
     return _positions(info.output_size) == 1 or isinstance(info.module, nn.Linear)
 
 
-def _wasted(info: LayerInfo, after: list[LayerInfo]) -> Iterator[Waste]:
-    module, name, words = info.module, _name(info), f"the {describe(info.module)}"
+def _wasted(info: LayerInfo, after: list[LayerInfo]) -> Iterator[str]:
+    module, words = info.module, f"the {describe(info.module)}"
     following = next((other.module for other in after if not (_is_pool(other.module) or isinstance(other.module, nn.Identity))), None)
     if isinstance(module, WEIGHTED) and module.bias is not None and isinstance(following, NORMS):
-        n = module.bias.numel()
-        yield Waste(name, "redundant bias", n, f"The normalization after {words} cancels its {count(n)} biases.")
+        yield f"The normalization after {words} cancels its {count(module.bias.numel())} biases."
     if isinstance(module, SLIDING) and not getattr(module, "ceil_mode", False):
         n_dead, rows, columns = _unused(module, info.input_size)
         size = _sides(info.input_size[2:])
         if n_dead:
             share = formatting.of(n_dead, module.weight.numel())
-            yield Waste(name, "dead taps", n_dead, f"{share} weights of {words} only ever meet padding: its map is {size}.")
+            yield f"{share} weights of {words} only ever meet padding: its map is {size}."
         if rows or columns:
-            text = f"Of its {size} map, {words} never reads {count(rows)} of the rows and {count(columns)} of the columns."
-            yield Waste(name, "unread pixels", 0, text)
+            yield f"Of its {size} map, {words} never reads {count(rows)} of the rows and {count(columns)} of the columns."
     if _is_pool(module) and info.input_size[2:] == [1, 1]:
-        yield Waste(name, "idle pool", 0, f"The map that {words} pools is 1x1 already.")
+        yield f"The map that {words} pools is 1x1 already."
     if not any(isinstance(other.module, WEIGHTED) for other in (info, *after)) and (effect := _on_logits(module)):
-        n = sum(parameter.numel() for parameter in module.parameters())
-        yield Waste(name, "on the logits", n, f"After the last weights, {words} {effect}.")
+        yield f"After the last weights, {words} {effect}."
 
 
 def _is_pool(module: nn.Module) -> bool:

@@ -19,7 +19,7 @@ from mnistlib.recipe import Recipe
 from mnistlib.report import model_summary, recipe_diff
 from mnistlib.report.html import Shown, element, sentence, table, together
 from mnistlib.report.model_summary import Layer, ModelSummary
-from mnistlib.stats.misclassified import group_name
+from mnistlib.stats.misclassified import GROUPS, group_names
 
 RESULT_MIMETYPE = "application/vnd.mnistlib.result+json"  # hands a step's result from its notebook to the runner
 
@@ -83,7 +83,7 @@ def statistics(mnist: Mnist) -> Shown:
 
 
 def _statistics(image_set: ImageSet) -> dict[str, str]:
-    labels, names = np.asarray(image_set.labels), np.array([group_name(group) for group in image_set.groups])
+    labels, names = np.asarray(image_set.labels), group_names(image_set.groups)
     pixels = np.asarray(image_set.images).reshape(-1)
     levels, values = np.bincount(pixels, minlength=256), np.arange(256) / 255
     mean = float(np.average(values, weights=levels))
@@ -91,7 +91,7 @@ def _statistics(image_set: ImageSet) -> dict[str, str]:
     return {
         "Images": formatting.count(len(labels)),
         "Writers": formatting.count(len(np.unique(image_set.writers))),
-        **{f"Images by {name}": formatting.count(int((names == name).sum())) for name in ("students", "census employees")},
+        **{f"Images by {name}": formatting.count(int((names == name).sum())) for name in GROUPS},
         **{f"Images of {digit}": formatting.count(int((labels == digit).sum())) for digit in range(10)},
         "Mean of the pixels": formatting.decimals(mean),
         "Standard deviation of the pixels": formatting.decimals(sd),
@@ -104,7 +104,7 @@ def layers(net: ModelSummary) -> Shown:
     caption = "The layers in order; the receptive field in the total is that before global pooling"
     head = ["Layer", "Output", "Parameters", "MACs", "Receptive field"]
     shown = table(caption, head, rows, ["Total", "", *_costs(net)])
-    return together([shown, *(sentence(waste.sentence, "note") for waste in net.wasted)])
+    return together([shown, *(sentence(text, "note") for text in net.wasted)])
 
 
 def _costs(part: Layer | ModelSummary) -> list[str]:

@@ -77,20 +77,20 @@ def claim_held(summary: Summary) -> Claim:
 
 def claim_smaller_gap(gaps: Sequence[float], gaps_before: Sequence[float], before: str) -> Claim:
     """Claim that the generalisation gap (clean training accuracy minus test accuracy, one per seed) is smaller than before."""
-    figures = f"{formatting.points(float(np.mean(gaps)))} against {formatting.points(float(np.mean(gaps_before)))}"
     claim = f"The gap between clean training and test accuracy is smaller than in {before}."
-    return _lower(claim, gaps, gaps_before, figures, formatting.points_interval)
+    return _lower(claim, gaps, gaps_before, formatting.points, formatting.points_interval)
 
 
 def claim_faster(seconds: Sequence[float], seconds_before: Sequence[float], before: str) -> Claim:
     """Claim that a seed trains in less time than before."""
-    figures = f"{formatting.seconds(float(np.mean(seconds)))} against {formatting.seconds(float(np.mean(seconds_before)))}"
-    return _lower(f"A seed trains in less time than in {before}.", seconds, seconds_before, figures, formatting.seconds_interval)
+    claim = f"A seed trains in less time than in {before}."
+    return _lower(claim, seconds, seconds_before, formatting.seconds, formatting.seconds_interval)
 
 
-def _lower(claim: str, a: Sequence[float], b: Sequence[float], figures: str, text: Callable[[Bounds], str]) -> Claim:
+def _lower(claim: str, a: Sequence[float], b: Sequence[float], value: Callable[[float], str], interval: Callable[[Bounds], str]) -> Claim:
     """Return the claim that the mean of `a` is lower than that of `b`; supported where Welch's interval over seeds is below zero."""
     _, bounds = intervals.welch(a, b)
+    figures = f"{value(float(np.mean(a)))} against {value(float(np.mean(b)))}"
     if bounds is None:
         return Claim(claim, False, f"{figures}; a single seed has no spread to compare with")
-    return Claim(claim, bounds[1] < 0, f"{figures} (difference {text(bounds)})")
+    return Claim(claim, bounds[1] < 0, f"{figures} (difference {interval(bounds)})")

@@ -16,6 +16,7 @@ LABEL_ERRORS: dict[int, str] = {
     **dict.fromkeys((2654, 3520, 9679), "neither"),
 }
 Predictions = Sequence[np.ndarray] | np.ndarray  # digits, [n_seeds, n_images]
+GROUPS = ("students", "census employees")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Misclassified:
     votes: int  # seeds that are wrong
     n_seeds: int
     writer: int
-    group: str  # "students" or "census employees"
+    group: str  # one of GROUPS
     label_error: str | None  # why the label is known to be wrong: "majority", "split" or "neither"
 
 
@@ -50,18 +51,15 @@ def label_errors(split: str) -> dict[int, str]:
 
 def wrong(predictions: Predictions, labels: object) -> np.ndarray:
     """Return which images each seed gets wrong, bool [n_seeds, n_images]."""
-    return np.stack([np.asarray(row) for row in predictions]) != np.asarray(labels)
+    return np.asarray(predictions) != np.asarray(labels)
 
 
-def most_misclassified(
-    predictions: Predictions, images: data.ImageSet, label_errors: dict[int, str], at_least: int = 1
-) -> list[Misclassified]:
-    """Return the images that at least so many seeds get wrong, those with most votes first, then by id."""
-    table, labels = np.stack([np.asarray(row) for row in predictions]), np.asarray(images.labels)
-    votes = (table != labels).sum(0)
-    order = sorted(np.flatnonzero(votes >= max(1, at_least)), key=lambda index: (-votes[index], images.ids[index]))
+def most_misclassified(predictions: Predictions, images: data.ImageSet, label_errors: dict[int, str]) -> list[Misclassified]:
+    """Return the images that seeds get wrong, those with most votes first, then by id."""
+    table, labels, groups = np.asarray(predictions), np.asarray(images.labels), group_names(images.groups)
+    votes = wrong(table, labels).sum(0)
     found = []
-    for index in order:
+    for index in sorted(np.flatnonzero(votes), key=lambda index: (-votes[index], images.ids[index])):
         label = int(labels[index])
         counts = np.bincount(table[:, index][table[:, index] != label])
         found.append(
@@ -73,39 +71,36 @@ def most_misclassified(
                 votes=int(counts.sum()),
                 n_seeds=len(table),
                 writer=int(images.writers[index]),
-                group=group_name(images.groups[index]),
+                group=str(groups[index]),
                 label_error=label_errors.get(int(images.ids[index])),
             )
         )
     return found
 
 
-def group_name(group: int) -> str:
-    """Return who the writers of a NIST partition were."""
-    return "students" if group == data.STUDENTS else "census employees"
+def group_names(groups: np.ndarray) -> np.ndarray:
+    """Return who the writers of NIST partitions were: one of GROUPS for each."""
+    return np.where(np.asarray(groups) == data.STUDENTS, *GROUPS)
 
 
 def accuracy_by_group(wrong: np.ndarray, groups: np.ndarray) -> dict[str, float]:
     """Return the accuracy on the images of each group of writers."""
-    students = np.asarray(groups) == data.STUDENTS
-    parts = {"students": students, "census employees": ~students}
-    return {name: 1 - float(wrong[:, part].mean()) for name, part in parts.items() if part.any()}
+    names = group_names(groups)
+    return {name: 1 - float(wrong[:, names == name].mean()) for name in GROUPS if name in names}
 
 
 def confusion_matrix(predictions: Predictions, labels: object) -> np.ndarray:
     """Return how many images of each label (rows) are predicted as each digit (columns), averaged over seeds, [10, 10]."""
-    table = np.stack([np.asarray(row) for row in predictions]).astype(np.int64)
-    pairs = np.asarray(labels, np.int64) * 10 + table
-    return np.bincount(pairs.reshape(-1), minlength=100).reshape(10, 10) / len(table)
+    pairs = np.asarray(labels, np.int64) * 10 + np.asarray(predictions)
+    return np.bincount(pairs.reshape(-1), minlength=100).reshape(10, 10) / len(pairs)
 
 
 def confusion_changes(predictions: Predictions, predictions_before: Predictions, labels: object) -> list[ConfusionChange]:
     """Return the confusions whose frequency changed on the same images, the largest decrease first, the largest increase last."""
     after, before = confusion_matrix(predictions, labels), confusion_matrix(predictions_before, labels)
-    np.fill_diagonal(after, 0)
-    np.fill_diagonal(before, 0)
     moved = [
         ConfusionChange(int(label), int(digit), float(before[label, digit]), float(after[label, digit]))
         for label, digit in np.argwhere(before != after)
+        if label != digit
     ]
     return sorted(moved, key=lambda change: change.after - change.before)

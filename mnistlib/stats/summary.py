@@ -58,17 +58,12 @@ def summarise(curves: Sequence[Sequence[float]], wrong: np.ndarray, writers: np.
     )
 
 
-def sd(values: Sequence[float]) -> float | None:
-    """Return the standard deviation of a few values, n - 1 in the divisor; None for a single one."""
-    return float(np.std(values, ddof=1)) if len(values) > 1 else None
-
-
 def _counts(curve: Sequence[float], n_images: int) -> list[int]:
     """Return accuracies as numbers of correct images, which add up and compare exactly where fractions do not."""
     if not len(curve) or not np.isfinite(curve).all():
         raise ResultError("A curve needs at least one epoch, and a finite accuracy in each.")
-    counts = [round(float(accuracy) * n_images) for accuracy in curve]
-    for accuracy, count in zip(curve, counts, strict=True):
-        if abs(accuracy * n_images - count) > 0.01:
-            raise ResultError(f"An accuracy of {accuracy!r} is not a whole number of correct images among {n_images}.")
-    return counts
+    correct = np.array(curve, float) * n_images
+    counts = correct.round()
+    if np.abs(correct - counts).max() > 0.01:
+        raise ResultError(f"Accuracies of {list(curve)} are not all whole numbers of correct images among {n_images}.")
+    return counts.astype(int).tolist()
