@@ -19,7 +19,7 @@ from mnistlib import files
 from mnistlib.augment import Augment
 from mnistlib.errors import ResultError, SettingError, TrainingError
 from mnistlib.recipe import Optimizer, Recipe
-from mnistlib.runs import Run, cache, device, progress, run, seeds, train_seeds
+from mnistlib.runs import Run, cache, device, run, seeds, train_seeds
 
 TINY = Recipe("strided_pool", epochs=2, batch_size=64, augment=Augment(degrees=5))
 LONG = replace(TINY, epochs=12)
@@ -175,13 +175,6 @@ def test_the_key_names_all_that_decides_a_run(few):
     keys += [cache.cache_key(TINY, replace(few, **change), 0) for change in ({"train_limit": None}, {"sha256": "0"}, {"split": "x"})]
     assert len(set(keys)) == len(keys)
     assert cache.cache_key(TINY, few, 0) == keys[0]
-
-
-def test_the_time_left_is_that_of_the_busiest_worker():
-    assert progress.longest([15] * 5, 2) == 45
-    assert progress.longest([14], 2) == 14  # a last seed alone leaves the other worker idle
-    assert progress.longest([3, 4, 15], 2) == 18
-    assert progress.longest([0, 0], 1) == 0
 
 
 def test_an_absent_device_is_named_with_those_there_are():

@@ -1,7 +1,5 @@
 """The committed reports of the series: all steps in order, the index, and README's table."""
 
-from __future__ import annotations
-
 from mnistlib import data, files, steps
 from mnistlib.data import Mnist
 from mnistlib.errors import ResultError

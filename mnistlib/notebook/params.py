@@ -1,7 +1,5 @@
 """The parameters of a notebook, checked before anything is trained."""
 
-from __future__ import annotations
-
 import ast
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -86,7 +84,6 @@ def assigned(source: str) -> dict[str, Any]:
 
 
 def _literal(value: ast.expr) -> Any:
-    """Return the value of a literal, None for any other expression."""
     try:
         return ast.literal_eval(value)
     except (ValueError, TypeError):
@@ -111,7 +108,6 @@ def _check_injected(history: Sequence[str]) -> None:
 
 
 def _injected_names(source: str) -> list[str] | None:
-    """Return the names set by a cell that papermill wrote; None for any other cell."""
     lines = source.splitlines()
     if not lines or lines[0].strip() != "# Parameters":
         return None
@@ -119,7 +115,6 @@ def _injected_names(source: str) -> list[str] | None:
 
 
 def _statements(source: str) -> list[ast.stmt]:
-    """Return a cell's statements; none where it is not Python."""
     try:
         return ast.parse(source).body
     except SyntaxError:

@@ -1,7 +1,5 @@
 """Runs on disk: finished ones and interrupted ones under their keys, and checkpoints trusted by their sha256 alone."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -70,7 +68,6 @@ def load_run(path: Path, key: str) -> Run | None:
 
 
 def _save(path: Path, groups: dict[str, dict[str, Tensor]], about: dict[str, Any]) -> None:
-    """Write named groups of tensors and a JSON note as one safetensors body followed by its sha256."""
     tensors = {f"{group}/{name}": value.detach().cpu().contiguous() for group, values in groups.items() for name, value in values.items()}
     body = safetensors.save(tensors, metadata={"about": json.dumps(about)})
     files.write(path, body + files.sha256(body).encode())

@@ -1,7 +1,5 @@
 """Devices and cores of this machine, and how a training process uses them best."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 

@@ -60,7 +60,8 @@ class Reporter:
             log.info(f"seed {seed}  resumes after epoch {epoch}/{self.epochs}")
             return
         recent = [line.seconds for line in self.so_far[-20:]] + [history["seconds"][-1]]
-        left = sum(recent) / len(recent) * longest(list(self.left.values()), self.workers)
+        epochs = max(*self.left.values(), sum(self.left.values()) / self.workers)  # of the worker that ends last
+        left = sum(recent) / len(recent) * epochs
         progress = Progress.of(seed, self.epochs, history, epoch, left)
         self.so_far.append(progress)
         values = {name: value if math.isfinite(value) else None for name, value in vars(progress).items() if name != "left"}
@@ -68,14 +69,3 @@ class Reporter:
             file.write(files.canonical(values) + b"\n")
         log.info(str(progress))
         self.on_epoch(self.so_far)
-
-
-def longest(epochs: list[int], workers: int) -> int:
-    """Return the epochs that the busiest worker has before it, where each takes the next run as soon as it is free.
-
-    `epochs` are those left of each run; runs under way, which have fewer left, come first.
-    """
-    loads = [0] * workers
-    for left in sorted(epochs):
-        loads[loads.index(min(loads))] += left
-    return max(loads)

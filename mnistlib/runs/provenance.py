@@ -1,7 +1,5 @@
 """Where a run comes from: versions, commit, device, time and cloud instance; never who ran it, on which host or in which folder."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform
@@ -63,7 +61,6 @@ def instance(now: float) -> dict[str, Any]:
 
 
 def _time(seconds: float) -> str:
-    """Return a time as provenances write it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -102,7 +99,6 @@ def cpu() -> str | None:
 
 
 def _output(*command: str) -> str | None:
-    """Return what a command prints, stripped; None where it fails or does not exist."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

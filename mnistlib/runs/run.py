@@ -1,7 +1,5 @@
 """A finished run and an interrupted one as values, and the training of one seed to its end."""
 
-from __future__ import annotations
-
 import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass, field

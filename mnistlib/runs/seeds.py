@@ -1,7 +1,5 @@
 """Many seeds of a recipe: trained side by side, cached under their keys, only the missing ones trained."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import pickle
@@ -88,7 +86,6 @@ def unreported(results_dir: Path, keys: Iterable[str]) -> None:
 
 
 def _marker(folder: Path, key: str) -> Path:
-    """Return the file that says that a run's report is unfinished."""
     return folder / f"{key}.unfinished"
 
 
@@ -174,7 +171,6 @@ def _side_by_side(recipe: Recipe, mnist: Mnist, keys: dict[int, str], workers: i
 
 
 def _pass_on(messages: Any, report: Reporter, wait: float) -> None:
-    """Report all messages there are, waiting a little for the first; raise what made a worker fail."""
     try:
         while True:
             message = messages.get(timeout=wait)

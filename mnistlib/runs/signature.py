@@ -1,7 +1,5 @@
 """What decides a net's arithmetic, as plain values for the key of a run."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from torch import nn

@@ -1,7 +1,5 @@
 """Many seeds of one recipe as one: their weights stacked, every layer computed for all of them at once. Made for a GPU."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
