@@ -56,7 +56,7 @@ def report(notebook: str, given: dict[str, Any], out: str | None) -> None:
 @click.option("--seed", "seeds", type=int, multiple=True, help="A seed to train; may be given several times.")
 @parameterised
 def train(name: str, device: str | None, seeds: tuple[int, ...], given: dict[str, Any]) -> None:
-    """Train a step or a published model; write its result and a log, but no page."""
+    """Train a step or a published model, without a page."""
     from mnistlib.cli import summaries, training
 
     given |= ({"device": device} if device else {}) | ({"seeds": list(seeds)} if seeds else {})
@@ -67,7 +67,7 @@ def train(name: str, device: str | None, seeds: tuple[int, ...], given: dict[str
 @commands.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 def evaluate(checkpoint: Path) -> None:
-    """Compute a checkpoint's accuracy and compare it with its report."""
+    """Compute a checkpoint's accuracy again."""
     from mnistlib.cli import summaries
 
     tell(*summaries.evaluation(checkpoint))
@@ -102,9 +102,9 @@ def new_step(name: str, source: str) -> None:
 @commands.command()
 @click.argument("names", nargs=-1, metavar="[STEP]...")
 def choose(names: tuple[str, ...]) -> None:
-    """Train the candidates of steps on the validation split and record the choices.
+    """Train the candidates of steps and record the choices.
 
-    All steps unless some are named.
+    All steps unless some are named; the validation split decides.
     """
     from mnistlib import steps
     from mnistlib.selection import search
@@ -115,7 +115,7 @@ def choose(names: tuple[str, ...]) -> None:
 
 @commands.command()
 def build_series() -> None:
-    """Train what is missing of the steps and rebuild reports/."""
+    """Train what is missing, rebuild reports/."""
     from mnistlib.notebook import build
 
     build.build_series()
@@ -125,7 +125,7 @@ def build_series() -> None:
 @click.argument("names", nargs=-1, metavar="[MODEL]...")
 @click.option("--no-training", is_flag=True, help="Rebuild from what is stored.")
 def build_published(names: tuple[str, ...], no_training: bool) -> None:
-    """Train what is missing of the published models and rebuild reports/published/.
+    """Train what is missing, rebuild reports/published/.
 
     All models and studies unless some are named.
     """

@@ -47,9 +47,9 @@ def job(notebook: str, given: dict[str, Any], out: str, exit_with_parent: bool, 
 def sweep(
     names: tuple[str, ...], grids: tuple[str, ...], grid_file: str | None, given: dict[str, Any], out: str | None, **ray: Any
 ) -> None:
-    """Run notebooks on Ray, once for every combination of the grid's values.
+    """Run notebooks many times on Ray.
 
-    Jobs that have succeeded are not run again.
+    Each runs once for every combination of the grid's values. Jobs that have succeeded are not run again.
     """
     from mnistlib import files
     from mnistlib.notebook import runner
