@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 import tempfile
 import time
@@ -170,7 +169,7 @@ def _execute(notebook: Path, draft: Path, parameters: dict[str, Any], stopping: 
         nonlocal begun
         stopping.check()
         begun = cell_index
-        for heading in headings(cell.source) if cell.cell_type == "markdown" else ():
+        for heading in pages.headings(cell.source) if cell.cell_type == "markdown" else ():
             log.info("── %s", heading)
 
     place, reason = None, ""
@@ -221,12 +220,6 @@ class _Passing:
         self.stream.flush()
 
 
-def headings(markdown: str) -> list[str]:
-    """Return the headings of a Markdown text, without what is in fenced code."""
-    plain = re.sub(r"^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE)
-    return [text.strip() for text in re.findall(r"^#{1,6}\s+(.+)$", plain, flags=re.MULTILINE)]
-
-
 def _unfinished(story: nbformat.NotebookNode) -> int | None:
     """Return the place of the first code cell that did not run to its end, None where all did."""
     for place, cell in enumerate(story.cells):
@@ -240,7 +233,7 @@ def _unfinished(story: nbformat.NotebookNode) -> int | None:
 
 def _where(story: nbformat.NotebookNode, place: int) -> str:
     """Name a cell by its number and the heading above it."""
-    above = [heading for cell in story.cells[:place] if cell.cell_type == "markdown" for heading in headings(cell.source)]
+    above = [heading for cell in story.cells[:place] if cell.cell_type == "markdown" for heading in pages.headings(cell.source)]
     number = story.cells[place].execution_count
     name = "a cell" if number is None else f"cell In [{number}]"
     return f"{name} under {above[-1]!r}" if above else name

@@ -66,7 +66,7 @@ def page(
         "home": home or HOME,
         "style": style(),
         "name": name if name in (series or {}) else "",
-        "title": next(iter(_headings(prose, 1)), result.title if result else name),
+        "title": next(iter(headings(prose, 1)), result.title if result else name),
         "facts": overview.strip(result) if result else {},
         "result": results.to_json(result)["sha256"] if result else "",  # so that a page can be compared with its result
         "foot": [f"From the notebook {notebook.name if heading else f'{name}.ipynb'}", LICENCE, *day],  # one may make pages of other names
@@ -98,7 +98,7 @@ def read(path: Path) -> nbformat.NotebookNode:
     for place, cell in enumerate(notebook.cells, 1):
         where = f"cell {place}, under {section!r}"
         if cell.cell_type == "markdown":
-            section = [section, *_headings(cell.source, 6)][-1]
+            section = [section, *headings(cell.source, 6)][-1]
         if cell.cell_type != "code" or not cell.source.strip():
             continue
         for output in cell.outputs:
@@ -129,6 +129,7 @@ def style() -> str:
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
 
-def _headings(markdown: str, level: int) -> list[str]:
+def headings(markdown: str, level: int = 6) -> list[str]:
+    """Return the headings of a Markdown text down to a level, without what is in fenced code."""
     plain = re.sub(r"^```.*?^```", "", markdown, flags=re.DOTALL | re.MULTILINE)
     return [re.sub(r"[`*]", "", text).strip() for text in re.findall(rf"^#{{1,{level}}}\s+(.+)$", plain, flags=re.MULTILINE)]
