@@ -85,11 +85,6 @@ def write_together(contents: Mapping[Path, bytes | str]) -> None:
             Path(name).unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> Path:
-    """Write a value as indented JSON."""
-    return write(path, to_text(value))
-
-
 def to_text(value: Any) -> str:
     """Return a value as indented JSON; NaN and infinity are refused."""
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -107,28 +102,24 @@ def canonical(value: Any) -> bytes:
 
 def write_signed(path: Path, value: dict[str, Any]) -> Path:
     """Write a value as JSON with its own sha256, which `read_signed` checks."""
-    return write_json(path, signed(value))
+    return write(path, to_text(signed(value)))
 
 
 def read_signed(path: Path) -> dict[str, Any]:
     """Return a value that `write_signed` wrote; raise ResultError where the file is missing, no JSON, or was changed since."""
     name = f"{path.parent.name}/{path.name}"
     try:
-        value = json.loads(path.read_bytes(), parse_constant=_refuse)
-        stored = value.pop("sha256")
+        value = json.loads(path.read_bytes())
+        changed = value.pop("sha256") != sha256(canonical(value))
     except FileNotFoundError:
         raise ResultError(f"There is no {name}.") from None
     except OSError as error:
         raise ResultError(f"{name} cannot be read ({error.strerror}).") from None
     except (ValueError, KeyError, AttributeError, TypeError):
         raise ResultError(f"{name} is not a signed JSON file; restore it, or make it again.") from None
-    if sha256(canonical(value)) != stored:
+    if changed:
         raise ResultError(f"{name} was changed after it was written; restore it, or make it again.")
     return value
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
 
 
 def notebook(name: str) -> Path:

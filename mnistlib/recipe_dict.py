@@ -1,7 +1,6 @@
 """Recipes as plain values: for JSON, for overrides, for keys."""
 
 import dataclasses
-import hashlib
 import json
 import pkgutil
 from collections.abc import Iterator, Mapping
@@ -9,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from mnistlib import files
 from mnistlib.errors import SettingError, sentence
 from mnistlib.recipe import Recipe
 
@@ -59,7 +59,7 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def digest(recipe: Recipe) -> str:
     """Return a recipe's sha256, taken over the values that differ from the defaults: a new field that changes nothing changes no digest."""
-    return hashlib.sha256(json.dumps(_changed(recipe), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return files.sha256(files.canonical(_changed(recipe)))
 
 
 def _changed(value: Any) -> Any:
@@ -68,5 +68,5 @@ def _changed(value: Any) -> Any:
         return [_changed(inner) for inner in value]
     if not dataclasses.is_dataclass(value):
         return value
-    entries = {field.name: (getattr(value, field.name), field.default) for field in dataclasses.fields(value)}
-    return {"class": type(value).__name__} | {name: _changed(inner) for name, (inner, default) in entries.items() if inner != default}
+    changed = {field.name: inner for field in dataclasses.fields(value) if (inner := getattr(value, field.name)) != field.default}
+    return {"class": type(value).__name__} | {name: _changed(inner) for name, inner in changed.items()}

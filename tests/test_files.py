@@ -61,11 +61,11 @@ def test_the_project_is_found_upward_from_the_working_directory(tmp_path, monkey
 def test_notebooks_have_a_hash_that_ignores_their_outputs(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "root", lambda: tmp_path)
     cell = {"cell_type": "code", "source": ["a\n", "b"], "outputs": [], "metadata": {}}
-    path = files.write_json(tmp_path / "notebooks" / "mine.ipynb", {"cells": [cell]})
+    path = files.write(tmp_path / "notebooks" / "mine.ipynb", files.to_text({"cells": [cell]}))
     first = files.notebook_hash("mine")
-    files.write_json(path, {"cells": [cell | {"outputs": [1], "source": "a\nb"}], "metadata": {"x": 1}})
+    files.write(path, files.to_text({"cells": [cell | {"outputs": [1], "source": "a\nb"}], "metadata": {"x": 1}}))
     assert files.notebook_hash("mine") == first
-    files.write_json(path, {"cells": [cell | {"source": "a\nc"}]})
+    files.write(path, files.to_text({"cells": [cell | {"source": "a\nc"}]}))
     assert files.notebook_hash("mine") != first
     assert files.notebook_hash("no_such") is None
     assert files.notebook_hash("03_augment") is not None  # of those in the package, where the project has none of that name

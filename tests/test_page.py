@@ -89,7 +89,7 @@ def reports(tmp_path) -> Path:
     """A folder of results, three steps of the series."""
     folder = tmp_path / "reports"
     for step, n_wrong in (("00_skeleton", (9, 8)), ("01_capacity", (7, 7)), ("03_augment", (5, 4))):
-        files.write_json(folder / "results" / f"{step}.json", results.to_json(result(step, n_wrong)))
+        files.write(folder / "results" / f"{step}.json", files.to_text(results.to_json(result(step, n_wrong))))
     (folder / "03_augment.html").write_text("a page")
     return folder
 
@@ -334,7 +334,7 @@ def test_readme_gets_its_table_and_image_between_the_marks(reports, tmp_path):
 def test_a_sweep_shows_every_job_and_draws_those_that_have_a_result(tmp_path):
     parameters = [{"overrides": {"optimizer.lr": lr}, "seeds": [0, 1, 2]} for lr in (0.05, 0.1, 0.2)]
     jobs = tuple(Job(tmp_path / "03_augment.ipynb", given, f"{k}" * 20) for k, given in enumerate(parameters))
-    files.write_json(tmp_path / jobs[0].name / "results" / "03_augment.json", results.to_json(result()))
+    files.write(tmp_path / jobs[0].name / "results" / "03_augment.json", files.to_text(results.to_json(result())))
     files.write(tmp_path / jobs[0].name / "03_augment.html", "a page")
     ended = [Record(job.key, job.notebook.name, {}, status, reason, 75.0) for job, status, reason in zip(
         jobs, ("succeeded", "failed"), ("", "It broke <off>."), strict=False
