@@ -6,10 +6,10 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from mnistlib import files, formatting, models, recipe_dict, steps
@@ -31,6 +31,8 @@ LARGE = ("weights", "predictions", "confidences", "provenance")  # of a run, kep
 class Result:
     """All that a page says about a step, as results/<step>.json holds it."""
 
+    __pydantic_config__ = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
     step: str
     title: str
     split: str  # "test", "validation" or "fold K of N"
@@ -42,7 +44,7 @@ class Result:
     n_macs: int
     receptive_field: int
     epochs: int
-    recipe: Recipe
+    recipe: Annotated[Recipe, PlainValidator(recipe_dict.from_dict), PlainSerializer(recipe_dict.to_dict)]
     claim: dict[str, Any] | None  # what the authors of a published net report
     runs: tuple[Run, ...]
     summary: Summary
@@ -136,41 +138,23 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
 
 def to_json(result: Result) -> dict[str, Any]:
     """Return the JSON value of a result, its own sha256 last."""
-    value = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
-    value |= {name: _plain(value[name]) for name in ("summary", "difference", "verdict", "claims")}
-    value["recipe"] = recipe_dict.to_dict(result.recipe)
-    value["runs"] = [{name: _plain(inner) for name, inner in vars(run).items() if name not in LARGE} for run in result.runs]
-    return files.signed({"schema": SCHEMA, **value})
+    return files.signed({"schema": SCHEMA, **RESULT.dump_python(result, mode="json", exclude={"runs": {"__all__": set(LARGE)}})})
 
 
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return {name: _plain(inner) for name, inner in vars(value).items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-RESULT = {name: TypeAdapter(kind) for name, kind in get_type_hints(Result).items() if name not in ("recipe", "runs")}
-RUN = {name: TypeAdapter(kind) for name, kind in get_type_hints(Run).items() if name not in LARGE}
+RESULT = TypeAdapter(Result)
+STORED = {field.name for field in dataclasses.fields(Run)} - set(LARGE)
 
 
 def from_json(value: dict[str, Any]) -> Result:
     """Return the result that `to_json` turned into `value`; another value raises an error of pydantic's, Python's or the library's."""
-    value = {name: entry for name, entry in value.items() if name not in ("schema", "sha256")}
-    recipe, runs = recipe_dict.from_dict(value.pop("recipe")), tuple(Run(**_parsed(RUN, run)) for run in value.pop("runs"))
-    for run in runs:
+    result = RESULT.validate_python({name: entry for name, entry in value.items() if name not in ("schema", "sha256")})
+    for run, stored in zip(result.runs, value["runs"], strict=True):
         lengths = {len(values) for name, values in vars(run.history).items() if name != "monitor_accuracy"}
-        if len(lengths) != 1 or not 1 <= (run.kept_epoch or 1) <= min(lengths):
-            raise ValueError(f"the epochs of seed {run.seed} do not fit together")
-    result = Result(recipe=recipe, runs=runs, **_parsed(RESULT, value))
-    if not runs or result.summary.n_seeds != len(runs):
+        if stored.keys() != STORED or len(lengths) != 1 or not 1 <= (run.kept_epoch or 1) <= min(lengths):
+            raise ValueError(f"values of seed {run.seed} are missing, not known, or do not fit together")
+    if not result.runs or result.summary.n_seeds != len(result.runs):
         raise ValueError("its summary is not that of its runs")
     return result
-
-
-def _parsed(kinds: dict[str, TypeAdapter[Any]], value: dict[str, Any]) -> dict[str, Any]:
-    if value.keys() != kinds.keys():
-        raise ValueError(f"the names {', '.join(sorted(value.keys() ^ kinds.keys()))} are missing or not known")
-    return {name: kinds[name].validate_python(inner) for name, inner in value.items()}
 
 
 def save(result: Result, folder: Path) -> Path:
