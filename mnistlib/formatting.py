@@ -2,46 +2,25 @@
 
 from collections.abc import Iterable, Sequence
 
-Bounds = tuple[float, float] | list[float]
-
 
 def percent(fraction: float, digits: int = 2) -> str:
     """Return a fraction as a percentage: 0.9945 gives "99.45%"."""
     return f"{100 * fraction:.{digits}f}%"
 
 
-def percent_against(fraction: float, target: float) -> str:
-    """Return a percentage with two to four digits: as many as it takes to differ from a target that it misses or beats."""
-    texts = [(percent(fraction, digits), percent(target, digits)) for digits in (2, 3, 4)]
-    return next((text for text, other in texts if text != other), texts[0][0])
+def digits_against(fraction: float, target: float) -> int:
+    """Return how many digits, two to four, a percentage needs to differ from a target that it misses or beats."""
+    return next((digits for digits in (2, 3, 4) if percent(fraction, digits) != percent(target, digits)), 2)
 
 
-def mean_sd(mean: float, sd: float | None) -> str:
+def mean_sd(mean: float, sd: float | None, digits: int = 2) -> str:
     """Return a mean and a standard deviation, both fractions: "99.45% (sd 0.04)"; without a standard deviation the mean alone."""
-    return _with_sd(percent(mean), sd)
+    return percent(mean, digits) if sd is None else f"{percent(mean, digits)} (sd {100 * sd:.{digits}f})"
 
 
-def mean_sd_against(mean: float, sd: float | None, target: float) -> str:
-    """Return a mean and a standard deviation with as many digits as `percent_against` gives the mean: "99.396% (sd 0.040)"."""
-    return _with_sd(percent_against(mean, target), sd)
-
-
-def _with_sd(mean: str, sd: float | None) -> str:
-    return mean if sd is None else f"{mean} (sd {100 * sd:.{_digits(mean)}f})"
-
-
-def interval(bounds: Bounds, digits: int = 2) -> str:
+def interval(bounds: Sequence[float], digits: int = 2) -> str:
     """Return two fractions as an interval of percentages: "99.31 to 99.58%"."""
     return f"{100 * bounds[0]:.{digits}f} to {percent(bounds[1], digits)}"
-
-
-def interval_against(bounds: Bounds, target: float) -> str:
-    """Return an interval with as many digits as it takes for either end to differ from a target: "99.402 to 99.551%"."""
-    return interval(bounds, max(_digits(percent_against(bound, target)) for bound in bounds))
-
-
-def _digits(percentage: str) -> int:
-    return len(percentage.rstrip("%").partition(".")[2])
 
 
 def points(difference: float) -> str:
@@ -49,7 +28,7 @@ def points(difference: float) -> str:
     return f"{signed(difference)} points"
 
 
-def points_interval(bounds: Bounds) -> str:
+def points_interval(bounds: Sequence[float]) -> str:
     """Return an interval of differences in percentage points: "−0.01 to +0.13 points"."""
     return f"{signed(bounds[0])} to {points(bounds[1])}"
 
@@ -90,11 +69,6 @@ def confusion(label: int, prediction: int) -> str:
     return f"{label} predicted as {prediction}"
 
 
-def millions(n: int) -> str:
-    """Return a large count in millions: 834000 gives "0.83 M"."""
-    return f"{n / 1e6:.2f} M"
-
-
 def decimals(value: float) -> str:
     """Return a loss, a learning rate or a small fraction with four decimals: "0.1307"."""
     return f"{value:.4f}"
@@ -126,7 +100,7 @@ def seconds(value: float) -> str:
     return f"{minutes} min {whole:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def seconds_interval(bounds: Bounds) -> str:
+def seconds_interval(bounds: Sequence[float]) -> str:
     """Return an interval of differences of durations: "−31 to −24 s"."""
     low, high = (f"{bound:+.0f}".replace("-", "−") for bound in bounds)
     return f"{low} to {high} s"

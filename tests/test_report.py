@@ -11,7 +11,7 @@ import torch
 from example_results import LABELS, mnist, result, run
 
 from mnistlib import files, formatting, models, recipe, recipe_dict, steps
-from mnistlib.report import html, model_summary, overview, recipe_diff, result_tables, tables
+from mnistlib.report import html, model_summary, recipe_diff, result_tables, tables
 from mnistlib.stats import comparison, misclassified
 
 NET = model_summary.of(models.build("narrow"))
@@ -276,10 +276,10 @@ def test_provenance_lists_what_is_known():
 
 
 def test_a_verdict_is_one_word_and_every_limit_that_is_exceeded():
-    assert overview.verdict(None).text == "none"
-    shown = overview.verdict(comparison.Verdict("over", "within", "below", 0))
+    assert result_tables.verdict_words(None).text == "none"
+    shown = result_tables.verdict_words(comparison.Verdict("over", "within", "below", 0))
     assert shown.text.startswith("below, parameters over") and shown.html.count('class="verdict bad"') == 2
-    row = overview.row(replace(RESULT, summary=replace(RESULT.summary, n_held=1)))
+    row = result_tables.row(replace(RESULT, summary=replace(RESULT.summary, n_held=1)))
     assert (row["Seeds passing"].text, row["Held"].text, row["Time per seed"].text) == ("2 of 3", "1 of 3", "3.8 s")
 
 

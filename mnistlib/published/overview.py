@@ -10,7 +10,7 @@ from mnistlib.published import tables
 from mnistlib.published.replication import Replication
 from mnistlib.published.repository import ABLATIONS, other_repositories
 from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
-from mnistlib.report import html, overview
+from mnistlib.report import html, result_tables
 from mnistlib.report.html import Shown
 from mnistlib.report.result import Result
 
@@ -63,7 +63,7 @@ def models_table(made: Sequence[Replication]) -> Shown:
     head += ["Here, last epoch", "Verdict", "Interval", "Seeds passing", "MACs", "Receptive field", "Time per seed"]
     rows = []
     for each in made:
-        model, cells = each.model, overview.row(each.result)
+        model, cells = each.model, result_tables.row(each.result)
         name = f'<a href="{model.name}.html">{html.phrase(model.title).html}</a>'
         more = html.element("small", f"{model.repository}{remarks(model)}")
         row = [Shown(f"{name} {more.html}", f"{model.title} of {more.text}"), tables.parameters(model)]

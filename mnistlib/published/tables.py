@@ -90,10 +90,10 @@ def _spread(values: Sequence[float]) -> list[str]:
 
 def analysis(model: PublishedModel, result: Result) -> list[comparison.Claim]:
     """Return the claims of a model's Analysis: about the target, and the author's headline beside the seeds."""
-    mean = formatting.mean_sd_against(result.summary.final_mean, result.summary.final_sd, MIN_ACCURACY)
-    reached = result.summary.final_mean >= MIN_ACCURACY
+    mean = result.summary.final_mean
+    text = formatting.mean_sd(mean, result.summary.final_sd, formatting.digits_against(mean, MIN_ACCURACY))
     found = [
-        comparison.Claim("Its mean is at or above the target after the last epoch.", reached, mean),
+        comparison.Claim("Its mean is at or above the target after the last epoch.", mean >= MIN_ACCURACY, text),
         comparison.claim_held(result.summary),
     ]
     if model.claim is None or not replication.comparable(model, result) or len(result.runs) < 2:

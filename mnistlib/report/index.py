@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mnistlib import files, formatting, recipe
 from mnistlib.errors import ResultError
-from mnistlib.report import markup, overview, page, plots, result
+from mnistlib.report import markup, page, plots, result, result_tables
 from mnistlib.report.image_figures import SIDE
 from mnistlib.report.result import Result
 
@@ -41,7 +41,7 @@ def text(results: Sequence[Result], pages: Collection[str]) -> str:
 
 def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:
     """Return every result with the cells of its row, its change from the result before among them."""
-    return [(now, overview.row(now, before)) for now, before in zip(results, [None, *results], strict=False)]
+    return [(now, result_tables.row(now, before)) for now, before in zip(results, [None, *results], strict=False)]
 
 
 def block(results: Sequence[Result], images: str = "images", reports: str = "reports") -> str:
@@ -55,7 +55,7 @@ def block(results: Sequence[Result], images: str = "images", reports: str = "rep
     target, held = formatting.percent(recipe.MIN_ACCURACY), formatting.count(recipe.HELD_EPOCHS)
     columns = (
         "Accuracy: mean of the seeds on the test images after the last epoch, with their standard deviation (sd). "
-        f"Interval: {formatting.percent(overview.LEVEL, 0)} interval of the mean, resampling {results[0].summary.interval_by}. "
+        f"Interval: {formatting.percent(result_tables.LEVEL, 0)} interval of the mean, resampling {results[0].summary.interval_by}. "
         f"Passing: at or above {target} after the last epoch. Held: at or above it in each of the last {held} epochs."
     )
     return "\n\n".join([answer(results), f"![{plots.accuracies(results).alt}]({images}/{IMAGE})", table, columns]) + "\n"

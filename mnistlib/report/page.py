@@ -13,7 +13,7 @@ from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 from mnistlib import files, formatting, recipe
 from mnistlib.errors import ResultError
-from mnistlib.report import markup, overview
+from mnistlib.report import markup, result_tables
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
 
@@ -67,7 +67,7 @@ def page(
         "style": style(),
         "name": name if name in (series or {}) else "",
         "title": next(iter(headings(prose, 1)), result.title if result else name),
-        "facts": overview.strip(result) if result else {},
+        "facts": result_tables.strip(result) if result else {},
         "result": results.to_json(result)["sha256"] if result else "",  # so that a page can be compared with its result
         "foot": [f"From the notebook {notebook.name if heading else f'{name}.ipynb'}", LICENCE, *day],  # one may make pages of other names
         "log_tail": "\n".join(log_tail),
@@ -82,7 +82,13 @@ def page(
 def render(template: str, **values: Any) -> str:
     """Return the text of a page that is no notebook's; its template finds the limits of the exercise and the formats of numbers."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER / "template"), autoescape=True)
-    known = {"home": HOME, "style": style(), "recipe": recipe, "formatting": formatting, "level": formatting.percent(overview.LEVEL, 0)}
+    known = {
+        "home": HOME,
+        "style": style(),
+        "recipe": recipe,
+        "formatting": formatting,
+        "level": formatting.percent(result_tables.LEVEL, 0),
+    }
     return environment.get_template(template).render(known | values).rstrip() + "\n"
 
 

@@ -1,19 +1,21 @@
 """Tables of what a run found: curves, result, misclassified images, claims and provenance."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from mnistlib import formatting
 from mnistlib.recipe import HELD_EPOCHS, MAX_EPOCHS, MAX_PARAMETERS, MIN_ACCURACY
-from mnistlib.report import plots
-from mnistlib.report.html import Cell, Shown, badge, element, folded, sentence, table, together
+from mnistlib.report import plots, recipe_diff
+from mnistlib.report.html import Cell, Shown, badge, element, folded, phrase, sentence, table, together
 from mnistlib.report.image_figures import DIGITS, MANY
 from mnistlib.report.result import Result
-from mnistlib.stats.comparison import Claim
+from mnistlib.stats.comparison import Claim, Verdict
 from mnistlib.stats.misclassified import ConfusionChange, Misclassified
 
+LEVEL = 0.95  # of the intervals
 FOLDED = "The data as a table"
 _LABEL_ERRORS = {None: "", "majority": "wrong, by majority", "split": "opinions split", "neither": "neither digit"}
 _DIRECTIONS = {"better": "more accurate", "worse": "less accurate", "inconclusive": "not significant (inconclusive)"}
@@ -60,9 +62,10 @@ def _cells(text: Callable[..., str], *values: Sequence[Any]) -> list[str]:
 def result(result: Result, remark: str = "") -> Shown:
     """Return target and achieved value with the verdict where there is one; `remark` says why there is no comparison."""
     summary, verdict, split = result.summary, result.verdict, result.split
+    digits = partial(formatting.digits_against, target=MIN_ACCURACY)
     end = "at the epoch that was kept" if any(run.kept_epoch for run in result.runs) else "after the last epoch"
     achieved = {
-        "accuracy": formatting.mean_sd_against(summary.final_mean, summary.final_sd, MIN_ACCURACY),
+        "accuracy": formatting.mean_sd(summary.final_mean, summary.final_sd, digits(summary.final_mean)),
         "parameters": formatting.count(result.n_parameters),
         "epochs": formatting.count(result.epochs),
         "held": formatting.of(summary.n_held, summary.n_seeds),
@@ -71,9 +74,11 @@ def result(result: Result, remark: str = "") -> Shown:
     badges = {name: badge(word) for name, word in words.items()}
     rows: list[list[Cell]] = [[*target, achieved[name], badges.get(name, "")] for name, target in _targets(split, end).items()]
     share = f"95% interval of the share of all seeds: {formatting.interval(summary.pass_interval, 0)}, Clopper-Pearson"
-    extremes = [formatting.percent_against(value, MIN_ACCURACY) for value in (summary.final_min, summary.final_max)]
+    extremes = [formatting.percent(value, digits(value)) for value in (summary.final_min, summary.final_max)]
     more = {
-        f"95% interval of the mean, resampling {summary.interval_by}": formatting.interval_against(summary.interval, MIN_ACCURACY),
+        f"95% interval of the mean, resampling {summary.interval_by}": formatting.interval(
+            summary.interval, max(map(digits, summary.interval))
+        ),
         f"Seeds at or above the target {end}": f"{formatting.of(summary.n_pass, summary.n_seeds)} ({share})",
         f"Lowest and highest seed {end}": " and ".join(extremes),
         f"Accuracy on the clean training images {end}": formatting.percent(np.mean([run.train_accuracy_clean for run in result.runs])),
@@ -90,9 +95,43 @@ def result(result: Result, remark: str = "") -> Shown:
     columns = 4 if verdict else 3  # without a verdict there is no column for it
     caption = f"Target and achieved value: {formatting.counted(summary.n_seeds, 'seed')}; {images}"
     shown = table(caption, ["Measure", "Target", "Achieved", "Verdict"][:columns], [row[:columns] for row in rows])
-    partial = f"There is no verdict: this run trained on {formatting.count(result.n_train)} images, not on all of them."
-    remarks = ("" if verdict else partial, "" if result.difference else remark)
+    limited = f"There is no verdict: this run trained on {formatting.count(result.n_train)} images, not on all of them."
+    remarks = ("" if verdict else limited, "" if result.difference else remark)
     return together([shown, *(sentence(text, "note") for text in remarks if text)])
+
+
+def row(result: Result, before: Result | None = None) -> dict[str, Shown]:
+    """Return the cells of a result in a table of results, by column; `before` is the result of the step that it changes."""
+    summary = result.summary
+    texts = {
+        "Change": recipe_diff.summary(result.recipe, before.recipe) if before else "the first recipe",
+        "Accuracy": formatting.mean_sd(summary.final_mean, summary.final_sd),
+        "Interval": formatting.interval(summary.interval),
+        "Minimum": formatting.percent(summary.final_min),
+        "Seeds passing": formatting.of(summary.n_pass, summary.n_seeds),
+        "Held": formatting.of(summary.n_held, summary.n_seeds),
+        "Verdict": verdict_words(result.verdict),
+        "Parameters": formatting.count(result.n_parameters),
+        "MACs": f"{result.n_macs / 1e6:.2f} M",
+        "Receptive field": f"{formatting.count(result.receptive_field)} px",
+        "Time per seed": formatting.seconds(np.mean(result.seconds)),
+    }
+    return {column: phrase(text) for column, text in texts.items()}
+
+
+def strip(result: Result) -> dict[str, str]:
+    """Return the few cells of a result that stand below a page's title, as HTML by their label."""
+    cells, names = row(result), ["Accuracy", "Interval", "Seeds passing", "Parameters", *(["Verdict"] if result.verdict else [])]
+    return {f"{formatting.percent(LEVEL, 0)} interval" if name == "Interval" else name: cells[name].html for name in names}
+
+
+def verdict_words(verdict: Verdict | None) -> Shown:
+    """Return the words of a verdict: the accuracy's, then every limit that is exceeded; "none" without a verdict."""
+    if verdict is None:
+        return phrase("none")
+    over = [badge("over", f"{limit} over") for limit in ("parameters", "epochs") if getattr(verdict, limit) == "over"]
+    words = [badge(verdict.accuracy), *over]
+    return Shown(" ".join(word.html for word in words), ", ".join(word.text for word in words))
 
 
 def misclassified(found: Sequence[Misclassified], split: str) -> Shown:

@@ -67,7 +67,7 @@ def candidates(record: Mapping[str, Any] | None) -> Shown:
         name = element("strong", f"{row['name']} (chosen)") if row["name"] == record["chosen"] else row["name"]
         over = "" if row["n_parameters"] < recipe.MAX_PARAMETERS else " (over the limit)"
         cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"]), *([formatting.seconds(row["seconds"])] if timed else [])]
-        cells += [formatting.count(row["n_parameters"]) + over, formatting.millions(row["n_macs"])]
+        cells += [formatting.count(row["n_parameters"]) + over, f"{row['n_macs'] / 1e6:.2f} M"]
         rows.append([*cells, recipe_diff.summary(recipe_dict.from_dict(row["recipe"]), before)])
     over = f"mean and standard deviation of {formatting.counted(len(record['seeds']), 'seed')} each"
     caption = f"The candidates: accuracy on {formatting.count(record['n_eval'])} {record['split']} images, {over}"

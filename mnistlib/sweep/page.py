@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mnistlib import files, formatting
-from mnistlib.report import markup, overview, plots
+from mnistlib.report import markup, plots, result_tables
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
@@ -80,7 +80,7 @@ def result(folder: Path) -> Result | None:
 
 def line(one: Job, record: Record | None, made: Result | None, names: Sequence[str], folder: Path) -> dict[str, Any]:
     """Return a job's row: its notebook, its key, its page where there is one, and its cells."""
-    row = overview.row(made) if made is not None else {}
+    row = result_tables.row(made) if made is not None else {}
     address = f"{one.name}/{one.notebook.stem}.html"
     cells = [*(text(given(one).get(name)) for name in names), *(row[name].text if row else "" for name in COLUMNS)]
     return {
