@@ -18,7 +18,7 @@ from mnistlib.errors import MnistlibError, ResultError, SettingError
 from mnistlib.recipe import Recipe
 from mnistlib.report import result as results
 from mnistlib.runs import Run, cache, provenance
-from mnistlib.stats import comparison, misclassified
+from mnistlib.stats import comparison
 from mnistlib.train import History
 
 N, EPOCHS = 1_000, 3
@@ -101,8 +101,8 @@ def test_no_verdict_on_a_part_of_the_training_images():
 
 def test_the_difference_is_that_of_the_same_images():
     worse = [run(seed, 60 + seed) for seed in range(4)]
-    wrong = misclassified.wrong([one.predictions for one in worse], mnist().eval.labels)
-    difference = make(before=make(worse, BEFORE), wrong_before=wrong).difference
+    predictions = np.stack([one.predictions for one in worse])
+    difference = make(before=make(worse, BEFORE), predictions_before=predictions).difference
     assert difference.from_ == "02_regularise" and difference.mean == pytest.approx(0.0555) and difference.direction == "better"
 
 
@@ -305,16 +305,18 @@ def test_weights_that_do_not_fit_the_net_any_more_say_so():
 )
 def test_only_like_is_compared_with_like(changed, words):
     wanted = results.conditions(MADE_BEFORE)
-    assert results.obstacle(wanted, "d" * 64, MADE_BEFORE) == ""
-    sentence = results.obstacle(wanted | changed, "d" * 64, MADE_BEFORE)
-    assert all(word in sentence for word in [*words, "02_regularise"])
+    results.check_comparable(wanted, "d" * 64, MADE_BEFORE)
+    with pytest.raises(ResultError) as caught:
+        results.check_comparable(wanted | changed, "d" * 64, MADE_BEFORE)
+    assert all(word in str(caught.value) for word in [*words, "02_regularise"])
 
 
 def test_the_data_matters_where_it_decides_who_is_evaluated():
     validation = make(on=mnist(split="validation"))
-    assert not results.obstacle(results.conditions(MADE), "e" * 64, MADE)
-    assert not results.obstacle(results.conditions(validation), "d" * 64, validation)
-    assert "other validation images" in results.obstacle(results.conditions(validation), "e" * 64, validation)
+    results.check_comparable(results.conditions(MADE), "e" * 64, MADE)
+    results.check_comparable(results.conditions(validation), "d" * 64, validation)
+    with pytest.raises(ResultError, match="other validation images"):
+        results.check_comparable(results.conditions(validation), "e" * 64, validation)
 
 
 def test_a_step_may_change_the_number_of_epochs_where_both_ran_what_their_recipes_say():
@@ -333,14 +335,14 @@ def test_a_readers_own_result_comes_before_the_committed_one(tmp_path, monkeypat
     assert find()[:2] == (None, None) and "02_regularise" in find()[2]
     assert "first step" in find(None)[2]
     results.save(MADE_BEFORE, reports / "published")
-    assert find()[1:] == (reports / "published", "")
-    results.save(MADE_BEFORE, reports)
-    assert find()[1:] == (reports, "") and find()[0].seeds == [0, 1, 2]
+    assert find()[0].seeds == [0, 1, 2] and find()[1].shape == (3, N) and find()[2] == ""
+    results.save(make(RUNS[1:], BEFORE), reports)
+    assert find()[0].seeds == [1, 2]
     results.save(make(RUNS[:2], BEFORE), mine)
-    assert find()[1:] == (mine, "") and find()[0].seeds == [0, 1]
+    assert find()[0].seeds == [0, 1]
     assert find(epochs=2)[:2] == (None, None) and "epochs 3 instead of 2" in find(epochs=2)[2]
     (mine / "predictions" / "02_regularise.npz").unlink()
-    assert find()[1] == reports
+    assert find()[0].seeds == [1, 2]
     for place in (reports, reports / "published"):
         rewrite(place / "results" / "02_regularise.json", lambda value: value.update(title="x"), sign=False)
     found, _, sentence = find()

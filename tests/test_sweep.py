@@ -195,7 +195,7 @@ def test_the_summary_names_what_differs_and_what_does_not(tmp_path):
     ]
     jobs = ray_sweep.combinations(paths, {"n_hidden": [1, None], "seeds": [[0, 1]]}, {"overrides": {"optimizer.lr": 0.5}})
     record = ray_sweep.keep(jobs[1], {}, 1, "It broke <off>.", tmp_path / "out" / jobs[1].name)
-    page = site.page(ray_sweep.Sweep(tmp_path / "out", tuple(jobs), (None, record, None, None)))
+    page = site.build(ray_sweep.Sweep(tmp_path / "out", tuple(jobs), (None, record, None, None))).read_text()
     assert "Sweep of first and second" in page and "The same for all: seeds 0, 1, optimizer.lr 0.5." in page and "Failed: 1." in page
     assert '<th scope="col">N hidden</th>' in page and ">Seeds</th>" not in page and page.count("not run") == 3
     assert "first · n hidden none" in page and "It broke &lt;off&gt;." in page

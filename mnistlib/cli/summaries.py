@@ -55,11 +55,9 @@ def against(result: Result, reports: Path) -> str:
         return f"There is no committed result of {result.step} to compare with."
     try:
         committed = results.read(path)
+        results.check_comparable(results.conditions(result), result.keys["data"], committed)
     except ResultError as error:
-        return str(error)
-    sentence = results.obstacle(results.conditions(result), result.keys["data"], committed)
-    if sentence:
-        return sentence.replace(f"comparison with {result.step}", "comparison with the committed result")
+        return str(error).replace(f"comparison with {result.step}", "comparison with the committed result")
     mean = formatting.mean_sd(committed.summary.final_mean, committed.summary.final_sd)
     difference = formatting.points(result.summary.final_mean - committed.summary.final_mean)
     theirs = {run.seed: run.final for run in committed.runs}
@@ -76,9 +74,7 @@ def evaluation(checkpoint: Path) -> list[str]:
     result, run, weights = results.of_checkpoint(_existing(checkpoint))
     model = results.load_model(result.recipe, weights)
     mnist = data.load(result.split, result.train_limit)
-    sentence = results.obstacle(results.conditions(result), mnist.sha256, result)
-    if sentence:
-        raise ResultError(sentence)
+    results.check_comparable(results.conditions(result), mnist.sha256, result)
     _, predictions, _ = train.evaluate(model, mnist.eval)
     n, n_correct = len(predictions), int((predictions == mnist.eval.labels.numpy()).sum())
     stated = round(run.final * n)

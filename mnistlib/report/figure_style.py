@@ -6,7 +6,6 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -65,9 +64,7 @@ class ReportFigure(Figure):
 
 def figure(height: float) -> ReportFigure:
     """Return an empty figure of the common width, `height` CSS pixels high, outside pyplot's global state."""
-    made = ReportFigure(figsize=(WIDTH * SHARPNESS / _DPI, height * SHARPNESS / _DPI), dpi=_DPI, facecolor=PAPER)
-    FigureCanvasAgg(made)
-    return made
+    return ReportFigure(figsize=(WIDTH * SHARPNESS / _DPI, height * SHARPNESS / _DPI), dpi=_DPI, facecolor=PAPER)
 
 
 def panel(made: Figure, left: float, top: float, width: float, height: float) -> Axes:

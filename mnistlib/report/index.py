@@ -21,7 +21,7 @@ def build(reports: Path) -> Path:
 def build_readme(reports: Path, readme: Path, images: Path) -> Path:
     """Write the image of the results into `images` and their table into README's generated block; return README's path."""
     results = load(reports)
-    new = replaced(readme.read_text(encoding="utf-8"), block(results, images.name, reports.name), readme.name)
+    new = replaced(readme.read_text(encoding="utf-8"), block(results), readme.name)
     if results:
         files.write(images / IMAGE, plots.accuracies(results).png())
     return files.write(readme, new)
@@ -44,21 +44,21 @@ def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:
     return [(now, result_tables.row(now, before)) for now, before in zip(results, [None, *results], strict=False)]
 
 
-def block(results: Sequence[Result], images: str = "images", reports: str = "reports") -> str:
+def block(results: Sequence[Result]) -> str:
     """Return README's generated block without its marks: the answer, the image, the table, what the columns mean."""
     if not results:
         return "There are no results yet.\n"
     lines = [["Step", *rows(results)[0][1]]]
     lines += [["---"] * len(lines[0])]
-    lines += [[f"[{one.step}]({reports}/{one.step}.html)", *(cell.text for cell in row.values())] for one, row in rows(results)]
+    lines += [[f"[{one.step}](reports/{one.step}.html)", *(cell.text for cell in row.values())] for one, row in rows(results)]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     target, held = formatting.percent(recipe.MIN_ACCURACY), formatting.count(recipe.HELD_EPOCHS)
     columns = (
         "Accuracy: mean of the seeds on the test images after the last epoch, with their standard deviation (sd). "
-        f"Interval: {formatting.percent(result_tables.LEVEL, 0)} interval of the mean, resampling {results[0].summary.interval_by}. "
+        f"Interval: {result_tables.LEVEL} interval of the mean, resampling {results[0].summary.interval_by}. "
         f"Passing: at or above {target} after the last epoch. Held: at or above it in each of the last {held} epochs."
     )
-    return "\n\n".join([answer(results), f"![{plots.accuracies(results).alt}]({images}/{IMAGE})", table, columns]) + "\n"
+    return "\n\n".join([answer(results), f"![{plots.accuracies(results).alt}](images/{IMAGE})", table, columns]) + "\n"
 
 
 def answer(results: Sequence[Result]) -> str:

@@ -87,7 +87,7 @@ def render(template: str, **values: Any) -> str:
         "style": style(),
         "recipe": recipe,
         "formatting": formatting,
-        "level": formatting.percent(result_tables.LEVEL, 0),
+        "level": result_tables.LEVEL,
     }
     return environment.get_template(template).render(known | values).rstrip() + "\n"
 

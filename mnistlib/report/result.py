@@ -83,17 +83,17 @@ def make(
     runs: Sequence[Run],
     provenance: dict[str, Any],
     before: Result | None = None,
-    wrong_before: np.ndarray | None = None,
+    predictions_before: np.ndarray | None = None,
 ) -> Result:
-    """Make the result of a step from its runs; `before` is a comparable result and `wrong_before` its errors, bool [n_seeds, n_images]."""
+    """Make the result of a step from its runs; `before` is a comparable result, and its predictions are [n_seeds, n_images]."""
     if not runs or len({run.seed for run in runs}) < len(runs):
         raise ResultError(f"A result needs at least one seed and each seed once; these are {[run.seed for run in runs]}.")
     errors = wrong([run.predictions for run in runs], mnist.eval.labels)
     writers, groups = mnist.eval.writers, mnist.eval.groups
     summary = summarise([run.history.eval_accuracy[: run.kept_epoch] for run in runs], errors, writers, groups)
     difference = None
-    if before is not None and wrong_before is not None:
-        difference = comparison.difference(errors, wrong_before, writers, groups, before.step)
+    if before is not None and predictions_before is not None:
+        difference = comparison.difference(errors, wrong(predictions_before, mnist.eval.labels), writers, groups, before.step)
     about = model_summary.of(models.build(recipe.model, recipe.dropout))
     return Result(
         step=step.name,
@@ -254,11 +254,8 @@ def conditions(result: Result) -> dict[str, Any]:
     return {"split": result.split, "epochs": result.epochs, "train_limit": result.train_limit}
 
 
-def obstacle(wanted: dict[str, Any], data: str, before: Result) -> str:
-    """Return the sentence that says why there is no comparison with an earlier result, or "" where there is one.
-
-    `wanted` are the conditions, `data` the sha256 of the data, which decides what images are held out.
-    """
+def check_comparable(wanted: dict[str, Any], data: str, before: Result) -> None:
+    """Raise ResultError where an earlier result is not under the conditions `wanted`, or other images were held out of other `data`."""
     words = [
         f"{name} {formatting.number(has)} instead of {formatting.number(wanted[name])}"
         for name, has in conditions(before).items()
@@ -266,13 +263,14 @@ def obstacle(wanted: dict[str, Any], data: str, before: Result) -> str:
     ]
     if not words and before.split != "test" and before.keys["data"] != data:
         words = ["other validation images"]
-    return f"There is no comparison with {before.step}: its result has {' and '.join(words)}." if words else ""
+    if words:
+        raise ResultError(f"There is no comparison with {before.step}: its result has {' and '.join(words)}.")
 
 
-def find(step: str | None, wanted: dict[str, Any], data: str, results_dir: Path) -> tuple[Result | None, Path | None, str]:
-    """Look for a comparable result with its predictions in a results folder, then among the committed reports.
+def find(step: str | None, wanted: dict[str, Any], data: str, results_dir: Path) -> tuple[Result | None, np.ndarray | None, str]:
+    """Look for a comparable result in a results folder, then among the committed reports.
 
-    Return it with the folder that holds its results/, or twice None and the sentence that says why there is none.
+    Return it with the digits that its seeds predict, or twice None and the sentence that says why there is none.
     """
     if step is None:
         return None, None, "This is the first step; there is none before it to compare with."
@@ -283,13 +281,10 @@ def find(step: str | None, wanted: dict[str, Any], data: str, results_dir: Path)
             continue
         try:
             result = read(path)
-            read_predictions(result, place)
+            digits, _ = read_predictions(result, place)
+            check_comparable(wanted, data, result)
+            return result, digits, ""
         except ResultError as error:
             sentences.append(str(error))
-            continue
-        sentence = obstacle(wanted, data, result)
-        if not sentence:
-            return result, place, ""
-        sentences.append(sentence)
     none = f"There is no result of {step} to compare with; run its notebook with the same parameters first."
     return None, None, " ".join(dict.fromkeys(sentences)) or none

@@ -12,10 +12,11 @@ from mnistlib.report import plots, recipe_diff
 from mnistlib.report.html import Cell, Shown, badge, element, folded, phrase, sentence, table, together
 from mnistlib.report.image_figures import DIGITS, MANY
 from mnistlib.report.result import Result
+from mnistlib.stats import bootstrap
 from mnistlib.stats.comparison import Claim, Verdict
 from mnistlib.stats.misclassified import ConfusionChange, Misclassified
 
-LEVEL = 0.95  # of the intervals
+LEVEL = formatting.percent(bootstrap.LEVEL, 0)  # of the intervals
 FOLDED = "The data as a table"
 _LABEL_ERRORS = {None: "", "majority": "wrong, by majority", "split": "opinions split", "neither": "neither digit"}
 _DIRECTIONS = {"better": "more accurate", "worse": "less accurate", "inconclusive": "not significant (inconclusive)"}
@@ -122,7 +123,7 @@ def row(result: Result, before: Result | None = None) -> dict[str, Shown]:
 def strip(result: Result) -> dict[str, str]:
     """Return the few cells of a result that stand below a page's title, as HTML by their label."""
     cells, names = row(result), ["Accuracy", "Interval", "Seeds passing", "Parameters", *(["Verdict"] if result.verdict else [])]
-    return {f"{formatting.percent(LEVEL, 0)} interval" if name == "Interval" else name: cells[name].html for name in names}
+    return {f"{LEVEL} interval" if name == "Interval" else name: cells[name].html for name in names}
 
 
 def verdict_words(verdict: Verdict | None) -> Shown:

@@ -79,10 +79,8 @@ class StepReport:
 def make(step: steps.Step, recipe: Recipe, mnist: Mnist, runs: Sequence[Run], results_dir: Path) -> StepReport:
     """Make a step's report from its runs and save its result under a results folder."""
     wanted = {"split": mnist.split, "epochs": steps.epochs_before(step, recipe.epochs), "train_limit": mnist.train_limit}
-    before, place, sentence = results.find(step.before, wanted, mnist.sha256, results_dir)
-    predictions_before = None if before is None or place is None else results.read_predictions(before, place)[0]
-    wrong_before = None if predictions_before is None else misclassified.wrong(predictions_before, mnist.eval.labels)
-    made = results.make(step, recipe, mnist, runs, first(runs), before, wrong_before)
+    before, predictions_before, sentence = results.find(step.before, wanted, mnist.sha256, results_dir)
+    made = results.make(step, recipe, mnist, runs, _provenance(runs), before, predictions_before)
     path = results.save(made, results_dir)
     return StepReport(made, path, mnist, list(runs), before, predictions_before, f"{_overridden(step, recipe)} {sentence}".strip())
 
@@ -92,7 +90,7 @@ def _overridden(step: steps.Step, recipe: Recipe) -> str:
     return "" if own == recipe else f"This run overrides the step's recipe: {recipe_diff.summary(recipe, own)}."
 
 
-def first(runs: Sequence[Run]) -> dict[str, Any]:
+def _provenance(runs: Sequence[Run]) -> dict[str, Any]:
     """Return the provenance of the run that began first, with the seconds of all epochs of all runs, and the cloud instance's facts."""
     earliest = min((run.provenance for run in runs), key=lambda about: about["started"])
     return {**earliest, "seconds": round(sum(sum(run.history.seconds) for run in runs), 1), **provenance.instance(time.time())}

@@ -10,8 +10,7 @@ from mnistlib.report import markup, plots, result_tables
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
-from mnistlib.sweep import job
-from mnistlib.sweep.job import Job, Record
+from mnistlib.sweep.job import RECORD, Job, Record
 from mnistlib.sweep.ray_sweep import Sweep
 
 NAME = "index.html"
@@ -20,30 +19,27 @@ COLUMNS = ("Accuracy", "Interval", "Seeds passing")  # of a result's row
 
 def build(sweep: Sweep) -> Path:
     """Write the summary of a sweep into its folder and return its path."""
-    return files.write(sweep.folder / NAME, page(sweep))
-
-
-def page(sweep: Sweep) -> str:
-    """Return the text of a sweep's summary."""
-    names, first = differing(sweep.jobs), sweep.jobs[0]
+    jobs = sweep.jobs
+    names, first = differing(jobs), given(jobs[0])
     found = [
-        (one, record, result(sweep.folder / one.name) if record and record.status == "succeeded" else None)
-        for one, record in zip(sweep.jobs, sweep.records, strict=True)
+        (job, record, result(sweep.folder / job.name) if record and record.status == "succeeded" else None)
+        for job, record in zip(jobs, sweep.records, strict=True)
     ]
-    drawn = [replace(made, step=label(one, sweep.jobs)) for one, _, made in found if made is not None]
-    return pages.render(
+    drawn = [replace(made, step=label(job, jobs)) for job, _, made in found if made is not None]
+    text = pages.render(
         "sweep.html.j2",
-        title=f"Sweep of {formatting.listed(list(dict.fromkeys(one.notebook.stem for one in sweep.jobs)))}",
+        title=f"Sweep of {formatting.listed(list(dict.fromkeys(job.notebook.stem for job in jobs)))}",
         names=[name.replace("_", " ").capitalize() for name in names],
-        same=", ".join(f"{name} {text(value)}" for name, value in given(first).items() if name not in names),
+        same=", ".join(f"{name} {value_text(value)}" for name, value in first.items() if name not in names),
         columns=COLUMNS,
-        lines=[line(one, record, made, names, sweep.folder) for one, record, made in found],
+        lines=[line(*one, names, sweep.folder) for one in found],
         figure=markup.image(plots.accuracies(drawn, "job")) if drawn else "",
         sweep=sweep,
-        failed=[(label(one, sweep.jobs), record.reason) for one, record in sweep.failed],
+        failed=[(label(job, jobs), record.reason) for job, record in sweep.failed],
         splits=formatting.listed(sorted({made.split for made in drawn} or {"test"})),
-        facts=[f"From the folders beside this page and their {job.RECORD}", pages.LICENCE],
+        facts=[f"From the folders beside this page and their {RECORD}", pages.LICENCE],
     )
+    return files.write(sweep.folder / NAME, text)
 
 
 def given(one: Job) -> dict[str, Any]:
@@ -63,11 +59,11 @@ def label(one: Job, jobs: Sequence[Job]) -> str:
     """Return how a job differs from the others: "03_augment · epochs 5 · seeds 0, 1", the notebook only where there are several."""
     notebook = [one.notebook.stem] if len({other.notebook for other in jobs}) > 1 else []
     values = given(one)
-    parts = [f"{name.replace('_', ' ')} {text(values.get(name))}" for name in differing(jobs)]
+    parts = [f"{name.replace('_', ' ')} {value_text(values.get(name))}" for name in differing(jobs)]
     return " · ".join(notebook + parts) or one.notebook.stem
 
 
-def text(value: Any) -> str:
+def value_text(value: Any) -> str:
     """Return a parameter's value as a reader would write it."""
     return ", ".join(map(formatting.number, value)) if isinstance(value, list | tuple) else formatting.number(value)
 
@@ -82,7 +78,7 @@ def line(one: Job, record: Record | None, made: Result | None, names: Sequence[s
     """Return a job's row: its notebook, its key, its page where there is one, and its cells."""
     row = result_tables.row(made) if made is not None else {}
     address = f"{one.name}/{one.notebook.stem}.html"
-    cells = [*(text(given(one).get(name)) for name in names), *(row[name].text if row else "" for name in COLUMNS)]
+    cells = [*(value_text(given(one).get(name)) for name in names), *(row[name].text if row else "" for name in COLUMNS)]
     return {
         "notebook": one.notebook.stem,
         "key": one.name.removeprefix(f"{one.notebook.stem}-"),
