@@ -34,8 +34,6 @@ def read(path: Path | str) -> Image.Image:
         with Image.open(path, formats=FORMATS) as image:
             image.load()
             return image
-    except FileNotFoundError:
-        raise DataError(f"There is no file {str(path)!r}.") from None
     except UnidentifiedImageError:
         raise DataError(f"{str(path)!r} is no image that can be read here; PNG and JPEG files are.") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -58,7 +56,8 @@ def prepare(image: Image.Image) -> Tensor:
     fit a box, and placed with its centre of mass in the middle. Raises DataError where no digit can be made out.
     """
     if min(image.size) < MIN_SIDE:
-        raise DataError(f"The image has {_by(image.size)} pixels; it needs at least {_by((MIN_SIDE, MIN_SIDE))} for a digit to show.")
+        size = "x".join(map(formatting.count, image.size))
+        raise DataError(f"The image has {size} pixels; it needs at least {MIN_SIDE}x{MIN_SIDE} for a digit to show.")
     picture = _upright(image)
     ink, box = _look(picture)
     reach = max(box[2] - box[0], box[3] - box[1])
@@ -66,9 +65,8 @@ def prepare(image: Image.Image) -> Tensor:
         closer = [max(0, box[0] - reach // 2), max(0, box[1] - reach // 2), box[2] + reach // 2, box[3] + reach // 2]
         ink, _ = _look(picture.crop((*closer[:2], min(closer[2], picture.width), min(closer[3], picture.height))))
     if max(ink.shape) < MIN_SIDE:
-        raise DataError(
-            f"All ink in the image lies within {_by(ink.shape[::-1])} pixels; a digit needs at least {formatting.count(MIN_SIDE)}."
-        )
+        height, width = ink.shape
+        raise DataError(f"All ink in the image lies within {width}x{height} pixels; a digit needs at least {MIN_SIDE}.")
     ink = _thicken(ink)
     scale = BOX / max(ink.shape)
     height, width = (max(1, round(side * scale)) for side in ink.shape)
@@ -174,7 +172,3 @@ def _centre(small: np.ndarray) -> np.ndarray:
     top, left = (min(max(round(CENTRE - float(mass @ np.arange(len(mass)) / mass.sum())), 0), SIDE - len(mass)) for mass in masses)
     frame[top : top + small.shape[0], left : left + small.shape[1]] = np.round(255 * small)
     return frame
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{formatting.count(size[0])}x{formatting.count(size[1])}"

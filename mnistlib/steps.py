@@ -27,11 +27,6 @@ class Step:
     notebook: str = ""  # where it is not named as the step
     claim: dict[str, Any] | None = None  # what the authors of a published net report
 
-    @property
-    def notebook_name(self) -> str:
-        """Return the name of the notebook that reports it."""
-        return self.notebook or self.name
-
 
 STEPS: dict[str, Step] = {
     step.name: step

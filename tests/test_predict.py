@@ -283,7 +283,7 @@ class TestRefusals:
 
     def test_files(self, tmp_path: Path) -> None:
         """A missing file, a folder, a text, an empty file and half an image are each told apart from an image."""
-        with pytest.raises(DataError, match=r"There is no file '.*absent.png'"):
+        with pytest.raises(DataError, match=r"absent.png' cannot be read as an image: No such file"):
             predict.read(tmp_path / "absent.png")
         with pytest.raises(DataError, match="cannot be read as an image: Is a directory"):
             predict.read(tmp_path)

@@ -150,7 +150,7 @@ def test_an_ablation_changes_what_its_study_asks_for_and_nothing_else():
 @pytest.mark.parametrize("model", [*MODELS.values(), *ABLATIONS.values()], ids=lambda model: model.name)
 def test_a_model_is_a_step(model):
     step = steps.get(model.name)
-    assert (step.recipe, step.seeds, step.before, step.notebook_name) == (model.recipe, model.seeds, model.before, "published")
+    assert (step.recipe, step.seeds, step.before, step.notebook) == (model.recipe, model.seeds, model.before, "published")
     assert (step.claim is None) == (model.before is not None)
 
 

@@ -13,6 +13,7 @@ from mnistlib.report import result as results
 from mnistlib.report import step_report
 from mnistlib.report.step_report import StepReport
 from mnistlib.runs import Run, cache, run, seeds
+from mnistlib.stats.comparison import Difference
 
 SEEDS = (0, 1)
 ORIGIN = {"started": "2026-03-04T05:06:07Z", "seconds": 1.0, "commit": "abc", "gpu": None}
@@ -48,6 +49,10 @@ def test_a_step_is_compared_with_the_one_before_and_its_claims_are_kept(few, tra
     assert sum(change.after - change.before for change in second.confusion_changes()) == pytest.approx(-moved * 200)
     claims = second.record([second.better(), second.narrower(), second.held(), second.quicker()])
     assert results.read(second.path).claims == claims and len(claims) == 4
+    for interval, supported in (((0.0001, 0.0023), True), ((-0.0001, 0.0025), False)):
+        difference = Difference("00_skeleton", 0.0012, interval)
+        better = replace(second, result=replace(second.result, difference=difference)).better()
+        assert better.supported == supported and better.figures.startswith("+0.12 points (")
     assert second.result.keys["notebook"] and second.result.verdict is None  # a part of the training images
     assert second.result.provenance["seconds"] == pytest.approx(sum(second.result.seconds), abs=0.1)
 

@@ -120,7 +120,7 @@ def make(
         verdict=comparison.verdict(about.n_parameters, recipe.epochs, summary) if mnist.train_limit is None else None,
         claims=(),
         provenance=provenance,
-        keys={"notebook": files.notebook_hash(step.notebook_name), "recipe": recipe_dict.digest(recipe), "data": mnist.sha256},
+        keys={"notebook": files.notebook_hash(step.notebook or step.name), "recipe": recipe_dict.digest(recipe), "data": mnist.sha256},
         predictions=digest(predicted(runs)),
     )
 

@@ -1,14 +1,14 @@
 """What a notebook reports of its runs: the result, the step before on the same images, and the claims that both allow."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mnistlib import steps
+from mnistlib import formatting, steps
 from mnistlib.data import Mnist
 from mnistlib.recipe import Recipe
 from mnistlib.report import recipe_diff
@@ -48,10 +48,12 @@ class StepReport:
         return misclassified.confusion_changes(self.predictions, self.predictions_before, self.mnist.eval.labels)
 
     def better(self) -> Claim:
-        """Claim that the step is more accurate than the one before."""
-        if self.result.difference is None:
+        """Claim that the step is more accurate than the one before; supported where the interval of the difference excludes zero."""
+        difference = self.result.difference
+        if difference is None:
             return Claim("It is more accurate than the step before.", False, self.sentence)
-        return comparison.claim_more_accurate(self.result.difference)
+        figures = f"{formatting.points(difference.mean)} ({formatting.points_interval(difference.interval)})"
+        return Claim(f"It is more accurate than {difference.from_}.", difference.direction == "better", figures)
 
     def held(self) -> Claim:
         """Claim that every seed keeps the target over the last epochs."""
@@ -59,15 +61,18 @@ class StepReport:
 
     def narrower(self) -> Claim:
         """Claim that the gap between clean training and test accuracy is smaller than before."""
-        if self.before is None:
-            return Claim("The gap between clean training and test accuracy is smaller than before.", False, self.sentence)
-        return comparison.claim_smaller_gap(self.result.gaps, self.before.gaps, self.before.step)
+        claim = "The gap between clean training and test accuracy is smaller than"
+        return self._lower(claim, "gaps", formatting.points, formatting.points_interval)
 
     def quicker(self) -> Claim:
         """Claim that a seed trains in less time than before."""
+        return self._lower("A seed trains in less time than", "seconds", formatting.seconds, formatting.seconds_interval)
+
+    def _lower(self, claim: str, name: str, value: Callable[..., str], interval: Callable[..., str]) -> Claim:
         if self.before is None:
-            return Claim("A seed trains in less time than before.", False, self.sentence)
-        return comparison.claim_faster(self.result.seconds, self.before.seconds, self.before.step)
+            return Claim(f"{claim} before.", False, self.sentence)
+        now, before = (getattr(result, name) for result in (self.result, self.before))
+        return comparison.claim_lower(f"{claim} in {self.before.step}.", now, before, value, interval)
 
     def record(self, claims: Sequence[Claim]) -> tuple[Claim, ...]:
         """Save the result with the claims of its Analysis, and return them; from here on its runs count as reported."""

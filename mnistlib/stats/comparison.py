@@ -63,32 +63,16 @@ def verdict(n_parameters: int, epochs: int, summary: Summary) -> Verdict:
     )
 
 
-def claim_more_accurate(difference: Difference) -> Claim:
-    """Claim that a step is more accurate than the one before; supported where the interval excludes zero."""
-    figures = f"{formatting.points(difference.mean)} ({formatting.points_interval(difference.interval)})"
-    return Claim(f"It is more accurate than {difference.from_}.", difference.direction == "better", figures)
-
-
 def claim_held(summary: Summary) -> Claim:
     """Claim that every seed is at or above the target in each of the last epochs."""
     figures = f"{formatting.of(summary.n_held, summary.n_seeds)} seeds"
     return Claim("Every seed keeps the target over the last epochs.", summary.n_held == summary.n_seeds, figures)
 
 
-def claim_smaller_gap(gaps: Sequence[float], gaps_before: Sequence[float], before: str) -> Claim:
-    """Claim that the generalisation gap (clean training accuracy minus test accuracy, one per seed) is smaller than before."""
-    claim = f"The gap between clean training and test accuracy is smaller than in {before}."
-    return _lower(claim, gaps, gaps_before, formatting.points, formatting.points_interval)
-
-
-def claim_faster(seconds: Sequence[float], seconds_before: Sequence[float], before: str) -> Claim:
-    """Claim that a seed trains in less time than before."""
-    claim = f"A seed trains in less time than in {before}."
-    return _lower(claim, seconds, seconds_before, formatting.seconds, formatting.seconds_interval)
-
-
-def _lower(claim: str, a: Sequence[float], b: Sequence[float], value: Callable[[float], str], interval: Callable[[Bounds], str]) -> Claim:
-    """Return the claim that the mean of `a` is lower than that of `b`; supported where Welch's interval over seeds is below zero."""
+def claim_lower(
+    claim: str, a: Sequence[float], b: Sequence[float], value: Callable[[float], str], interval: Callable[[Bounds], str]
+) -> Claim:
+    """Claim that the mean of `a` is lower than that of `b`, values of one seed each; supported where Welch's interval is below zero."""
     _, bounds = intervals.welch(a, b)
     figures = f"{value(float(np.mean(a)))} against {value(float(np.mean(b)))}"
     if bounds is None:
