@@ -1,8 +1,7 @@
-"""What a net is made of: layers, shapes and parameters by torchinfo; multiply-accumulates, receptive field and waste from these.
+"""A net's layers, shapes and parameters by torchinfo; its multiply-accumulates, receptive field and waste from these.
 
-Multiply-accumulates (MACs) are those of convolutions and linear layers for one image; biases and normalization count as none. The
-receptive field is a property of the net alone (Araujo et al. 2019, https://distill.pub/2019/computing-receptive-fields/): padding does
-not shrink it, and it may exceed the image.
+Multiply-accumulates (MACs) are those of convolutions and linear layers, biases left out. Padding does not shrink the receptive field,
+which may exceed the image (Araujo et al. 2019, https://distill.pub/2019/computing-receptive-fields/).
 """
 
 import copy

@@ -23,11 +23,7 @@ LICENCE = "MIT licence"
 
 
 def build(notebook: Path, out: Path, *args: Any, **kwargs: Any) -> Path:
-    """Write an executed notebook as one HTML page and return its path; the other arguments are those of `page`.
-
-    Raises ResultError, and leaves the previous page as it was, for a notebook that was not wholly executed, that holds an error, or
-    that would load something from another file or address.
-    """
+    """Write an executed notebook as one HTML page and return its path; the other arguments are those of `page`."""
     return files.write(out, page(notebook, out.stem, *args, **kwargs))
 
 
@@ -41,7 +37,7 @@ def page(
     failed: str = "",
     log_tail: Sequence[str] = (),
 ) -> str:
-    """Return the text of an executed notebook's page.
+    """Return the text of an executed notebook's page; raise ResultError for one that has not run to its end, or loads something.
 
     `series` maps the names of all pages of the series, in order, to their titles: the page then links to the index and to its
     neighbours. `result` is summarised below the title; `heading` replaces the title, and `home` the name of the index. `failed` is
@@ -82,13 +78,7 @@ def page(
 def render(template: str, **values: Any) -> str:
     """Return the text of a page that is no notebook's; its template finds the limits of the exercise and the formats of numbers."""
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER / "template"), autoescape=True)
-    known = {
-        "home": HOME,
-        "style": style(),
-        "recipe": recipe,
-        "formatting": formatting,
-        "level": result_tables.LEVEL,
-    }
+    known = {"home": HOME, "style": style(), "recipe": recipe, "formatting": formatting, "level": result_tables.LEVEL}
     return environment.get_template(template).render(known | values).rstrip() + "\n"
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any
 
@@ -30,8 +31,7 @@ _ROW = 52  # CSS pixels that a row of a series is high
 def per_epoch(runs: Sequence[Any], name: str) -> np.ndarray:
     """Return one value per seed and epoch of runs or histories, [n_seeds, n_epochs]; epochs that a seed has not reached are NaN."""
     lists = [list(getattr(getattr(run, "history", run), name)) for run in runs]
-    longest = max(map(len, lists))
-    return np.array([[*values, *[math.nan] * (longest - len(values))] for values in lists], float)
+    return np.array(list(zip_longest(*lists, fillvalue=math.nan)), float).T
 
 
 def curves(runs: Sequence[Any], split: str, published: Mapping[str, Sequence[float]] = MappingProxyType({})) -> ReportFigure:

@@ -24,7 +24,7 @@ from mnistlib.stats.misclassified import wrong
 from mnistlib.stats.summary import Summary, summarise
 
 SCHEMA = 2
-LARGE = ("weights", "predictions", "confidences", "provenance")  # of a run, kept elsewhere than in the JSON
+LARGE = {"weights", "predictions", "confidences", "provenance"}  # of a run, kept elsewhere than in the JSON
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,10 @@ class Result:
     def seconds(self) -> list[float]:
         """Return the seconds that each seed took, evaluation included."""
         return [sum(run.history.seconds) for run in self.runs]
+
+
+RESULT = TypeAdapter(Result)
+STORED = {field.name for field in dataclasses.fields(Run)} - LARGE
 
 
 def make(
@@ -138,11 +142,7 @@ def digest(arrays: dict[str, np.ndarray]) -> str:
 
 def to_json(result: Result) -> dict[str, Any]:
     """Return the JSON value of a result, its own sha256 last."""
-    return files.signed({"schema": SCHEMA, **RESULT.dump_python(result, mode="json", exclude={"runs": {"__all__": set(LARGE)}})})
-
-
-RESULT = TypeAdapter(Result)
-STORED = {field.name for field in dataclasses.fields(Run)} - set(LARGE)
+    return files.signed({"schema": SCHEMA, **RESULT.dump_python(result, mode="json", exclude={"runs": {"__all__": LARGE}})})
 
 
 def from_json(value: dict[str, Any]) -> Result:
@@ -169,10 +169,8 @@ def save(result: Result, folder: Path) -> Path:
         np.savez_compressed(body, **predicted(result.runs))
         contents[folder / "predictions" / f"{result.step}.npz"] = body.getvalue()
     files.write_together(contents | {path: files.to_text(to_json(result))})
-    named = {Path(run.checkpoint).name for run in result.runs}
-    for other in (folder / "checkpoints").glob(f"{result.step}-seed*.safetensors"):
-        if other.name not in named:
-            other.unlink()
+    for other in set((folder / "checkpoints").glob(f"{result.step}-seed*.safetensors")) - contents.keys():
+        other.unlink()
     return path
 
 

@@ -102,10 +102,7 @@ def _provenance(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def restore(step: str, mnist: Mnist, place: Path, results_dir: Path) -> int:
-    """Put the runs of a committed result into the cache of a results folder, those that are missing there, and return how many.
-
-    `place` is the folder that holds the committed results/.
-    """
+    """Put the runs of a result committed in `place` into the cache of a results folder where they are missing; return how many."""
     path, folder, n = place / "results" / f"{step}.json", seeds.cache_dir(results_dir), 0
     if not path.exists():
         return 0

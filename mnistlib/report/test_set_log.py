@@ -26,11 +26,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def record(result: Result, path: Path) -> bool:
-    """Append a full run on the test set to the list and say whether it was new.
-
-    The same seeds of the same recipe with the very same accuracies are the same look. Runs on other splits, or on a part of the
-    training images, are not recorded.
-    """
+    """Append a full run on the test set, unless the list has it with the very same accuracies, and say whether it was appended."""
     look = {
         "date": result.provenance["started"],
         "step": result.step,
