@@ -25,12 +25,12 @@ class DiskError(MnistlibError):
 
 def root() -> Path:
     """Return the repository's root: found upward from the working directory, else from this package, else the working directory."""
-    for start in (Path.cwd(), Path(__file__).resolve().parent):
-        for folder in (start, *start.parents):
-            marked = (folder / "mnistlib" / "__init__.py").is_file() or (folder / SENT).is_file()
-            if marked and (folder / "notebooks").is_dir():
-                return folder
-    return Path.cwd()
+    here = Path.cwd()
+    for folder in (here, *here.parents, *Path(__file__).resolve().parents):
+        marked = (folder / "mnistlib" / "__init__.py").is_file() or (folder / SENT).is_file()
+        if marked and (folder / "notebooks").is_dir():
+            return folder
+    return here
 
 
 def resolve(path: str | os.PathLike[str]) -> Path:

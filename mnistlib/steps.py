@@ -56,10 +56,5 @@ def get(name: str) -> Step:
 
 
 def epochs_before(step: Step, epochs: int) -> int:
-    """Return the epochs that a result of the step before must have to be compared with this step after `epochs`.
-
-    As many, unless both ran what their recipes say: then a step may change the very number of epochs.
-    """
-    if step.before is None or epochs != step.recipe.epochs:
-        return epochs
-    return get(step.before).recipe.epochs
+    """Return the epochs of the step before to compare `epochs` of this one with: as many, unless both ran what their recipes say."""
+    return epochs if step.before is None or epochs != step.recipe.epochs else get(step.before).recipe.epochs
