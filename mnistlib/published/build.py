@@ -1,7 +1,5 @@
 """The published models into reports/published/: what is missing is trained; results, pages, studies, the table in docs/replication.md."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -41,7 +39,6 @@ def build_published(train: bool = True, names: Sequence[str] = ()) -> None:
 
 
 def _build(step: Step, mnist: Mnist, train: bool, model: PublishedModel | None = None) -> None:
-    """Train what is missing of one result, and publish it with its page."""
     reports, work = files.resolve(REPORTS), files.resolve(WORK)
     try:
         step_report.restore(step.name, mnist, reports, work)
@@ -67,7 +64,6 @@ def _build(step: Step, mnist: Mnist, train: bool, model: PublishedModel | None =
 
 
 def _cached(step: Step, mnist: Mnist) -> list[Run]:
-    """Return the finished runs of a step that are in the cache."""
     folder = seeds.cache_dir(files.resolve(WORK))
     keys = [cache.cache_key(step.recipe, mnist, seed) for seed in step.seeds]
     found = [cache.load_run(cache.run_path(folder, key), key) for key in keys]

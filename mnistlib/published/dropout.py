@@ -1,7 +1,5 @@
 """Dropout of single values, exact and cheap on a CPU."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -25,8 +23,6 @@ class Dropout(nn.Dropout):
 
 
 class _Silence(torch.autograd.Function):
-    """Scale values, those at some places to zero: the same forwards and backwards."""
-
     @staticmethod
     def forward(ctx: Any, maps: Tensor, places: Tensor, scale: float) -> Tensor:
         """Return the values scaled, those at the places zero."""

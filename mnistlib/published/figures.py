@@ -1,7 +1,5 @@
 """The figures about all published models: claims beside measurements, accuracy against parameters, kernels."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,12 +58,10 @@ def ladder(made: Sequence[Replication]) -> ReportFigure:
 
 
 def _legend(axes: Axes) -> None:
-    """Say above the axes what the marks mean."""
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False, fontsize=SMALL, handletextpad=0.2, columnspacing=1.0)
 
 
 def _accuracy_axis(axis: Any, target_line: Any) -> None:
-    """Label an axis of `height` with accuracies, and draw the target."""
     axis.set_ticks(height(TICKS), [formatting.percent(tick, 1) for tick in TICKS])
     target_line(height(MIN_ACCURACY), color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)), zorder=1)
 
@@ -105,7 +101,6 @@ def accuracy_by_parameters(made: Sequence[Replication], series: Sequence[Result]
 
 
 def _means(axes: Axes, found: Sequence[Result], colour: str, label: str) -> None:
-    """Draw the means of results with their intervals."""
     means, bounds = (
         height([result.summary.final_mean for result in found]),
         height([result.summary.interval for result in found]).reshape(-1, 2),

@@ -4,8 +4,6 @@ What an author's last layers do to the logits, and weights that only ever meet p
 them out.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from functools import partial
 
@@ -16,16 +14,7 @@ from mnistlib.published.dropout import Dropout
 
 
 def block(
-    n_in: int,
-    n_out: int,
-    kernel: int = 3,
-    order: str = "norm relu",
-    *,
-    padding: int = 0,
-    dilation: int = 1,
-    groups: int = 1,
-    bias: bool = False,
-    dropout: float = 0.0,
+    n_in: int, n_out: int, kernel: int = 3, order: str = "norm relu", *, dropout: float = 0.0, bias: bool = False, **convolution: int
 ) -> nn.Sequential:
     """Return a convolution followed by the layers of `order`: "pool" (2x2 max), "norm" (batch), "group" (norm), "relu", "drop"."""
     layers = {
@@ -35,9 +24,8 @@ def block(
         "relu": lambda: nn.ReLU(inplace=True),
         "drop": lambda: Dropout(dropout),
     }
-    conv = nn.Conv2d(n_in, n_out, kernel, padding=padding, dilation=dilation, groups=groups, bias=bias)
-    after = [(name, layers[name]()) for name in order.split() if name != "drop" or dropout]
-    return nn.Sequential(OrderedDict([("conv", conv), *after]))
+    after = {name: layers[name]() for name in order.split() if name != "drop" or dropout}
+    return nn.Sequential(OrderedDict(conv=nn.Conv2d(n_in, n_out, kernel, bias=bias, **convolution), **after))
 
 
 def pointwise(n_in: int, n_out: int) -> nn.Conv2d:

@@ -1,7 +1,5 @@
 """What the two pages about all published models show: findings, tables and the answers of the studies."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

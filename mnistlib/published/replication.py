@@ -1,7 +1,5 @@
 """Published claims beside seeds of the same recipes: like with like, and how much of a claim is choice."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -110,7 +108,6 @@ def with_prediction_intervals(made: list[Replication]) -> list[Replication]:
 
 
 def _clipped(bounds: Bounds) -> Bounds | None:
-    """Return bounds cut to possible accuracies, None for unknown ones."""
     return None if math.isnan(bounds[0]) else (max(bounds[0], 0.0), min(bounds[1], 1.0))
 
 

@@ -1,7 +1,5 @@
 """The published models by name, read from models.yaml and registered as steps; and what other public repositories report."""
 
-from __future__ import annotations
-
 import functools
 import json
 from dataclasses import asdict
@@ -126,7 +124,6 @@ def _published_model(value: dict[str, Any], recipe: dict[str, Any]) -> Published
 
 
 def _read_models() -> tuple[dict[str, PublishedModel], dict[str, PublishedModel]]:
-    """Return the published models and the ablations by name."""
     models, ablations = {}, {}
     written = {}  # each model as models.yaml has it, its repository's settings merged in
     for repository in _TABLE["repositories"]:
@@ -177,5 +174,4 @@ def get(name: str) -> PublishedModel:
 
 
 def _spelling(name: str) -> str:
-    """Return a name as models are spelt: lower case, with dashes for blanks, underscores and slashes."""
     return name.strip().lower().replace("_", "-").replace(" ", "-").replace("/", "-")

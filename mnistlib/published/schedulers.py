@@ -1,7 +1,5 @@
 """The learning-rate schedulers of published recipes: torch's own, by their names and with their arguments."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import Field

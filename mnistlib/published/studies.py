@@ -1,7 +1,5 @@
 """What the published models teach beside their figures: studies of finished runs, each a list of estimates with their intervals."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -329,5 +327,4 @@ def kernels(evidence: Evidence) -> dict[str, Any] | None:
 
 
 def _rounded(values: Any) -> list[Any]:
-    """Return a tensor as nested lists of four decimals; what is not zero stays so."""
     return [_rounded(value) if value.ndim else round(float(value), 4) or float(value) for value in values]

@@ -1,7 +1,5 @@
 """What the page of a published model shows beside a step's: the claims, the recipe, and the claims beside the measurement."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import fields
 
@@ -83,7 +81,6 @@ def beside_claims(model: PublishedModel, result: Result) -> Shown:
 
 
 def _spread(values: Sequence[float]) -> list[str]:
-    """Return mean, standard deviation and range of a figure over the seeds."""
     mean = formatting.mean_sd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
     return [mean, f"{formatting.percent(min(values))} to {formatting.percent(max(values))}"]
 

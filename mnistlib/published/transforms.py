@@ -6,33 +6,33 @@ resamples anew. One exception: an affine map that only scales, which Pillow comp
 falls on an edge.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Generator, Tensor
 
-from mnistlib.errors import SettingError, between, validated
+from mnistlib.errors import between, validated
 
 CHUNK = 2_000  # images at a time, so that intermediate values fit a core's cache
 TRIES = 10  # draws of a crop's size, until one fits
 ONE = 1 << 22  # Pillow's fixed-point one when it resizes
 Params = dict[str, Tensor]  # drawn parameters by name, one value per image
 GreyLevel = Annotated[int, between(0, 255)]
+Fraction, Area, Factor = (Annotated[float, between(*bounds)] for bounds in ((0, 1), (0.01, 1), (0.01, 10)))
+
+
+def _ascending(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("Input should be ascending")
+    return pair
 
 
 def _uniform(n: int, low: float, high: float, generator: Generator) -> Tensor:
     return low + (high - low) * torch.rand(n, generator=generator, dtype=torch.float64)
-
-
-def _require_ascending(name: str, pair: tuple[float, float]) -> None:
-    if pair[0] > pair[1]:
-        raise SettingError(f"{name} is {pair}; the smaller number comes first.")
 
 
 @validated
@@ -60,14 +60,11 @@ class RandomAffine:
     """torchvision's RandomAffine: rotation, shear along the width, scale and translation in one resampling, nearest pixel."""
 
     degrees: Annotated[float, between(0, 180)] = 0.0  # uniform ±, clockwise
-    translate: tuple[Annotated[float, between(0, 1)], Annotated[float, between(0, 1)]] = (0.0, 0.0)  # of width and height, uniform ±
-    scale: tuple[Annotated[float, between(0.01, 10)], Annotated[float, between(0.01, 10)]] = (1.0, 1.0)  # range of the factor
+    translate: tuple[Fraction, Fraction] = (0.0, 0.0)  # of width and height, uniform ±
+    scale: Annotated[tuple[Factor, Factor], AfterValidator(_ascending)] = (1.0, 1.0)  # range of the factor
     shear: Annotated[float, between(0, 80)] = 0.0  # degrees, uniform ±
     fill: GreyLevel = 0
     name: Literal["RandomAffine"] = "RandomAffine"
-
-    def __post_init__(self) -> None:
-        _require_ascending("RandomAffine.scale", self.scale)
 
     def draw(self, n: int, side: int, generator: Generator) -> Params:
         """Draw angle, translation to the right and down in whole pixels, scale and shear of each image."""
@@ -94,12 +91,9 @@ class RandomAffine:
 class RandomResizedCrop:
     """torchvision's RandomResizedCrop back to the image's own size: a box of random area and shape, enlarged bilinearly."""
 
-    scale: tuple[Annotated[float, between(0.01, 1)], Annotated[float, between(0.01, 1)]] = (0.9, 1.0)  # range of the box's area
+    scale: Annotated[tuple[Area, Area], AfterValidator(_ascending)] = (0.9, 1.0)  # range of the box's area
     ratio: tuple[Annotated[float, between(0.1, 1)], Annotated[float, between(1, 10)]] = (3 / 4, 4 / 3)  # width over height, log-uniform
     name: Literal["RandomResizedCrop"] = "RandomResizedCrop"
-
-    def __post_init__(self) -> None:
-        _require_ascending("RandomResizedCrop.scale", self.scale)
 
     def draw(self, n: int, side: int, generator: Generator) -> Params:
         """Draw the box of each image: top row, left column, height and width in pixels; the whole image where no try fits."""
@@ -123,7 +117,7 @@ class RandomCenterCrop:
     """torchvision's RandomApply of CenterCrop with probability `p`, then Resize back to the image's own size."""
 
     size: Annotated[int, between(1, 28)] = 22  # pixels
-    p: Annotated[float, between(0, 1)] = 1.0
+    p: Fraction = 1.0
     name: Literal["RandomCenterCrop"] = "RandomCenterCrop"
 
     def draw(self, n: int, side: int, generator: Generator) -> Params:
@@ -184,7 +178,6 @@ def resized_crop(images: Tensor, top: Tensor, left: Tensor, height: Tensor, widt
 
 
 def _resized_columns(images: Tensor, first: Tensor, size: Tensor, side: int) -> Tensor:
-    """Return int32 images with `size` columns from `first` enlarged to `side` columns."""
     starts, weights = (table.to(images.device) for table in _resize_weights(side))
     total = torch.full((), ONE // 2, dtype=torch.int32, device=images.device)
     for tap in range(weights.shape[2]):
