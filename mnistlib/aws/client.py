@@ -1,7 +1,5 @@
 """Sessions with Amazon Web Services, and its errors as sentences that say what to do."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -89,7 +87,6 @@ def message(error: Any) -> str:
 
 
 def _unanswered(error: Any) -> str:
-    """Return the sentence for a request that AWS never answered."""
     name, words = type(error).__name__, str(error).rstrip(".")
     if name == "NoCredentialsError":
         return f"No AWS credentials were found; {RENEW}"

@@ -1,7 +1,5 @@
 """A run on an EC2 instance that is started for it alone and terminates with it."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from typing import Any
@@ -74,7 +72,6 @@ def launch(plan: LaunchPlan) -> str:
 
 
 def _processor(ec2: Any, instance_type: str) -> tuple[str, bool]:
-    """Return the architecture of an instance type and whether it has GPUs; raise SettingError for an unknown type."""
     try:
         about = ec2.describe_instance_types(InstanceTypes=[instance_type])["InstanceTypes"][0]
     except ec2.exceptions.ClientError as error:
@@ -86,7 +83,6 @@ def _processor(ec2: Any, instance_type: str) -> tuple[str, bool]:
 
 
 def _image(session: Session, options: LaunchOptions, architecture: str, has_gpu: bool) -> dict[str, Any]:
-    """Return EC2's description of the image to start from; raise SettingError where there is none that fits."""
     names = [options.image] if options.image else [name.format(architecture=architecture) for name in (IMAGE, FALLBACK)]
     found = next(((name, image) for name in names if (image := _image_id(session, name))), None)
     images = session.client("ec2").describe_images(ImageIds=[found[1]])["Images"] if found else []
@@ -105,7 +101,6 @@ def _image(session: Session, options: LaunchOptions, architecture: str, has_gpu:
 
 
 def _image_id(session: Session, name: str) -> str | None:
-    """Return the id that an image's name, or an SSM parameter, stands for; None where there is no such parameter."""
     if name.startswith("ami-"):
         return name
     ssm = session.client("ssm")
@@ -116,7 +111,6 @@ def _image_id(session: Session, name: str) -> str | None:
 
 
 def _request(name: str, options: LaunchOptions, outputs: dict[str, str], image: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of RunInstances, but for the user data."""
     least = max((device["Ebs"].get("VolumeSize", 0) for device in image.get("BlockDeviceMappings", ()) if "Ebs" in device), default=0)
     disk = {"VolumeSize": max(DISK, least), "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
     tags = [{"Key": "Name", "Value": f"mnistlib {name}"}, {"Key": PROJECT, "Value": "mnistlib"}, {"Key": RUN, "Value": name}]

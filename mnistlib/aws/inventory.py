@@ -1,7 +1,5 @@
 """Everything of this project that runs on AWS, and so costs money."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -56,8 +54,7 @@ def _training_jobs(session: Session) -> Iterator[tuple[Any, ...]]:
 
 
 def _notebooks(session: Session) -> Iterator[tuple[Any, ...]]:
-    """Yield notebook instances, stopped ones too, for their volume is billed."""
     for page in session.client("sagemaker").get_paginator("list_notebook_instances").paginate(NameContains="mnistlib"):
         for one in page["NotebookInstances"]:
-            if one["NotebookInstanceStatus"] != "Deleting":
+            if one["NotebookInstanceStatus"] != "Deleting":  # of a stopped one, the volume is billed
                 yield one["NotebookInstanceName"], one["InstanceType"], one["NotebookInstanceStatus"], one["CreationTime"]

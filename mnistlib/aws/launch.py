@@ -1,7 +1,5 @@
 """A run on AWS, whichever service runs it: options, plan, upload, log, state and results."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil
@@ -206,5 +204,4 @@ def fetch(folder: Folder, into: Path, as_evidence: bool = False) -> None:
 
 
 def _is_evidence(name: str) -> bool:
-    """Say whether reports/ holds such a file."""
     return name.endswith(".html") or bool({"results", "checkpoints", "predictions"} & set(name.split("/")[:-1]))

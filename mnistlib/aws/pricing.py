@@ -1,7 +1,5 @@
 """What an instance costs per hour, as AWS lists it; None where AWS does not say."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 
@@ -30,7 +28,6 @@ def sagemaker(session: Session, instance_type: str) -> float | None:
 
 
 def _listed(session: Session, service: str, wanted: dict[str, str]) -> float | None:
-    """Return the hourly price on demand that AWS lists, None where it lists none or several or refuses."""
     filters = [{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()]
     try:
         found = session.client("pricing", region_name=REGION).get_products(ServiceCode=service, Filters=filters)

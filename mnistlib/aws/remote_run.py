@@ -1,7 +1,5 @@
 """Run a job whose notebook and folder may be here or in S3: the command that every instance runs."""
 
-from __future__ import annotations
-
 import contextlib
 import tempfile
 from collections.abc import Mapping
@@ -40,5 +38,4 @@ def run(notebook: str, parameters: Mapping[str, Any], out: str) -> str:
 
 
 def _remote(url: str) -> s3.Folder:
-    """Return a folder in S3."""
     return s3.folder(client.session().client("s3"), url)

@@ -1,7 +1,5 @@
 """Folders in S3, and local folders kept in sync with them."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import shutil
@@ -32,7 +30,7 @@ class Folder:
     bucket: str
     prefix: str = ""
 
-    def __truediv__(self, name: str) -> Folder:
+    def __truediv__(self, name: str) -> "Folder":
         return Folder(self.client, self.bucket, self.key(name))
 
     def __str__(self) -> str:
@@ -138,7 +136,6 @@ class SyncedFolder:
             del self.uploaded[name]
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
-        """Return time and size of each file, but of those being written."""
         found: dict[str, tuple[int, int]] = {}
         for path in sorted(self.path.rglob("*")):
             with contextlib.suppress(FileNotFoundError):
@@ -148,7 +145,6 @@ class SyncedFolder:
         return found
 
     def _follow(self) -> None:
-        """Upload what changes, every few seconds; what fails is tried again."""
         while not self.closing.wait(self.every):
             try:
                 self.upload()

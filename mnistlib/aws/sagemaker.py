@@ -1,7 +1,5 @@
 """A run as a SageMaker training job; its folder in S3 is the job's checkpoint folder, which SageMaker keeps in sync."""
 
-from __future__ import annotations
-
 import re
 import time
 from typing import Any
@@ -64,7 +62,6 @@ def default_image(region: str, instance_type: str) -> str:
 
 
 def _image_exists(session: Session, image: str) -> bool:
-    """Say whether the region's registry holds an image; True where it may not be asked, since the job's role may."""
     found = REGISTRY.fullmatch(image)
     if not found or found["region"] != session.region_name:
         return False
@@ -76,7 +73,7 @@ def _image_exists(session: Session, image: str) -> bool:
     except ecr.exceptions.ClientError as error:
         if client.code(error) not in client.DENIED.split():
             raise
-        return True
+        return True  # the job's role may be allowed to read it
     return not answer.get("failures")
 
 
@@ -89,7 +86,6 @@ def slug(name: str) -> str:
 
 
 def _request(job: Job, folder: Folder, options: LaunchOptions, region: str, role: str, image: str, price: float | None) -> dict[str, Any]:
-    """Return the arguments of CreateTrainingJob."""
     name = f"{slug(job.name)}-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
     seconds = 60 * (options.minutes + GRACE)
     source = {"S3DataType": "S3Prefix", "S3Uri": f"{folder}/input/", "S3DataDistributionType": "FullyReplicated"}

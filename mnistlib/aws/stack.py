@@ -1,7 +1,5 @@
 """The CloudFormation stack of this project in an account: bucket, roles, instance profile and security group."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from mnistlib.aws import client

@@ -1,23 +1,19 @@
 """The commands that EC2 and SageMaker share: run, status and fetch."""
 
-from __future__ import annotations
-
 import functools
 import importlib
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mnistlib import logs
-from mnistlib.cli.options import parameterised, tell
+from mnistlib.cli.options import folder, parameterised, tell
 from mnistlib.errors import MnistlibError
 
 if TYPE_CHECKING:
-    from mnistlib.aws.client import Session
-    from mnistlib.aws.launch import LaunchPlan, State
+    from mnistlib.aws.launch import State
     from mnistlib.aws.s3 import Folder
 
 TAIL = 10  # lines of a run's log that `status` shows
@@ -71,7 +67,7 @@ def add_commands(group: click.Group, instance_type: str, stop: str, *options: Ca
         from mnistlib.notebook import runner
         from mnistlib.sweep import job
 
-        plan: LaunchPlan = service().plan(job.make(runner.find(notebook), given), LaunchOptions(**chosen))
+        plan = service().plan(job.make(runner.find(notebook), given), LaunchOptions(**chosen))
         inventory.check_not_running(plan.session, plan.job.name)
         tell(str(plan))
         if dry_run:
@@ -89,23 +85,25 @@ def add_commands(group: click.Group, instance_type: str, stop: str, *options: Ca
 
         The exit code is 0 if it succeeded or goes on, else 1.
         """
-        from mnistlib.aws import launch
+        from mnistlib.aws import client, launch
 
-        session, folder = _run_folder(name, bucket, region)
+        session = client.session(region)
+        place = launch.run_folder(session, bucket, name)
         if wait:
-            _wait(folder, lambda: service().state(session, folder), advice(name, bucket, region))
-        state = service().state(session, folder)
-        tell(*launch.log_lines(folder)[-TAIL:], f"{name}: {state.word}  {state.machine}")
+            _wait(place, lambda: service().state(session, place), advice(name, bucket, region))
+        state = service().state(session, place)
+        tell(*launch.log_lines(place)[-TAIL:], f"{name}: {state.word}  {state.machine}")
         if state.ended:
             _exit(state)
 
     def fetch(name: str, bucket: str, region: str | None, into: str | None) -> None:
         """Download what a run left."""
         from mnistlib import files
-        from mnistlib.aws import launch
+        from mnistlib.aws import client, launch
 
-        target = Path(into).expanduser().resolve() if into else files.root() / "build" / "cloud" / name
-        launch.fetch(_run_folder(name, bucket, region)[1], target, as_evidence=target == (files.root() / "reports").resolve())
+        target = folder(into) or files.root() / "build" / "cloud" / name
+        run = launch.run_folder(client.session(region), bucket, name)
+        launch.fetch(run, target, as_evidence=target == (files.root() / "reports").resolve())
 
     chosen_type = click.option("--instance-type", default=instance_type, show_default=True, metavar="TYPE")
     dry = click.option("--dry-run", is_flag=True, help="Check everything, print what would be started, and stop there.")
@@ -122,22 +120,13 @@ def add_commands(group: click.Group, instance_type: str, stop: str, *options: Ca
         group.command()(called)
 
 
-def _run_folder(name: str, bucket: str, region: str | None) -> tuple[Session, Folder]:
-    """Return a session and the folder of a run."""
-    from mnistlib.aws import client, launch
-
-    session = client.session(region)
-    return session, launch.run_folder(session, bucket, name)
-
-
-def _wait(folder: Folder, look: Callable[[], State], commands: dict[str, str]) -> None:
-    """Show what a run prints until it has ended, then exit with its code; Ctrl-C ends the waiting, not the run."""
+def _wait(place: "Folder", look: "Callable[[], State]", commands: dict[str, str]) -> None:
     from mnistlib.aws import launch
 
     goes_on = f"The run goes on in the cloud. Follow it with `{commands['follow']}`, stop it with `{commands['stop']}`."
     try:
-        state = launch.follow(folder, look)
-    except KeyboardInterrupt:
+        state = launch.follow(place, look)
+    except KeyboardInterrupt:  # ends the waiting, not the run
         click.echo(goes_on, err=True)
         sys.exit(130)
     except MnistlibError as error:
@@ -145,8 +134,7 @@ def _wait(folder: Folder, look: Callable[[], State], commands: dict[str, str]) -
     _exit(state)
 
 
-def _exit(state: State) -> None:
-    """Say why a run did not succeed, and exit with its code."""
+def _exit(state: "State") -> None:
     if state.reason:
         click.echo(state.reason, err=True)
     sys.exit(state.word != "succeeded")

@@ -1,7 +1,5 @@
 """Notebooks on EC2 instances: mnistlib ec2 …"""
 
-from __future__ import annotations
-
 import sys
 
 import click

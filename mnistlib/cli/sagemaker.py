@@ -1,7 +1,5 @@
 """Notebooks as SageMaker training jobs: mnistlib sagemaker …"""
 
-from __future__ import annotations
-
 import click
 
 from mnistlib.cli.cloud_options import REGION, add_commands, aws_command
