@@ -37,22 +37,24 @@ def test_the_best_net_within_the_limit_is_chosen_and_all_are_on_record(tmp_path,
     trained = []
 
     def in_process(recipe, mnist, seeds, device, **options):
-        assert options["use_cached"] and options["results_dir"] == tmp_path
+        assert options["use_cached"]
         trained.append((recipe.model, *seeds))
         return [replace(train(recipe, mnist, seeds[0]), key=f"{recipe.model}{seeds[0]}")]
 
     monkeypatch.setattr(search.seeds, "train_seeds", in_process)
-    record = search.choose("01_capacity", tmp_path, few, tmp_path)
+    monkeypatch.setattr(search.data, "load", lambda split: few)
+    monkeypatch.setattr(search.files, "root", lambda: tmp_path)
+    record = search.choose("01_capacity")
     assert record["chosen"] == "narrow"  # the skeleton is over the limit, however well it does
-    assert search.read("01_capacity", tmp_path) == record
+    assert search.read("01_capacity") == record
     assert [row["name"] for row in record["candidates"]] == ["skeleton", "narrow"]
     assert all(len(row["final"]) == 2 and row["recipe"]["epochs"] == 1 for row in record["candidates"])
     assert (record["split"], record["n_eval"], record["n_train"]) == ("validation", len(few.eval.labels), len(few.train.labels))
     assert sorted(trained) == [("narrow", 0), ("narrow", 1), ("skeleton", 0), ("skeleton", 1)]
-    path = search.path("01_capacity", tmp_path)
+    path = search.path("01_capacity")
     path.write_text(path.read_text().replace('"chosen": "narrow"', '"chosen": "skeleton"'))
     with pytest.raises(ResultError, match="changed"):
-        search.read("01_capacity", tmp_path)
+        search.read("01_capacity")
 
 
 @pytest.mark.parametrize("name", steps.STEPS)
@@ -69,8 +71,8 @@ def test_the_committed_record_is_of_these_candidates(name):
     assert candidates.recipe(step, replace(won, under=None)) == step.recipe
 
 
-def test_no_record_is_none(tmp_path):
-    assert search.read("00_skeleton", tmp_path) is None
+def test_no_record_is_none():
+    assert search.read("06_mine") is None
 
 
 def row(name: str, mean: float, change: str = "model", **more) -> dict:

@@ -110,7 +110,7 @@ def choose(names: tuple[str, ...]) -> None:
     from mnistlib.selection import search
 
     for name in names or steps.STEPS:
-        search.choose(steps.get(name).name)
+        search.choose(name)
 
 
 @commands.command()

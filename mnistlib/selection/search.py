@@ -1,5 +1,6 @@
 """The choice of each step, made on the validation split, with every candidate on record."""
 
+import itertools
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -35,17 +36,24 @@ QUICK_RULE = (
 )
 
 
-def choose(name: str, reports: Path | None = None, mnist: Mnist | None = None, results_dir: Path | None = None) -> dict[str, Any]:
+def choose(name: str) -> dict[str, Any]:
     """Train every candidate of a step on the validation split, cached runs excepted, and write reports/choices/<step>.json."""
-    step, mnist, started = steps.get(name), mnist or data.load("validation"), time.time()
+    step, mnist, started = steps.get(name), data.load("validation"), time.time()
     considered = candidates.CANDIDATES[name]
-    tasks = [(candidate, seed) for candidate in considered for seed in SEEDS]
+    recipes = [candidates.recipe(step, candidate) for candidate in considered]
+
+    def train(place: int, seed: int) -> Run:
+        (run,) = seeds.train_seeds(recipes[place], mnist, [seed], "cpu", workers=1, use_cached=True)
+        log.info(f"{name}  {considered[place].name}  seed {seed}  {formatting.percent(run.final)}")
+        return run
+
     # One thread per core, each with one worker process at a time, keeps all cores busy to the end.
     with ThreadPoolExecutor(device.n_cores()) as pool:
-        runs = list(pool.map(lambda task: _run(step, *task, mnist, results_dir), tasks))
-    rows = [_row(step, candidate, runs[place * len(SEEDS) :][: len(SEEDS)]) for place, candidate in enumerate(considered)]
+        runs = list(pool.map(lambda task: train(*task), itertools.product(range(len(considered)), SEEDS)))
+    by_candidate = [runs[first : first + len(SEEDS)] for first in range(0, len(runs), len(SEEDS))]
+    rows = [_row(*entry) for entry in zip(considered, recipes, by_candidate, strict=True)]
     if name in QUICK:
-        for row, seconds in zip(rows, training_times([candidates.recipe(step, one) for one in considered], mnist), strict=True):
+        for row, seconds in zip(rows, training_times(recipes, mnist), strict=True):
             row["seconds"] = seconds
     record = {
         "schema": 1,
@@ -60,8 +68,8 @@ def choose(name: str, reports: Path | None = None, mnist: Mnist | None = None, r
         "chosen": chosen(name, rows),
         "provenance": provenance.collect(started, time.time() - started, "cpu", device.n_cores()),
     }
-    files.write_signed(path(name, reports), record)
-    seeds.reported(results_dir or Path(seeds.FOLDER), [run.key for run in runs])
+    files.write_signed(path(name), record)
+    seeds.reported(Path(seeds.FOLDER), [run.key for run in runs])
     return record
 
 
@@ -82,15 +90,7 @@ def chosen(name: str, rows: list[dict[str, Any]]) -> str:
     return max(finalists or small, key=lambda row: row["mean"])["name"]
 
 
-def _run(step: steps.Step, candidate: Candidate, seed: int, mnist: Mnist, results_dir: Path | None) -> Run:
-    recipe = candidates.recipe(step, candidate)
-    (run,) = seeds.train_seeds(recipe, mnist, [seed], "cpu", workers=1, use_cached=True, results_dir=results_dir)
-    log.info(f"{step.name}  {candidate.name}  seed {seed}  {formatting.percent(run.final)}")
-    return run
-
-
-def _row(step: steps.Step, candidate: Candidate, runs: list[Run]) -> dict[str, Any]:
-    recipe = candidates.recipe(step, candidate)
+def _row(candidate: Candidate, recipe: Recipe, runs: list[Run]) -> dict[str, Any]:
     net = model_summary.of(models.build(recipe.model, recipe.dropout))
     final = [run.final for run in runs]
     return {
@@ -124,12 +124,11 @@ def training_times(recipes: list[Recipe], mnist: Mnist) -> list[float]:
     return [statistics.median(measured[1:]) * parts * recipe.epochs for measured, recipe in zip(seconds, recipes, strict=True)]
 
 
-def path(name: str, reports: Path | None = None) -> Path:
+def path(name: str) -> Path:
     """Return where the record of a step's choice is kept."""
-    return (reports or files.root() / "reports") / "choices" / f"{name}.json"
+    return files.root() / "reports" / "choices" / f"{name}.json"
 
 
-def read(name: str, reports: Path | None = None) -> dict[str, Any] | None:
+def read(name: str) -> dict[str, Any] | None:
     """Return the record of a step's choice, or None where there is none; a record that was changed raises ResultError."""
-    place = path(name, reports)
-    return files.read_signed(place) if place.is_file() else None
+    return files.read_signed(path(name)) if path(name).is_file() else None
