@@ -46,19 +46,8 @@ def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:
 
 def block(results: Sequence[Result]) -> str:
     """Return README's generated block without its marks: the answer, the image, the table, what the columns mean."""
-    if not results:
-        return "There are no results yet.\n"
-    lines = [["Step", *rows(results)[0][1]]]
-    lines += [["---"] * len(lines[0])]
-    lines += [[f"[{one.step}](reports/{one.step}.html)", *(cell.text for cell in row.values())] for one, row in rows(results)]
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    target, held = formatting.percent(recipe.MIN_ACCURACY), formatting.count(recipe.HELD_EPOCHS)
-    columns = (
-        "Accuracy: mean of the seeds on the test images after the last epoch, with their standard deviation (sd). "
-        f"Interval: {result_tables.LEVEL} interval of the mean, resampling {results[0].summary.interval_by}. "
-        f"Passing: at or above {target} after the last epoch. Held: at or above it in each of the last {held} epochs."
-    )
-    return "\n\n".join([answer(results), f"![{plots.accuracies(results).alt}](images/{IMAGE})", table, columns]) + "\n"
+    about = {"answer": answer(results), "image": IMAGE, "alt": plots.accuracies(results).alt} if results else {}
+    return page.render("readme.md.j2", rows=rows(results), **about)
 
 
 def answer(results: Sequence[Result]) -> str:

@@ -76,8 +76,8 @@ def page(
 
 
 def render(template: str, **values: Any) -> str:
-    """Return the text of a page that is no notebook's; its template finds the limits of the exercise and the formats of numbers."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER / "template"), autoescape=True)
+    """Return the text of what is no notebook's page; its template finds the limits of the exercise and the formats of numbers."""
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER / "template"), autoescape=jinja2.select_autoescape(["html.j2"]))
     known = {"home": HOME, "style": style(), "recipe": recipe, "formatting": formatting, "level": result_tables.LEVEL}
     return environment.get_template(template).render(known | values).rstrip() + "\n"
 
