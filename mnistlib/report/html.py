@@ -6,12 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jinja2
+
 COLOURS = {  # the class of a verdict's word in style.css
     **dict.fromkeys(("significantly above", "within", "all", "supported", "reached"), "good"),
     **dict.fromkeys(("at or above", "inconclusive"), "fair"),
     **dict.fromkeys(("below", "over", "not all", "refuted", "missed"), "bad"),
 }
 _NUMBER = re.compile(r"[+−-]?\d[\d.,]*%?( \(sd [\d.,]+\))?( of [\d,]+)?( ?(%|M|px|s|points))?")
+_TABLE = jinja2.Environment(loader=jinja2.PackageLoader("mnistlib.report", "template")).get_template("table.html.j2")
 _LINE = 34  # characters of a cell that may stand in one line
 
 
@@ -77,26 +80,13 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Cell]], foo
     """
     heading, body, last = ([[phrase(cell) for cell in row] for row in part] for part in ([head], rows, [foot] if foot else []))
     numbers = [_is_number([cell.text for cell in column]) for column in zip(*body, *last, strict=True)] or [False] * len(head)
-    parts = [f"<caption>{html.escape(caption)}</caption>", _rows("thead", "col", heading, numbers), _rows("tbody", "row", body, numbers)]
-    parts += [_rows("tfoot", "row", last, numbers)] if last else []
     lines = heading + body + last
     widths = [max(len(cell.text) for cell in column) for column in zip(*lines, strict=True)]
     text = ["  ".join(cell.text.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
-    return Shown('<table class="figures">\n' + "\n".join(parts) + "\n</table>", "\n".join([caption, *text]))
+    cells = {"heading": heading, "body": body, "last": last, "numbers": numbers, "longest": _LINE}
+    return Shown(_TABLE.render(caption=html.escape(caption), **cells), "\n".join([caption, *text]))
 
 
 def _is_number(column: Sequence[str]) -> bool:
     texts = list(filter(None, column))
     return bool(texts) and all(_NUMBER.fullmatch(text) for text in texts)
-
-
-def _rows(part: str, scope: str, lines: Sequence[Sequence[Shown]], numbers: Sequence[bool]) -> str:
-    rows = []
-    for line in lines:
-        cells = []
-        for place, (cell, number) in enumerate(zip(line, numbers, strict=True)):
-            kind = ' class="number"' if number else ' class="words"' if len(cell.text) > _LINE else ""
-            heading = place == 0 or part == "thead"
-            cells.append(f'<th scope="{scope}"{kind}>{cell.html}</th>' if heading else f"<td{kind}>{cell.html}</td>")
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<{part}>\n" + "\n".join(rows) + f"\n</{part}>"
