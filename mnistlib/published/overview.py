@@ -7,22 +7,13 @@ from mnistlib import formatting
 from mnistlib.published import tables
 from mnistlib.published.replication import Replication
 from mnistlib.published.repository import ABLATIONS, other_repositories
+from mnistlib.published.studies import STUDIES
 from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import html, result_tables
 from mnistlib.report.html import Shown
 from mnistlib.report.result import Result
 
 TARGET, LIMIT = formatting.percent(MIN_ACCURACY), formatting.count(MAX_PARAMETERS)
-ANSWERS = {  # {role} stands for an estimate, {role_interval} for its interval, {role_verdict} for whether it is significant
-    "epoch": "Choosing the epoch adds {measured} ({measured_interval}) to a seed; in the authors' own logs it adds {reported}.",
-    "seed": "Near the target, the standard deviation between seeds is {pooled}. Two single runs of one recipe differ by up to {chance} by "
-    "chance; two recipes compared by one run each must differ by more.",
-    "augmentation": "{claimed} were claimed for all that changed, from one run each. Augmentation alone gives {alone} "
-    "({alone_interval}), {alone_verdict}.",
-    "machine": "Two seeds on one machine differ by {size} or more with a probability of {chance}: chance alone may explain it.",
-    "leak": "What is reported with the leak is above what is measured without it by {Model_1} (Model_1, {Model_1_verdict}), {Model_2} "
-    "(Model_2, {Model_2_verdict}) and {Model_3} (Model_3, {Model_3_verdict}).",
-}
 
 
 def findings(made: Sequence[Replication]) -> Shown:
@@ -132,22 +123,19 @@ def study(record: Mapping[str, Any], name: str) -> Shown:
 
 def answer(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
     """Return a study's answer in a sentence."""
-    roles = {}
-    for line in (line for line in lines if line["role"]):
-        role = line["role"]
-        roles |= {role: _figure(line), f"{role}_interval": _interval(line), f"{role}_verdict": _verdict(line)}
-    if name in ANSWERS:
-        return ANSWERS[name].format_map(roles)
-    if name == "rebuilt":
-        inside = sum(bool(line["interval"]) and line["interval"][0] <= 0 <= line["interval"][1] for line in lines)
-        return f"Published running accuracies where one more run here would lie: {formatting.of(inside, len(lines))}."
-    differences = [line for line in lines if line["kind"] == "difference"]
-    if not differences:
-        gains = [line for line in lines if line["kind"] == "gain"]
-        values = formatting.listed([_figure(line) for line in gains]) if gains else f"{lines[0]['what']}: {_figure(lines[0])}"
-        return f"Gains: {values}." if gains else f"{values}."
-    clear = [f"{line['what']} ({_figure(line)})" for line in differences if _verdict(line) == "significant"]
-    return f"{formatting.of(len(clear), len(differences))} differences are significant{': ' if clear else ''}{'; '.join(clear)}."
+    differences, gains = ([line for line in lines if line["kind"] == kind] for kind in ("difference", "gain"))
+    significant = [f"{line['what']} ({_figure(line)})" for line in differences if _verdict(line) == "significant"]
+    around_zero = [line for line in lines if line["interval"] and line["interval"][0] <= 0 <= line["interval"][1]]
+    words = {
+        "first": f"{lines[0]['what']}: {_figure(lines[0])}",
+        "around_zero": formatting.of(len(around_zero), len(lines)),
+        "significant": f"{formatting.of(len(significant), len(differences))} differences are significant{': ' * bool(significant)}"
+        + "; ".join(significant),
+        "gains": formatting.listed([_figure(line) for line in gains] or ["none"]),
+    }
+    for line in lines:
+        words |= {line["role"]: _figure(line), f"{line['role']}_interval": _interval(line), f"{line['role']}_verdict": _verdict(line)}
+    return STUDIES[name]["answer"].format_map(words)
 
 
 def _what(line: Mapping[str, Any]) -> Shown:

@@ -18,7 +18,6 @@ NOTEBOOK = "published"
 N_TEST = 10_000  # test images
 BY_VALIDATION = "002-model-3-by-validation"  # the ablation that is cross-validated by writer, too
 N_FOLDS = 5
-README_FIGURES = (0.9946, 0.9939)  # of 001: the final accuracy in the README, and what it says Colab gave
 Accuracy = Annotated[float, between(0, 1)]  # a fraction of the test images
 
 
@@ -110,37 +109,30 @@ class OtherRepository:
     protocol: str = "one seed, epoch chosen on the test set, log seen"
 
 
-def _read(name: str) -> Any:
+def read_yaml(name: str) -> Any:
+    """Return the values in a YAML file of this package."""
     return yaml.safe_load((Path(__file__).parent / name).read_text(encoding="utf-8"))
 
 
-_TABLE = _read("models.yaml")
-
-
-def _published_model(value: dict[str, Any], recipe: dict[str, Any]) -> PublishedModel:
-    recipe = {"schedule": None} | recipe | value["recipe"]
-    value = value | {"recipe": recipe | {"model": f"{NETS}:{recipe['model']}"}}
-    return TypeAdapter(PublishedModel).validate_json(json.dumps(value))
+def _published_model(value: dict[str, Any]) -> PublishedModel:
+    recipe = {"schedule": None} | value["recipe"]
+    recipe["model"] = f"{NETS}:{recipe['model']}"
+    return TypeAdapter(PublishedModel).validate_json(json.dumps(value | {"recipe": recipe}))
 
 
 def _read_models() -> tuple[dict[str, PublishedModel], dict[str, PublishedModel]]:
-    models, ablations = {}, {}
-    written = {}  # each model as models.yaml has it, its repository's settings merged in
-    for repository in _TABLE["repositories"]:
+    table, models, ablations = read_yaml("models.yaml"), {}, {}
+    for repository in table["repositories"]:
         for model in repository["models"]:
-            model = {"repository": repository["name"]} | model | {"recipe": repository["recipe"] | model["recipe"]}
-            written[model["name"]] = model
-            models[model["name"]] = _published_model(model, {})
-    for ablation in _TABLE["ablations"]:
+            models[model["name"]] = {"repository": repository["name"]} | model | {"recipe": repository["recipe"] | model["recipe"]}
+    for ablation in table["ablations"]:
         of = ablation.pop("of")
-        name = f"{of}-{ablation.pop('change')}"
-        base = {key: written[of][key] for key in ("repository", "n_parameters")} | {"before": of}
-        ablations[name] = _published_model(base | {"name": name} | ablation, written[of]["recipe"])
-    return models, ablations
+        base = {key: models[of][key] for key in ("repository", "n_parameters")} | {"name": f"{of}-{ablation.pop('change')}", "before": of}
+        ablations[base["name"]] = base | ablation | {"recipe": models[of]["recipe"] | ablation["recipe"]}
+    return tuple({name: _published_model(value) for name, value in part.items()} for part in (models, ablations))
 
 
 MODELS, ABLATIONS = _read_models()
-COMPARISONS: dict[str, list[dict[str, str]]] = _TABLE["comparisons"]
 for _model in (*MODELS.values(), *ABLATIONS.values()):
     steps.register(_model.step())
 
@@ -148,7 +140,7 @@ for _model in (*MODELS.values(), *ABLATIONS.values()):
 @functools.cache
 def other_repositories() -> tuple[OtherRepository, ...]:
     """Return what other public repositories for this exercise report."""
-    return tuple(OtherRepository(**entry) for entry in _read("other_repos.yaml"))
+    return tuple(OtherRepository(**entry) for entry in read_yaml("other_repos.yaml"))
 
 
 def get(name: str) -> PublishedModel:
@@ -159,10 +151,9 @@ def get(name: str) -> PublishedModel:
     if not isinstance(name, str):
         raise SettingError(f"model is {name!r}; it must be the name of a published model, such as {next(iter(MODELS))!r}.")
     known, wanted = MODELS | ABLATIONS, _spelling(name)
-    for model in known.values():
-        if wanted in (model.name, f"{model.name[:3]}-{_spelling(model.title)}") or name in model.author_names:
-            return model
-    same = [model.name for model in MODELS.values() if wanted in map(_spelling, (model.title, *model.author_names))]
+    same = [model.name for model in known.values() if wanted in (model.name, f"{model.name[:3]}-{_spelling(model.title)}")]
+    same = same or [model.name for model in MODELS.values() if name in model.author_names]
+    same = same or [model.name for model in MODELS.values() if wanted in map(_spelling, (model.title, *model.author_names))]
     if len(same) == 1:
         return known[same[0]]
     if same:
