@@ -2,7 +2,10 @@
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from mnistlib.errors import MnistlibError, SettingError
 
@@ -14,24 +17,8 @@ else:
 INSTALL = "AWS commands need boto3, which is not installed: run `python -m pip install -e '.[cloud]'` in a clone of the project."
 RENEW = "`aws sso login` or `aws configure` renews them; $AWS_PROFILE selects others."
 QUOTAS = "https://console.aws.amazon.com/servicequotas/home"
-# Error codes of AWS. "400" and "403" are all that boto3 learns from a refused HEAD request.
-DENIED = "403 AccessDenied AccessDeniedException UnauthorizedOperation"
-ADVICE = {  # by codes: what the error means and what to do about it
-    "400 AuthFailure ExpiredToken ExpiredTokenException InvalidAccessKeyId InvalidClientTokenId InvalidSignatureException InvalidToken "
-    "RequestExpired SignatureDoesNotMatch TokenRefreshRequired UnrecognizedClientException": (
-        f"AWS rejects these credentials ({{message}}); {RENEW}"
-    ),
-    DENIED: "These credentials may not call {operation} ({message}); ask the account's administrator, or use another profile.",
-    "RequestLimitExceeded RequestThrottled SlowDown Throttling ThrottledException ThrottlingException TooManyRequestsException": (
-        "AWS throttled {operation} ({message}); try again in a minute."
-    ),
-    "ResourceLimitExceeded VcpuLimitExceeded InstanceLimitExceeded MaxSpotInstanceCountExceeded LimitExceededException": (
-        f"The account's quota is too low ({{message}}); request more at {QUOTAS}, or use another instance type."
-    ),
-    "InsufficientInstanceCapacity InsufficientCapacity CapacityError SpotMaxPriceTooLow Unsupported": (
-        "AWS has no capacity for this instance type ({message}); try another type or region, or with or without --spot."
-    ),
-}
+DENIED = ("403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
+ADVICE = Path(__file__).with_name("advice.yaml")
 
 
 class CloudError(MnistlibError):
@@ -68,10 +55,10 @@ def aws_errors() -> Iterator[None]:
     except ProfileNotFound as error:
         raise SettingError(f"{error}; $AWS_PROFILE must name a profile of ~/.aws/config.") from None
     except ClientError as error:
-        advice = next(
-            (text for codes, text in ADVICE.items() if code(error) in codes.split()), "AWS refused {operation} ({code}: {message})."
-        )
-        raise CloudError(advice.format(code=code(error), message=message(error), operation=error.operation_name)) from None
+        table = yaml.safe_load(ADVICE.read_text(encoding="utf-8"))
+        advice = next((one["advice"] for one in table if code(error) in one["codes"]), "AWS refused {operation} ({code}: {message}).")
+        known = {"code": code(error), "message": message(error), "operation": error.operation_name, "renew": RENEW, "quotas": QUOTAS}
+        raise CloudError(advice.format(**known)) from None
     except BotoCoreError as error:
         raise CloudError(_unanswered(error)) from None
 

@@ -1,7 +1,6 @@
 """A run on an EC2 instance that is started for it alone and terminates with it."""
 
 import shlex
-import time
 from typing import Any
 
 from mnistlib.aws import client, pricing
@@ -50,7 +49,7 @@ def plan(job: Job, options: LaunchOptions) -> LaunchPlan:
     try:
         ec2.run_instances(**request, DryRun=True)
     except ec2.exceptions.ClientError as error:
-        if client.code(error) != "DryRunOperation" and "instance profile" not in client.message(error).lower():
+        if client.code(error) != "DryRunOperation":
             raise
     return LaunchPlan(job, session, folder, options, image["ImageId"], options.minutes + GRACE, price, request)
 
@@ -59,14 +58,7 @@ def launch(plan: LaunchPlan) -> str:
     """Upload what a run needs, start its instance and return the instance's id."""
     runs.upload(plan.job, plan.folder, UPLOADED)
     ec2 = plan.session.client("ec2")
-    for wait in (2, 4, 8, 16, None):
-        try:
-            instance = ec2.run_instances(**plan.request)["Instances"][0]["InstanceId"]
-            break
-        except ec2.exceptions.ClientError as error:
-            if wait is None or "instance profile" not in client.message(error).lower():  # a new one is not known everywhere at once
-                raise
-            time.sleep(wait)
+    instance = ec2.run_instances(**plan.request)["Instances"][0]["InstanceId"]
     ec2.get_waiter("instance_exists").wait(InstanceIds=[instance])
     return instance
 
@@ -143,8 +135,7 @@ def instances(session: Session, name: str | None = None) -> list[dict[str, Any]]
 
 def state(session: Session, folder: Folder, instance: str | None = None) -> State:
     """Return how far a run has come: from its instance, the given one or the newest, and from what that left in S3."""
-    name = folder.prefix.rpartition("/")[2]
-    report, alive = runs.machine(folder), instances(session, name)
+    report, alive = runs.machine(folder), instances(session, folder.name)
     current = instance or (alive[0]["InstanceId"] if alive else "")
     phase = report.get("phase") if not current or report.get("instance") == current else "starting"  # an older instance's report
     machine = current or report.get("instance", "")
@@ -155,7 +146,9 @@ def state(session: Session, folder: Folder, instance: str | None = None) -> Stat
         up = alive[0]["State"]["Name"] in ("pending", "running")
         return State(phase or "starting" if up else "stopping", False, "", machine)
     if not report and not (folder / "input").sizes():
-        raise SettingError(f"There is no run {name!r}, neither on an instance nor in {folder.bucket!r}; `ec2 list` names those that run.")
+        raise SettingError(
+            f"There is no run {folder.name!r}, neither on an instance nor in {folder.bucket!r}; `ec2 list` names those that run."
+        )
     if runs.succeeded(folder):
         return State("succeeded", True, "", machine)
     console = f"aws ec2 get-console-output --region {session.region_name} --instance-id {machine or 'INSTANCE'} --output text"

@@ -58,9 +58,8 @@ class LaunchPlan:
 
     def __str__(self) -> str:
         """Return what a user should know before it starts."""
-        spot, cost = self.options.spot, "cost not known"
-        if self.price is not None:
-            cost = f"{'at most ' * spot}{formatting.dollars(self.price)} an hour"
+        spot = self.options.spot
+        cost = "cost not known" if self.price is None else f"{'at most ' * spot}{formatting.dollars(self.price)} an hour"
         return (
             f"{self.job.name}: {'spot ' * spot}{self.options.instance_type} in {self.session.region_name}, image {self.image}, {cost}, "
             f"at most {formatting.seconds(60 * self.minutes)}; everything goes to {self.folder}"
@@ -164,19 +163,17 @@ def follow(folder: Folder, look: Callable[[], State]) -> State:
             failures += 1
             if failures == FAILURES:
                 raise
-            time.sleep(EVERY)
-            continue
-        failures = 0
-        if state.word != word:
-            log.info("%s: %s", folder.prefix.rpartition("/")[2], state.word)
-            word = state.word
-        if lines[: len(shown)] != shown:  # the run's own log has replaced the instance's
-            shown = []
-        for line in lines[len(shown) :]:
-            log.info("%s", line)
-        shown = lines
-        if state.ended:
-            return state
+        else:
+            failures = 0
+            if state.word != word:
+                log.info("%s: %s", folder.name, state.word)
+                word = state.word
+            known = len(shown) if lines[: len(shown)] == shown else 0  # 0: the run's own log has replaced the instance's
+            for line in lines[known:]:
+                log.info("%s", line)
+            shown = lines
+            if state.ended:
+                return state
         time.sleep(EVERY)
 
 

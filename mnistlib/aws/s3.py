@@ -36,6 +36,11 @@ class Folder:
     def __str__(self) -> str:
         return f"{SCHEME}{self.bucket}/{self.prefix}"
 
+    @property
+    def name(self) -> str:
+        """Return the last part of the prefix."""
+        return self.prefix.rpartition("/")[2]
+
     def key(self, name: str) -> str:
         """Return the key of a file in the folder."""
         return f"{self.prefix}/{name}".lstrip("/")

@@ -71,7 +71,7 @@ def _image_exists(session: Session, image: str) -> bool:
     except ecr.exceptions.RepositoryNotFoundException:
         return False
     except ecr.exceptions.ClientError as error:
-        if client.code(error) not in client.DENIED.split():
+        if client.code(error) not in client.DENIED:
             raise
         return True  # the job's role may be allowed to read it
     return not answer.get("failures")
@@ -126,10 +126,9 @@ def training_jobs(session: Session, prefix: str = "mnistlib-", active: bool = Fa
 
 def state(session: Session, folder: Folder, job: str | None = None) -> State:
     """Return how far a run has come, in the given training job or in its latest."""
-    name = folder.prefix.rpartition("/")[2]
-    job = job or next((one["TrainingJobName"] for one in training_jobs(session, slug(name))), None)
+    job = job or next((one["TrainingJobName"] for one in training_jobs(session, slug(folder.name))), None)
     if job is None:
-        raise SettingError(f"There is no training job of the run {name!r}; `sagemaker run` starts one.")
+        raise SettingError(f"There is no training job of the run {folder.name!r}; `sagemaker run` starts one.")
     about = session.client("sagemaker").describe_training_job(TrainingJobName=job)
     status, detail = about["TrainingJobStatus"], about.get("SecondaryStatus", "")
     if status in ACTIVE:

@@ -21,15 +21,7 @@ TAIL = 10  # lines of a run's log that `status` shows
 REGION = click.option("--region", default=None, metavar="NAME", help="Such as eu-central-1. [default: that of AWS's settings]")
 BUCKET = click.option("--bucket", required=True, metavar="NAME", help="Where runs are kept: the stack's output Bucket.")
 WAIT = click.option("--wait", is_flag=True, help="Show what the run prints until it has ended.")
-LAUNCH = (
-    BUCKET,
-    REGION,
-    click.option("--image", default=None, metavar="IMAGE", help="What the instance starts from; see docs/cloud.md for the default."),
-    click.option("--stack", default="mnistlib", show_default=True, metavar="NAME", help="The CloudFormation stack."),
-    click.option("--spot", is_flag=True, help="Use spare capacity, for less; an interrupted run resumes with the next `run`."),
-    click.option("--minutes", default=120, show_default=True, help="The longest that the notebook may take."),
-    click.option("--price", type=float, default=None, metavar="DOLLARS", help="Per hour. [default: asked of AWS]"),
-)
+NAME = click.argument("name", metavar="RUN")
 
 
 def aws_command(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -46,7 +38,7 @@ def aws_command(command: Callable[..., Any]) -> Callable[..., Any]:
     return calling
 
 
-def add_commands(group: click.Group, instance_type: str, stop: str, *options: Callable[..., Any]) -> None:
+def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
     """Add run, status and fetch to a group that is named like its service; `stop` names its own command that stops a run."""
 
     def service() -> Any:
@@ -57,6 +49,20 @@ def add_commands(group: click.Group, instance_type: str, stop: str, *options: Ca
         follow, fetch = (f"mnistlib {group.name} {word} {name} --bucket {bucket}{where}" for word in ("status", "fetch"))
         return {"follow": f"{follow} --wait", "stop": f"mnistlib {group.name} {stop} {name}{where}", "fetch": fetch}
 
+    @group.command()
+    @click.argument("notebook")
+    @click.option("--instance-type", default=instance_type, show_default=True, metavar="TYPE")
+    @BUCKET
+    @REGION
+    @click.option("--image", default=None, metavar="IMAGE", help="What the instance starts from; see docs/cloud.md for the default.")
+    @click.option("--stack", default="mnistlib", show_default=True, metavar="NAME", help="The CloudFormation stack.")
+    @click.option("--spot", is_flag=True, help="Use spare capacity, for less; an interrupted run resumes with the next `run`.")
+    @click.option("--minutes", default=120, show_default=True, help="The longest that the notebook may take.")
+    @click.option("--price", type=float, default=None, metavar="DOLLARS", help="Per hour. [default: asked of AWS]")
+    @WAIT
+    @click.option("--dry-run", is_flag=True, help="Check everything, print what would be started, and stop there.")
+    @parameterised
+    @aws_command
     def run(notebook: str, given: dict[str, Any], wait: bool, dry_run: bool, **chosen: Any) -> None:
         """Start one run.
 
@@ -80,6 +86,12 @@ def add_commands(group: click.Group, instance_type: str, stop: str, *options: Ca
         if wait:
             _wait(plan.folder, lambda: service().state(plan.session, plan.folder, machine), commands)
 
+    @group.command()
+    @NAME
+    @BUCKET
+    @REGION
+    @WAIT
+    @aws_command
     def status(name: str, bucket: str, region: str | None, wait: bool) -> None:
         """Show how far a run is.
 
@@ -96,6 +108,12 @@ def add_commands(group: click.Group, instance_type: str, stop: str, *options: Ca
         if state.ended:
             _exit(state)
 
+    @group.command()
+    @NAME
+    @BUCKET
+    @REGION
+    @click.option("--into", default=None, metavar="FOLDER", help="[default: build/cloud/RUN]; reports makes it the evidence.")
+    @aws_command
     def fetch(name: str, bucket: str, region: str | None, into: str | None) -> None:
         """Download what a run left."""
         from mnistlib import files
@@ -104,20 +122,6 @@ def add_commands(group: click.Group, instance_type: str, stop: str, *options: Ca
         target = folder(into) or files.root() / "build" / "cloud" / name
         run = launch.run_folder(client.session(region), bucket, name)
         launch.fetch(run, target, as_evidence=target == (files.root() / "reports").resolve())
-
-    chosen_type = click.option("--instance-type", default=instance_type, show_default=True, metavar="TYPE")
-    dry = click.option("--dry-run", is_flag=True, help="Check everything, print what would be started, and stop there.")
-    name = click.argument("name", metavar="RUN")
-    target = click.option("--into", default=None, metavar="FOLDER", help="[default: build/cloud/RUN]; reports makes it the evidence.")
-    for command, decorators in (
-        (run, (click.argument("notebook"), chosen_type, *LAUNCH, *options, WAIT, dry, parameterised)),
-        (status, (name, BUCKET, REGION, WAIT)),
-        (fetch, (name, BUCKET, REGION, target)),
-    ):
-        called = aws_command(command)
-        for decorator in reversed(decorators):
-            called = decorator(called)
-        group.command()(called)
 
 
 def _wait(place: "Folder", look: "Callable[[], State]", commands: dict[str, str]) -> None:

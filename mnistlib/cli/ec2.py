@@ -14,8 +14,8 @@ def ec2() -> None:
     """Run a notebook on an Amazon EC2 instance of its own."""
 
 
-KEY = click.option("--key-name", default=None, metavar="NAME", help="A key pair of your own, if you need SSH.")
-add_commands(ec2, "c7i.xlarge", "terminate", KEY)
+add_commands(ec2, "c7i.xlarge", "terminate")
+ec2.commands["run"].params.append(click.Option(["--key-name"], metavar="NAME", help="A key pair of your own, if you need SSH."))
 
 
 @ec2.command()

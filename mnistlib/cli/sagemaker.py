@@ -2,7 +2,7 @@
 
 import click
 
-from mnistlib.cli.cloud_options import REGION, add_commands, aws_command
+from mnistlib.cli.cloud_options import NAME, REGION, add_commands, aws_command
 from mnistlib.cli.options import Commands, tell
 
 
@@ -15,7 +15,7 @@ add_commands(sagemaker, "ml.c5.xlarge", "stop")
 
 
 @sagemaker.command()
-@click.argument("name", metavar="RUN")
+@NAME
 @REGION
 @aws_command
 def stop(name: str, region: str | None) -> None:
