@@ -10,7 +10,7 @@ from matplotlib.patheffects import withStroke
 from mnistlib import formatting
 from mnistlib.published import tables
 from mnistlib.published.replication import Replication
-from mnistlib.published.repository import other_repositories
+from mnistlib.published.repository import OTHERS
 from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import figure_style
 from mnistlib.report.figure_style import BLUE, FADED, GREEN, INK, ORANGE, PAPER, SMALL, WIDTH, ReportFigure
@@ -70,7 +70,6 @@ def accuracy_by_parameters(made: Sequence[Replication], series: Sequence[Result]
     """Draw accuracy against parameters: published models as measured and claimed, other repositories as claimed, the series."""
     figure = figure_style.figure(470)
     axes = figure_style.panel(figure, 70, 70, WIDTH - 86, 345)
-    others = other_repositories()
     axes.plot(
         [each.model.n_parameters for each in made],
         height([each.model.claim.headline for each in made]),
@@ -78,8 +77,8 @@ def accuracy_by_parameters(made: Sequence[Replication], series: Sequence[Result]
         **CLAIM,
     )
     axes.plot(
-        [other.n_parameters for other in others],
-        height([other.best for other in others]),
+        [other.n_parameters for other in OTHERS],
+        height([other.best for other in OTHERS]),
         "x",
         color=FADED,
         label="other repository, as claimed",
@@ -95,7 +94,7 @@ def accuracy_by_parameters(made: Sequence[Replication], series: Sequence[Result]
     _legend(axes)
     figure.alt = (
         f"Accuracy against parameters: {formatting.count(len(made))} published models as measured and as claimed, "
-        f"{formatting.count(len(others))} other repositories as claimed, and {formatting.counted(len(series), 'step')} of this series."
+        f"{formatting.count(len(OTHERS))} other repositories as claimed, and {formatting.counted(len(series), 'step')} of this series."
     )
     return figure
 

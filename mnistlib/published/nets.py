@@ -38,14 +38,18 @@ def drop(p: float) -> list[nn.Module]:
     return [Dropout(p)] if p else []
 
 
-def session7_model_1(dropout: float = 0.05) -> nn.Sequential:
-    """Model 1 of session7mnist_ec2."""
-    conv = partial(block, order="norm drop relu", dropout=dropout)
+def session7(dropout: float, widths: tuple[int, ...], order: str) -> nn.Sequential:
+    """The net that Model 1 and Model 4 of session7mnist_ec2 share, with `order` after each convolution."""
+    conv, (a, b, c, d, e) = partial(block, order=order, dropout=dropout), widths
     return nn.Sequential(
-        *(conv(1, 16), conv(16, 32), pointwise(32, 10), nn.MaxPool2d(2)),
-        *(conv(10, 16), conv(16, 16), conv(16, 16), conv(16, 16, padding=1)),
+        *(conv(1, a), conv(a, b), pointwise(b, 10), nn.MaxPool2d(2)),
+        *(conv(10, c), conv(c, d), conv(d, e), conv(e, 16, padding=1)),
         *(nn.AvgPool2d(6), pointwise(16, 10), nn.Flatten()),
     )
+
+
+session7_model_1 = partial(session7, widths=(16, 32, 16, 16, 16), order="norm drop relu")
+session7_model_4 = partial(session7, widths=(8, 12, 12, 12, 16), order="relu norm drop")
 
 
 def session7_model_2(dropout: float = 0.01) -> nn.Sequential:
@@ -65,16 +69,6 @@ def session7_model_3(dropout: float = 0.01) -> nn.Sequential:
         *(conv(1, 8, padding=1), conv(8, 16, padding=1, groups=8), conv(16, 32), nn.MaxPool2d(2)),
         *(conv(32, 32, padding=1, groups=16), conv(32, 64, 1)),
         *(nn.AvgPool2d(12), pointwise(64, 10), nn.Flatten()),
-    )
-
-
-def session7_model_4(dropout: float = 0.01, order: str = "relu norm drop") -> nn.Sequential:
-    """Model 4 of session7mnist_ec2."""
-    conv = partial(block, order=order, dropout=dropout)
-    return nn.Sequential(
-        *(conv(1, 8), conv(8, 12), pointwise(12, 10), nn.MaxPool2d(2)),
-        *(conv(10, 12), conv(12, 12), conv(12, 16), conv(16, 16, padding=1)),
-        *(nn.AvgPool2d(6), pointwise(16, 10), nn.Flatten()),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from mnistlib import formatting
 from mnistlib.published import tables
 from mnistlib.published.replication import Replication
-from mnistlib.published.repository import ABLATIONS, other_repositories
+from mnistlib.published.repository import ABLATIONS, OTHERS
 from mnistlib.published.studies import STUDIES
 from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import html, result_tables
@@ -90,7 +90,7 @@ def markdown_block(made: Sequence[Replication], image: str, alt: str, place: str
 def other_repositories_table() -> Shown:
     """Return what other public repositories claim."""
     rows = []
-    for other in other_repositories():
+    for other in OTHERS:
         final = "not stated" if other.final is None else formatting.percent(other.final)
         rows.append([other.name, formatting.count(other.n_parameters), formatting.percent(other.best), final, other.protocol])
     head = ["Repository", "Parameters", "Best epoch", "Last epoch", "Protocol"]

@@ -22,10 +22,18 @@ class Replication:
 
     model: PublishedModel
     result: Result
-    bests: tuple[float, ...]  # each seed's best epoch, chosen on the test set
-    finals: tuple[float, ...]  # each seed's last epoch
     next_best: Bounds | None = None  # 95% prediction interval of one more seed's best epoch; None: unknown
     next_final: Bounds | None = None  # and of its last epoch
+
+    @property
+    def bests(self) -> list[float]:
+        """Return each seed's best epoch, chosen on the test set."""
+        return [max(run.history.eval_accuracy) for run in self.result.runs]
+
+    @property
+    def finals(self) -> list[float]:
+        """Return each seed's last epoch."""
+        return [run.final for run in self.result.runs]
 
     @property
     def luckiest(self) -> int:
@@ -57,7 +65,8 @@ def load(place: Path) -> dict[str, Result]:
         try:
             if path.is_file():
                 result = results.read(path)
-                _check(model, result)
+                if not comparable(model, result):
+                    raise ResultError("It is not a full run of its recipe on the test images; `make published` makes one.")
                 results.read_predictions(result, place)
                 found[name] = result
         except ResultError as error:
@@ -70,20 +79,9 @@ def comparable(model: PublishedModel, result: Result) -> bool:
     return result.headline and result.recipe == model.recipe
 
 
-def _check(model: PublishedModel, result: Result) -> None:
-    if not comparable(model, result):
-        raise ResultError(f"The result of {model.name} is not a full run of its recipe on the test images; `make published` makes one.")
-
-
-def replication(model: PublishedModel, result: Result) -> Replication:
-    """Return a model beside its result; raise ResultError where the two are not comparable."""
-    _check(model, result)
-    return Replication(model, result, tuple(max(run.history.eval_accuracy) for run in result.runs), tuple(run.final for run in result.runs))
-
-
 def replications(found: Mapping[str, Result]) -> list[Replication]:
     """Return all published models among the results, each with the prediction intervals of one more seed."""
-    return with_prediction_intervals([replication(MODELS[name], result) for name, result in found.items() if name in MODELS])
+    return with_prediction_intervals([Replication(MODELS[name], result) for name, result in found.items() if name in MODELS])
 
 
 def with_prediction_intervals(made: list[Replication]) -> list[Replication]:
@@ -98,17 +96,14 @@ def with_prediction_intervals(made: list[Replication]) -> list[Replication]:
         expected = [expected_sd(float(value.mean()), each.result.n_eval) ** 2 for value, each in zip(values, made, strict=True)]
         ratios = [float(value.var(ddof=1)) / scale if len(value) > 1 else math.nan for value, scale in zip(values, expected, strict=True)]
         moderated = intervals.moderated_variances(ratios, [len(value) - 1 for value in values])
-        columns.append(
-            [
-                _clipped(intervals.prediction_interval(float(value.mean()), math.sqrt(ratio * scale), freedom, len(value)))
-                for value, scale, (ratio, freedom) in zip(values, expected, moderated, strict=True)
-            ]
-        )
+        estimates = zip(values, expected, moderated, strict=True)
+        columns.append([_next(value, math.sqrt(ratio * scale), freedom) for value, scale, (ratio, freedom) in estimates])
     return [replace(each, next_best=best, next_final=final) for each, best, final in zip(made, *columns, strict=True)]
 
 
-def _clipped(bounds: Bounds) -> Bounds | None:
-    return None if math.isnan(bounds[0]) else (max(bounds[0], 0.0), min(bounds[1], 1.0))
+def _next(values: np.ndarray, sd: float, freedom: float) -> Bounds | None:
+    low, high = intervals.prediction_interval(float(values.mean()), sd, freedom, len(values))
+    return None if math.isnan(low) else (max(low, 0.0), min(high, 1.0))
 
 
 def expected_sd(accuracy: float, n: int) -> float:

@@ -1,6 +1,5 @@
 """The published models by name, read from models.yaml and registered as steps; and what other public repositories report."""
 
-import functools
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -135,12 +134,7 @@ def _read_models() -> tuple[dict[str, PublishedModel], dict[str, PublishedModel]
 MODELS, ABLATIONS = _read_models()
 for _model in (*MODELS.values(), *ABLATIONS.values()):
     steps.register(_model.step())
-
-
-@functools.cache
-def other_repositories() -> tuple[OtherRepository, ...]:
-    """Return what other public repositories for this exercise report."""
-    return tuple(OtherRepository(**entry) for entry in read_yaml("other_repos.yaml"))
+OTHERS = [OtherRepository(**entry) for entry in read_yaml("other_repos.yaml")]  # for the same exercise
 
 
 def get(name: str) -> PublishedModel:

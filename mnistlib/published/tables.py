@@ -6,7 +6,7 @@ from dataclasses import fields
 import numpy as np
 
 from mnistlib import formatting
-from mnistlib.published import replication
+from mnistlib.published.replication import Replication, comparable
 from mnistlib.published.repository import N_TEST, Claim, PublishedModel
 from mnistlib.recipe import MIN_ACCURACY, Recipe
 from mnistlib.report import html, recipe_diff
@@ -52,9 +52,9 @@ def published_curves(model: PublishedModel) -> dict[str, list[float]]:
 
 def beside_claims(model: PublishedModel, result: Result) -> Shown:
     """Return every claim beside the measurement, like with like; a sentence where there is nothing to compare."""
-    if not model.claims or not replication.comparable(model, result):
+    if not model.claims or not comparable(model, result):
         return html.sentence("There is no claim to compare this run with.", "note")
-    made, rows = replication.replication(model, result), []
+    made, rows = Replication(model, result), []
     for claim in model.claims:
         running = tuple(max(run.history.train_accuracy) for run in result.runs)
         figures = {
@@ -70,8 +70,7 @@ def beside_claims(model: PublishedModel, result: Result) -> Shown:
     shown = html.table(f"Claims, one run each, beside {n} here (mean and standard deviation)", head, rows)
     if len(made.finals) < 2:
         return shown
-    by_epoch = float(np.mean(made.bests) - np.mean(made.finals))
-    by_seed = float(max(made.bests) - np.mean(made.bests))
+    by_epoch, by_seed = np.mean(made.bests) - np.mean(made.finals), max(made.bests) - np.mean(made.bests)
     text = (
         f"The luckiest seed reaches {formatting.percent(max(made.bests))} in its best epoch and ends at "
         f"{formatting.percent(made.finals[made.luckiest])}; the mean of all seeds ends at {formatting.percent(made.mean)}. On average, "
@@ -93,16 +92,15 @@ def analysis(model: PublishedModel, result: Result) -> list[comparison.Claim]:
         comparison.Claim("Its mean is at or above the target after the last epoch.", mean >= MIN_ACCURACY, text),
         comparison.claim_held(result.summary),
     ]
-    if model.claim is None or not replication.comparable(model, result) or len(result.runs) < 2:
+    if model.claim is None or not comparable(model, result) or len(result.runs) < 2:
         return found
-    made = replication.replication(model, result)
+    made = Replication(model, result)
     seeds = made.finals if model.claim.best is None else made.bests
-    low, high = min(seeds), max(seeds)
-    headline = model.claim.headline
+    low, high, headline = min(seeds), max(seeds), model.claim.headline
     figures = f"{claimed(model.claim, headline)} beside {formatting.percent(low)} to {formatting.percent(high)}"
     if model.claim.at_least:
-        return [*found, comparison.Claim("A seed here reaches what its author claims.", headline <= high, figures)]
-    return [
-        *found,
-        comparison.Claim("The author's claim lies between the lowest and the highest seed here.", low <= headline <= high, figures),
-    ]
+        last = comparison.Claim("A seed here reaches what its author claims.", headline <= high, figures)
+    else:
+        words = "The author's claim lies between the lowest and the highest seed here."
+        last = comparison.Claim(words, low <= headline <= high, figures)
+    return [*found, last]
