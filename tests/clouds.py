@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import botocore.client
 import botocore.loaders
 import botocore.session
 import pytest
+from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 from moto.sagemaker.models import FakeSagemakerNotebookInstance, FakeTrainingJob, sagemaker_backends
 from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
@@ -28,13 +28,8 @@ from mnistlib.aws import client, s3, sagemaker, stack
 from mnistlib.cli import main
 from mnistlib.sweep import packaging
 
-REGION = "eu-central-1"
+REGION, ELSEWHERE = "eu-central-1", "eu-west-3"  # the regions of this cloud
 ACCOUNT = "123456789012"  # moto's
-
-
-def interruptible() -> None:
-    """Have a process that is about to start heed Ctrl-C, which a test run in the background hands down as ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @dataclass
@@ -87,9 +82,11 @@ def created(kind: type, resource_name: str, cloudformation_json: Any, account_id
 def _server() -> Iterator[str]:
     """Run moto's server on a free port of this machine; botocore parses each service's model once."""
     loader = botocore.loaders.create_loader()
+    few = [region for region in RegionsAndZonesBackend.regions if region.name in (REGION, ELSEWHERE)]
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", lambda *_: loader)
+        patch.setattr(RegionsAndZonesBackend, "regions", few)
         patch.setattr(FakeSagemakerNotebookInstance, "create_from_cloudformation_json", classmethod(created))
         server.start()
         host, port = server.get_host_and_port()

@@ -250,7 +250,7 @@ def test_a_step_runs_in_the_kernel_and_leaves_the_clone_as_it_is(ready, tmp_path
     (packages / "seen_in_use.pth").write_text(f"import pathlib; pathlib.Path({str(tmp_path / 'used')!r}).touch()\n")
     short = ["-p", "train_limit", "600", "-p", "epochs", "1", "-y", "seeds: [0]"]
     command = [BIN / "papermill", "-k", "mnistlib", "--cwd", project / "notebooks", *short]
-    command += [project / "notebooks" / "03_augment.ipynb", tmp_path / "out.ipynb"]
+    command += [project / "notebooks" / "00_skeleton.ipynb", tmp_path / "out.ipynb"]
     done = subprocess.run(command, env=made.environment, cwd=project, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     ran = nbformat.read(tmp_path / "out.ipynb", as_version=4)
@@ -366,8 +366,8 @@ def idling(cloud: Cloud, tmp_path: Path) -> Iterator[Callable[..., Callable[[], 
     programs = []
 
     def start(where: str, path: str = f"{BIN}:{os.environ['PATH']}") -> Callable[[], str]:
-        environment = os.environ | {"MNISTLIB_JUPYTER": where, "MNISTLIB_EVERY": "0.2", "PATH": path}
-        command = [sys.executable, SCRIPTS / "notebook_idle.py", "0.03", metadata, tmp_path / "setup.log"]
+        environment = os.environ | {"MNISTLIB_JUPYTER": where, "MNISTLIB_EVERY": "0.1", "PATH": path}
+        command = [sys.executable, SCRIPTS / "notebook_idle.py", "0.02", metadata, tmp_path / "setup.log"]
         programs.append(subprocess.Popen(command, env=environment, stdout=(tmp_path / "said").open("a")))
         return lambda: sagemaker.describe_notebook_instance(NotebookInstanceName="mnistlib")["NotebookInstanceStatus"]
 
@@ -397,10 +397,10 @@ def test_an_instance_goes_on_while_a_kernel_computes_and_stops_when_it_is_done(j
     client.load_connection_file()
     client.start_channels()
     client.wait_for_ready(timeout=30)
-    client.execute("import time; time.sleep(6)")
+    client.execute("import time; time.sleep(4)")
     assert becomes(lambda: jupyter("/api/kernels")[0]["execution_state"], "busy")
     status = idling(where)
-    assert not becomes(status, "Stopped", 4), "twice as long as it may be idle"
+    assert not becomes(status, "Stopped", 2.4), "twice as long as it may be idle"
     assert becomes(lambda: jupyter("/api/kernels")[0]["execution_state"], "idle")
     assert status() == "InService" and becomes(status, "Stopped")
     client.stop_channels()
@@ -417,7 +417,7 @@ def test_an_instance_stops_if_jupyter_does_not_answer_but_not_during_set_up_and_
     os.utime(log, (time.time() + 1000,) * 2)  # as if it were written all the time
     status = idling("https://127.0.0.1:9", f"{refusing}:{BIN}:{os.environ['PATH']}")
     assert becomes(lambda: str("does not answer" in said.read_text()), "True")
-    assert not becomes(lambda: str("stopping" in said.read_text()), "True", 3)
+    assert not becomes(lambda: str("stopping" in said.read_text()), "True", 2)
     os.utime(log, (0, 0))
     assert becomes(lambda: str(said.read_text().count("could not be stopped") > 1), "True")
     assert status() == "InService"
