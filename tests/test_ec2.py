@@ -342,7 +342,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_run(cloud, story, ask, monkeypatch)
     def interrupted(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(launch.time, "sleep", interrupted)
+    monkeypatch.setattr(launch, "time", SimpleNamespace(sleep=interrupted))
     code, out, error = ask("ec2", "run", story, "--bucket", cloud.deploy()["Bucket"], *TYPE, "--wait")
     name = job.make(story, {}).name
     assert code == 130 and f"{name}: starting" in out

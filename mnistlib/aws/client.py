@@ -28,10 +28,7 @@ class CloudError(MnistlibError):
 
 
 def session(region: str | None = None) -> Session:
-    """Return a session in a region, by default that of AWS's settings; its clients retry when AWS asks them to slow down.
-
-    It is called below `aws_errors`, which raises SettingError where boto3 is not installed.
-    """
+    """Return a session in a region, by default that of AWS's settings; its clients retry when AWS throttles them."""
     import boto3
     import botocore.session
     from botocore.config import Config
@@ -45,7 +42,7 @@ def session(region: str | None = None) -> Session:
 def aws_errors() -> Iterator[None]:
     """Turn what boto3 raises in here into a CloudError, or a SettingError, with one sentence."""
     try:
-        from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError, ProfileNotFound
     except ImportError:
         raise SettingError(INSTALL) from None
     try:
@@ -59,8 +56,13 @@ def aws_errors() -> Iterator[None]:
         advice = next((one["advice"] for one in table if code(error) in one["codes"]), "AWS refused {operation} ({code}: {message}).")
         known = {"code": code(error), "message": message(error), "operation": error.operation_name, "renew": RENEW, "quotas": QUOTAS}
         raise CloudError(advice.format(**known)) from None
+    except NoCredentialsError:
+        raise CloudError(f"No AWS credentials were found; {RENEW}") from None
     except BotoCoreError as error:
-        raise CloudError(_unanswered(error)) from None
+        kind, words = type(error).__name__, str(error).rstrip(".")
+        if any(word in kind for word in ("Credential", "SSO", "Token", "Login")):  # botocore has a dozen such errors
+            raise CloudError(f"The AWS credentials could not be loaded ({words}); {RENEW}") from None
+        raise CloudError(f"AWS could not be reached ({words}).") from None
 
 
 def code(error: Any) -> str:
@@ -71,12 +73,3 @@ def code(error: Any) -> str:
 def message(error: Any) -> str:
     """Return the message of a botocore ClientError, without a full stop."""
     return str(error.response.get("Error", {}).get("Message", "") or "no reason given").strip().rstrip(".")
-
-
-def _unanswered(error: Any) -> str:
-    name, words = type(error).__name__, str(error).rstrip(".")
-    if name == "NoCredentialsError":
-        return f"No AWS credentials were found; {RENEW}"
-    if any(word in name for word in ("Credential", "SSO", "Token", "Login")):  # botocore has a dozen such errors
-        return f"The AWS credentials could not be loaded ({words}); {RENEW}"
-    return f"AWS could not be reached ({words})."

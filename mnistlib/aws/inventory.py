@@ -12,10 +12,7 @@ UNKNOWN = "Could not list"  # the beginning of a line about what AWS refused to 
 
 
 def running(session: Session, all_regions: bool = False) -> Iterator[str]:
-    """Yield a line for each instance, training job and notebook instance, in a region or in all of the account's.
-
-    What AWS refuses to list gives a line that says so, for it may hide something that runs.
-    """
+    """Yield a line for each instance, training job and notebook instance, and for what AWS refuses to list, which may hide some."""
     sessions = [session]
     if all_regions:
         regions = sorted(one["RegionName"] for one in session.client("ec2").describe_regions()["Regions"])

@@ -84,17 +84,14 @@ def run_folder(session: Session, bucket: str, name: str) -> Folder:
 
 
 def prepare(job: Job, options: LaunchOptions, service: str) -> tuple[Session, Folder, dict[str, str]]:
-    """Return session, run folder and the stack's outputs.
-
-    Raises SettingError where there is no stack, where the bucket is not the stack's own, and where the run has already succeeded.
-    """
+    """Return session, run folder and the stack's outputs; raise SettingError if the bucket is not the stack's or the run has succeeded."""
     session = client.session(options.region)
     folder = run_folder(session, options.bucket, job.name)
     outputs = stack.stack_outputs(session, options.stack)
     if outputs["Bucket"] != options.bucket:
         raise SettingError(
-            f"The bucket of the stack {options.stack!r} in {session.region_name} is {outputs['Bucket']!r}, not {options.bucket!r}, and its "
-            "instances can use no other; give --bucket, --stack or --region."
+            f"Instances of the stack {options.stack!r} in {session.region_name} can use only its bucket {outputs['Bucket']!r}, not "
+            f"{options.bucket!r}; give --bucket, --stack or --region."
         )
     if succeeded(folder):
         raise SettingError(f"{job.name} has already succeeded; `{service} fetch {job.name} --bucket {options.bucket}` downloads it.")
@@ -180,8 +177,7 @@ def follow(folder: Folder, look: Callable[[], State]) -> State:
 def fetch(folder: Folder, into: Path, as_evidence: bool = False) -> None:
     """Download what a run left; nothing is replaced before all of it is here and its results are valid.
 
-    With `as_evidence`, as for reports/, only pages, results and checkpoints are taken, and only of a run that succeeded with the step's
-    own recipe on all images.
+    `as_evidence`, as for reports/: only pages, results and checkpoints, and only of a full run of the step's own recipe that succeeded.
     """
     record = read_record(folder)
     if record is None and not (folder / "out").sizes():

@@ -13,27 +13,28 @@ from mnistlib.cli.options import folder, parameterised, tell
 from mnistlib.errors import MnistlibError
 
 if TYPE_CHECKING:
+    from mnistlib.aws.client import Session
     from mnistlib.aws.launch import State
     from mnistlib.aws.s3 import Folder
 
 TAIL = 10  # lines of a run's log that `status` shows
 
-REGION = click.option("--region", default=None, metavar="NAME", help="Such as eu-central-1. [default: that of AWS's settings]")
 BUCKET = click.option("--bucket", required=True, metavar="NAME", help="Where runs are kept: the stack's output Bucket.")
 WAIT = click.option("--wait", is_flag=True, help="Show what the run prints until it has ended.")
 NAME = click.argument("name", metavar="RUN")
 
 
 def aws_command(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a command log to standard output, and end in one sentence where AWS refuses something."""
+    """Give a command the option --region and a session there, and let it log to standard output; AWS's errors end it in one sentence."""
 
+    @click.option("--region", default=None, metavar="NAME", help="Such as eu-central-1. [default: that of AWS's settings]")
     @functools.wraps(command)
-    def calling(*args: Any, **others: Any) -> Any:
+    def calling(region: str | None, **others: Any) -> Any:
         from mnistlib.aws import client
 
         logs.to_stdout()
         with client.aws_errors():
-            return command(*args, **others)
+            return command(session=client.session(region), **others)
 
     return calling
 
@@ -44,16 +45,18 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
     def service() -> Any:
         return importlib.import_module(f"mnistlib.aws.{group.name}")
 
-    def advice(name: str, bucket: str, region: str | None) -> dict[str, str]:
-        where = f" --region {region}" if region else ""
-        follow, fetch = (f"mnistlib {group.name} {word} {name} --bucket {bucket}{where}" for word in ("status", "fetch"))
-        return {"follow": f"{follow} --wait", "stop": f"mnistlib {group.name} {stop} {name}{where}", "fetch": fetch}
+    def advice(session: "Session", name: str, bucket: str) -> dict[str, str]:
+        start, end = f"mnistlib {group.name}", f"--region {session.region_name}"
+        return {
+            "follow": f"{start} status {name} --bucket {bucket} {end} --wait",
+            "stop": f"{start} {stop} {name} {end}",
+            "fetch": f"{start} fetch {name} --bucket {bucket} {end}",
+        }
 
     @group.command()
     @click.argument("notebook")
     @click.option("--instance-type", default=instance_type, show_default=True, metavar="TYPE")
     @BUCKET
-    @REGION
     @click.option("--image", default=None, metavar="IMAGE", help="What the instance starts from; see docs/cloud.md for the default.")
     @click.option("--stack", default="mnistlib", show_default=True, metavar="NAME", help="The CloudFormation stack.")
     @click.option("--spot", is_flag=True, help="Use spare capacity, for less; an interrupted run resumes with the next `run`.")
@@ -63,7 +66,7 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
     @click.option("--dry-run", is_flag=True, help="Check everything, print what would be started, and stop there.")
     @parameterised
     @aws_command
-    def run(notebook: str, given: dict[str, Any], wait: bool, dry_run: bool, **chosen: Any) -> None:
+    def run(session: "Session", notebook: str, given: dict[str, Any], wait: bool, dry_run: bool, **chosen: Any) -> None:
         """Start one run.
 
         It leaves everything in the bucket, also if it fails or is stopped.
@@ -73,14 +76,14 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
         from mnistlib.notebook import runner
         from mnistlib.sweep import job
 
-        plan = service().plan(job.make(runner.find(notebook), given), LaunchOptions(**chosen))
+        plan = service().plan(job.make(runner.find(notebook), given), LaunchOptions(region=session.region_name, **chosen))
         inventory.check_not_running(plan.session, plan.job.name)
         tell(str(plan))
         if dry_run:
             tell("Nothing was started.")
             return
         machine = service().launch(plan)
-        commands = advice(plan.job.name, plan.options.bucket, plan.session.region_name)
+        commands = advice(session, plan.job.name, plan.options.bucket)
         tell(f"Started {machine} for {plan.job.name}.")
         tell(f"Follow it:  {commands['follow']}", f"Stop it:    {commands['stop']}", f"Fetch it:   {commands['fetch']}")
         if wait:
@@ -89,20 +92,18 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
     @group.command()
     @NAME
     @BUCKET
-    @REGION
     @WAIT
     @aws_command
-    def status(name: str, bucket: str, region: str | None, wait: bool) -> None:
+    def status(session: "Session", name: str, bucket: str, wait: bool) -> None:
         """Show how far a run is.
 
         The exit code is 0 if it succeeded or goes on, else 1.
         """
-        from mnistlib.aws import client, launch
+        from mnistlib.aws import launch
 
-        session = client.session(region)
         place = launch.run_folder(session, bucket, name)
         if wait:
-            _wait(place, lambda: service().state(session, place), advice(name, bucket, region))
+            _wait(place, lambda: service().state(session, place), advice(session, name, bucket))
         state = service().state(session, place)
         tell(*launch.log_lines(place)[-TAIL:], f"{name}: {state.word}  {state.machine}")
         if state.ended:
@@ -111,17 +112,15 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
     @group.command()
     @NAME
     @BUCKET
-    @REGION
     @click.option("--into", default=None, metavar="FOLDER", help="[default: build/cloud/RUN]; reports makes it the evidence.")
     @aws_command
-    def fetch(name: str, bucket: str, region: str | None, into: str | None) -> None:
+    def fetch(session: "Session", name: str, bucket: str, into: str | None) -> None:
         """Download what a run left."""
         from mnistlib import files
-        from mnistlib.aws import client, launch
+        from mnistlib.aws import launch
 
         target = folder(into) or files.root() / "build" / "cloud" / name
-        run = launch.run_folder(client.session(region), bucket, name)
-        launch.fetch(run, target, as_evidence=target == (files.root() / "reports").resolve())
+        launch.fetch(launch.run_folder(session, bucket, name), target, as_evidence=target == (files.root() / "reports").resolve())
 
 
 def _wait(place: "Folder", look: "Callable[[], State]", commands: dict[str, str]) -> None:

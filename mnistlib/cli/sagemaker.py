@@ -1,8 +1,10 @@
 """Notebooks as SageMaker training jobs: mnistlib sagemaker …"""
 
+from typing import Any
+
 import click
 
-from mnistlib.cli.cloud_options import NAME, REGION, add_commands, aws_command
+from mnistlib.cli.cloud_options import NAME, add_commands, aws_command
 from mnistlib.cli.options import Commands, tell
 
 
@@ -16,12 +18,10 @@ add_commands(sagemaker, "ml.c5.xlarge", "stop")
 
 @sagemaker.command()
 @NAME
-@REGION
 @aws_command
-def stop(name: str, region: str | None) -> None:
+def stop(session: Any, name: str) -> None:
     """Stop the training job of a run; what was saved stays."""
-    from mnistlib.aws import client
     from mnistlib.aws import sagemaker as service
 
-    job = service.stop(client.session(region), name)
+    job = service.stop(session, name)
     tell(f"Stopping {job}." if job else f"{name} has no active training job.")
