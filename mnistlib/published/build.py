@@ -9,10 +9,10 @@ from mnistlib.errors import ResultError
 from mnistlib.logs import log
 from mnistlib.notebook import runner
 from mnistlib.published import figures, overview, replication, repository, studies
-from mnistlib.published.repository import ABLATIONS, BY_VALIDATION, MODELS, N_FOLDS, NOTEBOOK, PublishedModel
+from mnistlib.published.repository import ABLATIONS, BY_VALIDATION, MODELS, N_FOLDS, NOTEBOOK
 from mnistlib.report import index, step_report, test_set_log
 from mnistlib.report import result as results
-from mnistlib.runs import Run, cache, seeds, train_seeds
+from mnistlib.runs import cache, seeds, train_seeds
 from mnistlib.steps import Step
 
 TITLE = "Published models, replicated"
@@ -29,8 +29,7 @@ def build_published(train: bool = True, names: Sequence[str] = ()) -> None:
     """
     models = [repository.get(name) for name in names] or [*MODELS.values(), *ABLATIONS.values()]
     for model in models:
-        mnist = data.load()
-        _build(model.step(), mnist, train, model)
+        _build(model.step(), data.load(), train)
         if model.name == BY_VALIDATION:
             for fold in range(1, N_FOLDS + 1):
                 step = replace(model.step(), name=studies.fold_name(fold), before=None, seeds=(0,))
@@ -38,7 +37,7 @@ def build_published(train: bool = True, names: Sequence[str] = ()) -> None:
     build_pages()
 
 
-def _build(step: Step, mnist: Mnist, train: bool, model: PublishedModel | None = None) -> None:
+def _build(step: Step, mnist: Mnist, train: bool) -> None:
     reports, work = files.resolve(REPORTS), files.resolve(WORK)
     try:
         step_report.restore(step.name, mnist, reports, work)
@@ -47,27 +46,21 @@ def _build(step: Step, mnist: Mnist, train: bool, model: PublishedModel | None =
     if train:
         log.info(f"══ {step.name}")
         train_seeds(step.recipe, mnist, step.seeds, "cpu", use_cached=True, results_dir=work)
-    cached = _cached(step, mnist)
+    keys = [cache.cache_key(step.recipe, mnist, seed) for seed in step.seeds]
+    cached = [run for key in keys if (run := cache.load_run(cache.run_path(seeds.cache_dir(work), key), key))]
     if len(cached) < len(step.seeds):
         log.warning(f"{step.name}: {formatting.of(len(cached), len(step.seeds))} runs are trained; `make published` trains the rest")
         return
-    if model is None or model.before:
-        step_report.make(step, step.recipe, mnist, cached, work)
-    else:
-        titles = {other.name: other.long_title for other in MODELS.values()}
+    if step.name in MODELS:
+        titles = {model.name: model.long_title for model in MODELS.values()}
         parameters = {"model": step.name, "results_dir": WORK, "use_cached": True}
         page = reports / f"{step.name}.html"
-        runner.run(files.notebook(NOTEBOOK), work, parameters, page, titles, heading=model.long_title, home=TITLE)
+        runner.run(files.notebook(NOTEBOOK), work, parameters, page, titles, heading=titles[step.name], home=TITLE)
+    else:
+        step_report.make(step, step.recipe, mnist, cached, work)
     results.publish(step.name, work, reports)
     if test_set_log.record(results.read(reports / "results" / f"{step.name}.json"), test_set_log.path()):
         log.info("A new look at the test set, recorded.")
-
-
-def _cached(step: Step, mnist: Mnist) -> list[Run]:
-    folder = seeds.cache_dir(files.resolve(WORK))
-    keys = [cache.cache_key(step.recipe, mnist, seed) for seed in step.seeds]
-    found = [cache.load_run(cache.run_path(folder, key), key) for key in keys]
-    return [run for run in found if run is not None]
 
 
 def build_pages() -> None:
@@ -75,9 +68,9 @@ def build_pages() -> None:
     root, reports = files.root(), files.resolve(REPORTS)
     found = replication.load(reports)
     update_studies(found)
-    for name, notebook in (("index", "published_index"), ("studies", "published_studies")):
-        page = reports / f"{name}.html"
-        runner.run(files.notebook(notebook), files.resolve(WORK), {"results_dir": REPORTS}, page, PAGES, home=TITLE)
+    for name in PAGES:
+        page, notebook = reports / f"{name}.html", files.notebook(f"{NOTEBOOK}_{name}")
+        runner.run(notebook, files.resolve(WORK), {"results_dir": REPORTS}, page, PAGES, home=TITLE)
     made = replication.replications(found)
     ladder = figures.ladder(made)
     files.write(root / "images" / IMAGE, ladder.png())

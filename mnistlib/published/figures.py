@@ -35,13 +35,16 @@ def ladder(made: Sequence[Replication]) -> ReportFigure:
     """Draw each claim above what it is made of: best epoch of the luckiest seed, its last epoch, the mean of all seeds."""
     figure = figure_style.figure(ROW * len(made) + 120)
     axes = figure_style.panel(figure, 16, 66, WIDTH - 32, ROW * len(made))
+    models = []
     for place, each in enumerate(made):
         line = place + 0.7
         marks = [each.model.claim.headline, max(each.bests), each.finals[each.luckiest], each.mean]
         axes.hlines(line, *height(each.result.summary.interval), color=BLUE, linewidth=8, alpha=0.22)
         for (name, look), accuracy in zip(LADDER.items(), marks, strict=True):
             axes.plot(height(accuracy), line, label=name if not place else None, **look)
-        figures = f"claimed {tables.claimed(each.model.claim, marks[0])}, mean {formatting.percent(each.mean)}"
+        claimed, mean = tables.claimed(each.model.claim, marks[0]), formatting.percent(each.mean)
+        figures = f"claimed {claimed}, mean {mean}"
+        models.append(f"{each.model.name} {claimed} and {mean}")
         for x, text, side, weight in ((0, each.model.long_title, "left", "bold"), (1, figures, "right", "normal")):
             label = axes.text(x, place + 0.25, text, transform=axes.get_yaxis_transform(), ha=side, va="center", weight=weight)
             label.set(fontsize=SMALL, color=INK, path_effects=HALO)
@@ -49,10 +52,6 @@ def ladder(made: Sequence[Replication]) -> ReportFigure:
     axes.set(ylim=(len(made), 0), yticks=[], xlim=height((0.973, 0.9967)))
     axes.spines["left"].set_visible(False)
     _legend(axes)
-    models = [
-        f"{each.model.name} {tables.claimed(each.model.claim, each.model.claim.headline)} and {formatting.percent(each.mean)}"
-        for each in made
-    ]
     figure.alt = f"A row per published model, its claim and what it is made of. Claim and mean of the seeds: {'; '.join(models)}."
     return figure
 
@@ -70,19 +69,10 @@ def accuracy_by_parameters(made: Sequence[Replication], series: Sequence[Result]
     """Draw accuracy against parameters: published models as measured and claimed, other repositories as claimed, the series."""
     figure = figure_style.figure(470)
     axes = figure_style.panel(figure, 70, 70, WIDTH - 86, 345)
-    axes.plot(
-        [each.model.n_parameters for each in made],
-        height([each.model.claim.headline for each in made]),
-        label="published model, as claimed",
-        **CLAIM,
-    )
-    axes.plot(
-        [other.n_parameters for other in OTHERS],
-        height([other.best for other in OTHERS]),
-        "x",
-        color=FADED,
-        label="other repository, as claimed",
-    )
+    sizes, claims = [each.model.n_parameters for each in made], [each.model.claim.headline for each in made]
+    axes.plot(sizes, height(claims), label="published model, as claimed", **CLAIM)
+    sizes, claims = [other.n_parameters for other in OTHERS], [other.best for other in OTHERS]
+    axes.plot(sizes, height(claims), "x", color=FADED, label="other repository, as claimed")
     _means(axes, [each.result for each in made], BLUE, "published model, here")
     _means(axes, series, GREEN, "step of this series")
     _accuracy_axis(axes.yaxis, axes.axhline)
@@ -100,14 +90,9 @@ def accuracy_by_parameters(made: Sequence[Replication], series: Sequence[Result]
 
 
 def _means(axes: Axes, found: Sequence[Result], colour: str, label: str) -> None:
-    means, bounds = (
-        height([result.summary.final_mean for result in found]),
-        height([result.summary.interval for result in found]).reshape(-1, 2),
-    )
-    errors = np.abs(bounds.T - means)
-    axes.errorbar(
-        [result.n_parameters for result in found], means, errors, fmt="o", color=colour, markersize=5, elinewidth=1.2, label=label
-    )
+    sizes, means = [result.n_parameters for result in found], height([result.summary.final_mean for result in found])
+    errors = np.abs(height([result.summary.interval for result in found]).reshape(-1, 2).T - means)
+    axes.errorbar(sizes, means, errors, fmt="o", color=colour, markersize=5, elinewidth=1.2, label=label)
 
 
 def kernels(record: Mapping[str, Any]) -> ReportFigure:

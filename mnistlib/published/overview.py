@@ -20,15 +20,11 @@ def findings(made: Sequence[Replication]) -> Shown:
     """Return what reproduces and what does not, in sentences."""
     found = []
     for what, best in (("best-epoch", True), ("last-epoch", False)):
-        compared = [each for each in made if each.place(best)]
-        inside = [each for each in compared if each.place(best) == "inside"]
-        outside = [
-            f"{each.model.long_title} ({each.place(best)}{', partly inferred' * each.model.inferred})"
-            for each in compared
-            if each not in inside
-        ]
+        places = [(each.model, each.place(best)) for each in made if each.place(best)]
+        outside = [f"{model.long_title} ({place}{', partly inferred' * model.inferred})" for model, place in places if place != "inside"]
         rest = f" Outside: {formatting.listed(outside)}." if outside else ""
-        found.append(f"{formatting.of(len(inside), len(compared))} {what} claims lie where one more seed of ours would lie (95%).{rest}")
+        inside = formatting.of(len(places) - len(outside), len(places))
+        found.append(f"{inside} {what} claims lie where one more seed of ours would lie (95%).{rest}")
     bold = [each for each in made if each.model.claim.headline >= MIN_ACCURACY]
     if bold:
         kept = [each.model.long_title for each in bold if each.mean >= MIN_ACCURACY]
@@ -49,7 +45,7 @@ def findings(made: Sequence[Replication]) -> Shown:
 def models_table(made: Sequence[Replication]) -> Shown:
     """Return a row per published model: the claim, the prediction interval of one more seed, the measurement and its verdict."""
     head = ["Model", "Parameters", "Claim, best epoch", "One more seed, best epoch", "Claim, last epoch", "One more seed, last epoch"]
-    head += ["Here, last epoch", "Verdict", "Interval", "Seeds passing", "MACs", "Receptive field", "Time per seed"]
+    columns = ["Verdict", "Interval", "Seeds passing", "MACs", "Receptive field", "Time per seed"]
     rows = []
     for each in made:
         model, cells = each.model, result_tables.row(each.result)
@@ -58,10 +54,9 @@ def models_table(made: Sequence[Replication]) -> Shown:
         row = [Shown(f"{name} {more.html}", f"{model.title} of {more.text}"), tables.parameters(model)]
         for best, value, bounds in ((True, model.claim.best, each.next_best), (False, model.claim.final, each.next_final)):
             row += [tables.claimed(model.claim, value), f"{formatting.interval(bounds)} {each.place(best)}".strip() if bounds else ""]
-        columns = ("Accuracy", "Verdict", "Interval", "Seeds passing", "MACs", "Receptive field", "Time per seed")
-        rows.append([*row, *(cells[column] for column in columns)])
+        rows.append([*row, *(cells[column] for column in ("Accuracy", *columns))])
     caption = "Claims of one run each beside several seeds here; each range holds one more seed of ours with a probability of 95%"
-    return html.table(caption, head, rows)
+    return html.table(caption, [*head, "Here, last epoch", *columns], rows)
 
 
 def remarks(model: Any) -> str:
@@ -74,11 +69,11 @@ def markdown_block(made: Sequence[Replication], image: str, alt: str, place: str
     head = ["Model", "Parameters", "Claim, chosen on the test set", "Here, luckiest seed, chosen so", "Here, last epoch", "Seeds passing"]
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for each in made:
-        model, summary = each.model, each.result.summary
+        model, cells = each.model, result_tables.row(each.result)
         name = f"[{model.long_title}]({place}/{model.name}.html){remarks(model)}"
         claim, best = tables.claimed(model.claim, model.claim.headline), formatting.percent(max(each.bests))
-        mean, passed = formatting.mean_sd(summary.final_mean, summary.final_sd), formatting.of(summary.n_pass, summary.n_seeds)
-        lines.append(f"| {' | '.join([name, formatting.count(model.n_parameters), claim, best, mean, passed])} |")
+        row = [name, formatting.count(model.n_parameters), claim, best, cells["Accuracy"].text, cells["Seeds passing"].text]
+        lines.append(f"| {' | '.join(row)} |")
     columns = (
         "Claim: one run of the author's, at its best epoch (Model_3 of assignment-7: over its last epochs). Luckiest seed: the best epoch "
         "of all our seeds, chosen on the test set like the claim. Last epoch: mean of the seeds (sd: standard deviation). Passing: at or "
@@ -101,9 +96,8 @@ def ablations_table(found: Mapping[str, Result]) -> Shown:
     """Return the results of the ablations that the studies compare."""
     rows = []
     for name in (name for name in ABLATIONS if name in found):
-        summary = found[name].summary
-        mean = formatting.mean_sd(summary.final_mean, summary.final_sd)
-        rows.append([name, ABLATIONS[name].title, mean, formatting.interval(summary.interval), formatting.count(summary.n_seeds)])
+        cells = result_tables.row(found[name])
+        rows.append([name, ABLATIONS[name].title, cells["Accuracy"], cells["Interval"], formatting.count(len(found[name].runs))])
     return html.folded("All ablations", html.table("The ablations", ["Name", "What", "Accuracy", "Interval", "Seeds"], rows))
 
 
@@ -129,8 +123,8 @@ def answer(name: str, lines: Sequence[Mapping[str, Any]]) -> str:
     words = {
         "first": f"{lines[0]['what']}: {_figure(lines[0])}",
         "around_zero": formatting.of(len(around_zero), len(lines)),
-        "significant": f"{formatting.of(len(significant), len(differences))} differences are significant{': ' * bool(significant)}"
-        + "; ".join(significant),
+        "n_significant": formatting.of(len(significant), len(differences)),
+        "significant": f": {'; '.join(significant)}" if significant else "",
         "gains": formatting.listed([_figure(line) for line in gains] or ["none"]),
     }
     for line in lines:

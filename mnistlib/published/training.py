@@ -99,10 +99,8 @@ class PublishedTrainer(Trainer):
     @property
     def monitored(self) -> list[float]:
         """Return the monitored accuracy of each epoch so far."""
-        stopping = self.recipe.early_stopping
-        if stopping is None:
-            return []
-        return self.history.monitor_accuracy if stopping.monitor == "validation" else self.history.eval_accuracy
+        by_validation = self.recipe.early_stopping is not None and self.recipe.early_stopping.monitor == "validation"
+        return self.history.monitor_accuracy if by_validation else self.history.eval_accuracy
 
     @property
     def kept_epoch(self) -> int | None:
