@@ -1,7 +1,5 @@
 """The command line: mnistlib COMMAND, or python -m mnistlib COMMAND."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What commands share: the parameters of a notebook, folders, and printing."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import sys

@@ -1,7 +1,5 @@
 """What the commands print at their end, as lines of text."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -100,7 +98,6 @@ def classified(images: Sequence[Path], checkpoint: Path | None = None) -> Iterat
 
 
 def _existing(path: Path) -> Path:
-    """Return the absolute path of a checkpoint file, or raise ResultError where there is none."""
     if not path.is_file():
         raise ResultError(f"There is no checkpoint {str(path)!r}; the committed ones are in reports/checkpoints/ of a clone.")
     return path.resolve()

@@ -1,7 +1,5 @@
 """The commands that run a notebook as a job, and many jobs at once."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from typing import Any

@@ -1,7 +1,5 @@
 """Train a step or a published model without a notebook: the same runs, the same result, and a log instead of a page."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

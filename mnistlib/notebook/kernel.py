@@ -1,7 +1,5 @@
 """The kernel that a notebook runs in: this Python, isolated from other kernels, and killed with all that it started."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import shutil
@@ -23,7 +21,7 @@ class Kernel(AsyncKernelManager):
     So no other environment's kernel called python3 is started by mistake, and kernels that start together do not compete for ports.
     """
 
-    running: ClassVar[Kernel | None] = None  # a process runs one notebook at a time
+    running: ClassVar["Kernel | None"] = None  # a process runs one notebook at a time
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

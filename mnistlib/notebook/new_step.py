@@ -1,7 +1,5 @@
 """A new step: a notebook copied from a step, with one `replace` to change."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -45,7 +43,6 @@ def copy(name: str, source: str, folder: Path | None = None) -> Path:
 
 
 def _title(name: str) -> str:
-    """Return a step's title: its name without the number."""
     return name[3:].replace("_", " ").capitalize()
 
 

@@ -1,7 +1,5 @@
 """Run one notebook through papermill in a fresh kernel and write its page; a run that fails replaces nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import sys
 import tempfile
@@ -144,7 +142,6 @@ class _Failed(Exception):
 
 
 def _keep(failure: _Failed, path: Path) -> str:
-    """Keep a notebook that failed, with its page, and return a sentence that says where."""
     try:
         files.write(path, nbformat.writes(failure.story))
         pages.build(path, path.with_suffix(".html"), failed=str(failure))
@@ -162,7 +159,6 @@ def _resume(draft: Path, values: Mapping[str, Any]) -> None:
 
 
 def _execute(notebook: Path, draft: Path, parameters: dict[str, Any], stopping: Stopping) -> nbformat.NotebookNode:
-    """Execute a notebook into a draft and return it; its headings and what it prints are shown as they come."""
     begun = 0  # the place of the cell that was started last
 
     def begin(cell: nbformat.NotebookNode, cell_index: int) -> None:
@@ -211,17 +207,14 @@ class _Passing:
         self.stream, self.stopping = stream, stopping
 
     def write(self, text: str) -> None:
-        """Write text, unless the run has been stopped."""
         if not self.stopping.requested:
             self.stream.write(text)
 
     def flush(self) -> None:
-        """Flush the stream."""
         self.stream.flush()
 
 
 def _unfinished(story: nbformat.NotebookNode) -> int | None:
-    """Return the place of the first code cell that did not run to its end, None where all did."""
     for place, cell in enumerate(story.cells):
         if cell.cell_type != "code" or not cell.source.strip():
             continue
@@ -232,7 +225,6 @@ def _unfinished(story: nbformat.NotebookNode) -> int | None:
 
 
 def _where(story: nbformat.NotebookNode, place: int) -> str:
-    """Name a cell by its number and the heading above it."""
     above = [heading for cell in story.cells[:place] if cell.cell_type == "markdown" for heading in pages.headings(cell.source)]
     number = story.cells[place].execution_count
     name = "a cell" if number is None else f"cell In [{number}]"
@@ -245,12 +237,10 @@ def _literally(path: Path) -> str:
 
 
 def _results_dir(values: Mapping[str, Any]) -> Path:
-    """Return the results folder of a notebook with these parameters."""
     return files.resolve(values.get("results_dir") or "build")
 
 
 def _result(story: nbformat.NotebookNode, values: Mapping[str, Any]) -> Result | None:
-    """Return the result that a notebook handed over, None where it handed over none."""
     outputs = [output for cell in story.cells if cell.cell_type == "code" for output in cell.outputs]
     found = [output.data[RESULT_MIMETYPE]["result"] for output in outputs if RESULT_MIMETYPE in output.get("data", ())]
     return results.read(_results_dir(values) / found[-1]) if found else None

@@ -1,14 +1,12 @@
 """Ctrl-C and SIGTERM: a stopped run leaves nothing half written and no process behind."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 ENDING = ((0.0, signal.SIGINT), (3.0, signal.SIGINT), (7.0, signal.SIGKILL))  # seconds to wait, then the signal sent to the kernel
@@ -37,7 +35,7 @@ class Stopping:
         self.repeat: threading.Timer | None = None
         self.over: threading.Event | None = None  # inside `deferred`; set at its end
 
-    def __enter__(self) -> Stopping:
+    def __enter__(self) -> Self:
         """Answer signals from here on; only the main thread can."""
         main = threading.current_thread() is threading.main_thread()
         self.handlers = {number: signal.signal(number, self._answer) for number in SIGNALS} if main else {}
@@ -98,7 +96,6 @@ class Stopping:
 
 
 def _end(over: threading.Event) -> None:
-    """Interrupt the kernel, then kill it."""
     for wait, number in ENDING:
         if over.wait(wait):
             return
@@ -106,7 +103,6 @@ def _end(over: threading.Event) -> None:
 
 
 def _send(number: int) -> None:
-    """Send a signal to the running kernel."""
     from mnistlib.notebook.kernel import Kernel  # here, so that a command without a kernel starts quickly
 
     Kernel.send(number)

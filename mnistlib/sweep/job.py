@@ -4,8 +4,6 @@ A laptop, a cluster and an EC2 instance all run jobs. The folder holds all there
 results/ and checkpoints/, the log, a line of JSON per epoch, and, written last, the record.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import json
@@ -168,13 +166,11 @@ class _Both:
         self.stream, self.log, self.folder = stream, log, folder
 
     def write(self, text: str) -> int:
-        """Write text to both."""
         with files.writing(self.folder):
             self.log.write(text.encode())
         return self.stream.write(text)
 
     def flush(self) -> None:
-        """Flush the stream."""
         self.stream.flush()
 
 

@@ -1,7 +1,5 @@
 """What a job needs on another machine."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Many jobs at once on Ray, on this machine or a cluster; what has succeeded is not run again."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import itertools
@@ -131,7 +129,6 @@ def run(jobs: Sequence[Job], folder: Path, options: Options = Options()) -> Swee
 
 @contextlib.contextmanager
 def _cluster(address: str | None, options: Options) -> Iterator[Any]:
-    """Connect to Ray: to the cluster at an address, or to a new one on this machine."""
     if importlib.util.find_spec("ray") is None:
         raise SettingError(INSTALL)
     if address and (found := ADDRESS.fullmatch(address)):  # Ray itself would try for minutes
@@ -168,7 +165,6 @@ def _cluster(address: str | None, options: Options) -> Iterator[Any]:
 
 
 def _unreachable(address: str | None, why: str) -> SettingError:
-    """Return the error of a cluster that does not answer."""
     where = f"at {address!r}" if address else "on this machine"
     return SettingError(
         f"Ray's cluster {where} cannot be reached ({why}). `ray start --head` starts a cluster; --address or $RAY_ADDRESS names it; "
@@ -231,7 +227,6 @@ def keep(one: Job, left: Mapping[str, bytes] | None, code: int, said: str, folde
 
 
 def _failed(one: Job, folder: Path, reason: str, said: str = "") -> Record:
-    """Record in a job's folder why it failed, and what it printed where it kept no log itself."""
     if not (folder / job.LOG).is_file():
         files.write(folder / job.LOG, said or f"Failed: {reason}\n")
     files.write(folder / job.RECORD, job.record_text(one, "failed", reason, 0.0))

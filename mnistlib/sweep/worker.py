@@ -4,8 +4,6 @@ The worker holds this module for as long as a job takes, so it imports nothing l
 however that happens.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -47,7 +45,6 @@ def run_there(notebook: str, parameters: str, folder: str, sent: Mapping[str, by
 
 
 def _run(words: Sequence[str], cwd: str | None) -> tuple[int, str]:
-    """Run a command of mnistlib, and return its exit code and all that it printed."""
     library = filter(None, (os.environ.get("PYTHONPATH"), LIBRARY))  # on a cluster, the library that was sent comes first
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(library)}
