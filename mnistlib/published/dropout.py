@@ -25,13 +25,11 @@ class Dropout(nn.Dropout):
 class _Silence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, maps: Tensor, places: Tensor, scale: float) -> Tensor:
-        """Return the values scaled, those at the places zero."""
         ctx.places, ctx.scale = places, scale
         return _silenced(maps, places, scale)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """Return the gradient treated likewise."""
         return _silenced(gradient, ctx.places, ctx.scale), None, None
 
 

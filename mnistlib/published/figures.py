@@ -48,21 +48,17 @@ def ladder(made: Sequence[Replication]) -> ReportFigure:
         for x, text, side, weight in ((0, each.model.long_title, "left", "bold"), (1, figures, "right", "normal")):
             label = axes.text(x, place + 0.25, text, transform=axes.get_yaxis_transform(), ha=side, va="center", weight=weight)
             label.set(fontsize=SMALL, color=INK, path_effects=HALO)
-    _accuracy_axis(axes.xaxis, axes.axvline)
+    _accuracy_axis(axes, axes.xaxis, axes.axvline)
     axes.set(ylim=(len(made), 0), yticks=[], xlim=height((0.973, 0.9967)))
     axes.spines["left"].set_visible(False)
-    _legend(axes)
     figure.alt = f"A row per published model, its claim and what it is made of. Claim and mean of the seeds: {'; '.join(models)}."
     return figure
 
 
-def _legend(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False, fontsize=SMALL, handletextpad=0.2, columnspacing=1.0)
-
-
-def _accuracy_axis(axis: Any, target_line: Any) -> None:
+def _accuracy_axis(axes: Axes, axis: Any, target_line: Any) -> None:
     axis.set_ticks(height(TICKS), [formatting.percent(tick, 1) for tick in TICKS])
     target_line(height(MIN_ACCURACY), color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)), zorder=1)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False, fontsize=SMALL, handletextpad=0.2, columnspacing=1.0)
 
 
 def accuracy_by_parameters(made: Sequence[Replication], series: Sequence[Result]) -> ReportFigure:
@@ -75,13 +71,12 @@ def accuracy_by_parameters(made: Sequence[Replication], series: Sequence[Result]
     axes.plot(sizes, height(claims), "x", color=FADED, label="other repository, as claimed")
     _means(axes, [each.result for each in made], BLUE, "published model, here")
     _means(axes, series, GREEN, "step of this series")
-    _accuracy_axis(axes.yaxis, axes.axhline)
+    _accuracy_axis(axes, axes.yaxis, axes.axhline)
     axes.axvline(MAX_PARAMETERS, color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)), zorder=1)
     axes.set(xscale="log", xlabel="parameters", ylim=height((0.9745, 0.9967)))
     ticks = (1_000, 2_000, 4_000, 8_000, 16_000)
     axes.set_xticks(ticks, [formatting.count(tick) for tick in ticks])
     axes.minorticks_off()
-    _legend(axes)
     figure.alt = (
         f"Accuracy against parameters: {formatting.count(len(made))} published models as measured and as claimed, "
         f"{formatting.count(len(OTHERS))} other repositories as claimed, and {formatting.counted(len(series), 'step')} of this series."

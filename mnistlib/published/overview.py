@@ -6,7 +6,7 @@ from typing import Any
 from mnistlib import formatting
 from mnistlib.published import tables
 from mnistlib.published.replication import Replication
-from mnistlib.published.repository import ABLATIONS, OTHERS
+from mnistlib.published.repository import ABLATIONS, OTHERS, PublishedModel
 from mnistlib.published.studies import STUDIES
 from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import html, result_tables
@@ -59,9 +59,11 @@ def models_table(made: Sequence[Replication]) -> Shown:
     return html.table(caption, [*head, "Here, last epoch", *columns], rows)
 
 
-def remarks(model: Any) -> str:
+def remarks(model: PublishedModel) -> str:
     """Return what a reader has to know wherever a model's figures stand: ", partly inferred"."""
-    return ", monitors the test images" * model.monitors_test + ", partly inferred" * model.inferred
+    stopping = model.recipe.early_stopping
+    monitors_test = stopping is not None and stopping.monitor == "eval"
+    return ", monitors the test images" * monitors_test + ", partly inferred" * model.inferred
 
 
 def markdown_block(made: Sequence[Replication], image: str, alt: str, place: str = "../reports/published") -> str:

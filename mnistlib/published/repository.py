@@ -80,21 +80,12 @@ class PublishedModel:
         """Return the seeds that it is trained with, fixed beforehand."""
         return tuple(range(self.n_seeds))
 
-    @property
-    def monitors_test(self) -> bool:
-        """Say whether the images it is evaluated on decide anything during training."""
-        return self.recipe.early_stopping is not None and self.recipe.early_stopping.monitor == "eval"
-
     def step(self) -> steps.Step:
         """Return the model as a step without a place in the series."""
-        return steps.Step(self.name, self.title, self.recipe, self.before, self.seeds, NOTEBOOK, self._plain_claims())
-
-    def _plain_claims(self) -> dict[str, Any] | None:
-        if not self.claims:
-            return None
         claims = [asdict(claim) | {"curve": [n / N_TEST for n in claim.curve]} for claim in self.claims]
         parameters = self.n_parameters if self.corrected else self.published_parameters or self.n_parameters
-        return {"repository": self.repository, "title": self.title, "parameters": parameters, "claims": claims}
+        claimed = {"repository": self.repository, "title": self.title, "parameters": parameters, "claims": claims}
+        return steps.Step(self.name, self.title, self.recipe, self.before, self.seeds, NOTEBOOK, claimed if claims else None)
 
 
 @validated
