@@ -17,7 +17,6 @@ else:
 INSTALL = "AWS commands need boto3, which is not installed: run `python -m pip install -e '.[cloud]'` in a clone of the project."
 RENEW = "`aws sso login` or `aws configure` renews them; $AWS_PROFILE selects others."
 QUOTAS = "https://console.aws.amazon.com/servicequotas/home"
-DENIED = ("403", "AccessDenied", "AccessDeniedException", "UnauthorizedOperation")
 ADVICE = Path(__file__).with_name("advice.yaml")
 
 

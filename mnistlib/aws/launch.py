@@ -144,8 +144,8 @@ def failure(folder: Folder) -> str:
     record = read_record(folder)
     if record is not None and record.reason:
         return record.reason
-    lines = (folder.get("machine.log") or b"").decode(errors="replace").splitlines()
-    return next((line.strip() for line in reversed(lines) if line.strip() and not line.startswith("Ended:")), "")
+    lines = [line.strip() for line in (folder.get("machine.log") or b"").decode(errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if line and not line.startswith("Ended:")), "")
 
 
 def follow(folder: Folder, look: Callable[[], State]) -> State:

@@ -71,7 +71,7 @@ def _image_exists(session: Session, image: str) -> bool:
     except ecr.exceptions.RepositoryNotFoundException:
         return False
     except ecr.exceptions.ClientError as error:
-        if client.code(error) not in client.DENIED:
+        if client.code(error) not in ("AccessDenied", "AccessDeniedException"):
             raise
         return True  # the job's role may be allowed to read it
     return not answer.get("failures")
