@@ -24,10 +24,11 @@ series: $(USER_STAMP) ## train what is missing of the steps, rebuild reports/
 	@$(RUN) build-series
 
 published: $(USER_STAMP) ## train what is missing of the published models, rebuild reports/published/
-	@$(RUN) build-published
+	@$(PY) -m replication
 
 pages: $(USER_STAMP) ## rebuild every page of reports/ without training
-	@$(RUN) build-pages
+	@$(RUN) build-series --no-training
+	@$(PY) -m replication --no-training
 
 bench: $(USER_STAMP) ## time the series against two public recipes, write reports/benchmarks.html
 	@$(PY) -m benchmarks

@@ -78,7 +78,7 @@ def saved(few: Mnist, trained: list[Run], repository: Path, monkeypatch: pytest.
 
 def test_without_a_command_the_commands_are_listed(ask):
     names = ["report", "train", "evaluate", "predict", "sweep", "job", "new-step", "choose"]
-    names += ["build-series", "build-published", "build-pages", "ec2", "sagemaker"]
+    names += ["build-series", "ec2", "sagemaker"]
     code, said, _ = ask()
     assert code == 0 and all(f"  {name} " in said for name in names) and set(main.commands.commands) == set(names)
 

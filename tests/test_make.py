@@ -121,9 +121,12 @@ def test_a_missing_python_is_said_in_a_sentence(clone):
 
 
 def test_targets_call_the_commands_and_a_step_needs_name_and_source(clone):
-    for target, command in {"series": "build-series", "published": "build-published", "pages": "build-pages", "choices": "choose"}.items():
+    for target, command in {"series": "build-series", "choices": "choose"}.items():
         assert make(clone, target).returncode == 0
         assert (clone / "ran").read_text().splitlines()[-1] == f"-m mnistlib {command}" and command in main.commands.commands
+    assert make(clone, "published").returncode == make(clone, "pages").returncode == 0
+    ran = (clone / "ran").read_text().splitlines()[-3:]
+    assert ran == ["-m replication", "-m mnistlib build-series --no-training", "-m replication --no-training"]
     assert make(clone, "step", "NAME=06_mine", "FROM=05_short").returncode == 0
     assert (clone / "ran").read_text().splitlines()[-1] == "-m mnistlib new-step 06_mine --from 05_short"
     for words, missing in ((["FROM=05_short"], "NAME"), (["NAME=06_mine"], "FROM")):

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from mnistlib import files, runs
-from mnistlib.published import build, repository, studies
+from mnistlib.published import repository
 from mnistlib.report import result as results
 from mnistlib.runs import cache, seeds
+from replication import build, studies
 
 STEP = replace(repository.get("002-model-1-by-validation").step(), seeds=(0, 1), before=None)
 STEP = replace(STEP, recipe=replace(STEP.recipe, epochs=1))

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from mnistlib import data, files, steps
-from mnistlib.published import build, figures, overview, replication, repository, studies
+from mnistlib.published import replication, repository
 from mnistlib.report import index, test_set_log
 from mnistlib.report import result as results
 from mnistlib.runs import cache
+from replication import build, figures, overview, studies
 
 REPORTS = files.root() / build.REPORTS
 NAMES = [*repository.MODELS, *repository.ABLATIONS]

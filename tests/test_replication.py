@@ -12,10 +12,11 @@ from example_results import result as example
 from scipy import stats
 
 from mnistlib import files
-from mnistlib.published import figures, overview, replication, repository, studies, tables
+from mnistlib.published import replication, repository, tables
 from mnistlib.published.repository import Claim, PublishedModel
 from mnistlib.report.result import Result
 from mnistlib.stats import intervals
+from replication import figures, overview, studies
 
 MODEL = repository.get("003-model-3")
 CURVES = ((0.97, 0.995, 0.994), (0.97, 0.991, 0.993), (0.97, 0.994, 0.992))

@@ -112,42 +112,20 @@ def choose(names: tuple[str, ...]) -> None:
 
 
 @commands.command()
-def build_series() -> None:
+@click.option("--no-training", is_flag=True, help="Rebuild from what is stored.")
+def build_series(no_training: bool) -> None:
     """Train what is missing, rebuild reports/."""
     from mnistlib.notebook import build
 
-    build.build_series()
-
-
-@commands.command()
-@click.argument("names", nargs=-1, metavar="[MODEL]...")
-@click.option("--no-training", is_flag=True, help="Rebuild from what is stored.")
-def build_published(names: tuple[str, ...], no_training: bool) -> None:
-    """Train what is missing, rebuild reports/published/.
-
-    All models and studies unless some are named.
-    """
-    from mnistlib.published import build
-
-    build.build_published(not no_training, names)
-
-
-@commands.command()
-def build_pages() -> None:
-    """Rebuild every page of reports/ without training."""
-    from mnistlib.notebook import build as series
-    from mnistlib.published import build as published
-
-    series.build_series(train=False)
-    published.build_published(train=False)
+    build.build_series(not no_training)
 
 
 for command in (job, sweep, ec2, sagemaker):
     commands.add_command(command)
 
 
-def main() -> int:
-    """Run the command line and return its exit code: 0, 1 for a run that failed, 2 for a bad request."""
+def main(command: click.Command = commands, name: str = "mnistlib") -> int:
+    """Run a command line and return its exit code: 0, 1 for a run that failed, 2 for a bad request."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal with an 8-bit encoding shows "?" for what it lacks
@@ -155,7 +133,7 @@ def main() -> int:
     stopping = Stopping()
     try:
         with stopping:
-            commands(sys.argv[1:] or ["--help"], prog_name="mnistlib", standalone_mode=False)
+            command(sys.argv[1:] or ["--help"] * (command is commands), prog_name=name, standalone_mode=False)
     except (MnistlibError, click.ClickException) as error:
         click.echo(f"Error: {error.format_message() if isinstance(error, click.ClickException) else error}", err=True)
         return getattr(error, "code", 2)

@@ -8,12 +8,13 @@ from mnistlib.data import Mnist
 from mnistlib.errors import ResultError
 from mnistlib.logs import log
 from mnistlib.notebook import runner
-from mnistlib.published import figures, overview, replication, repository, studies
+from mnistlib.published import replication, repository
 from mnistlib.published.repository import ABLATIONS, BY_VALIDATION, MODELS, N_FOLDS, NOTEBOOK
 from mnistlib.report import index, step_report, test_set_log
 from mnistlib.report import result as results
 from mnistlib.runs import cache, seeds, train_seeds
 from mnistlib.steps import Step
+from replication import figures, overview, studies
 
 TITLE = "Published models, replicated"
 PAGES = {"index": TITLE, "studies": "Studies of the published models"}

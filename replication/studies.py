@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from mnistlib import data, files, formatting, train
 from mnistlib.errors import ResultError
 from mnistlib.logs import log
-from mnistlib.published import replication, repository
+from mnistlib.published import replication
 from mnistlib.published.repository import BY_VALIDATION, MODELS, N_FOLDS
 from mnistlib.recipe import MIN_ACCURACY
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
 from mnistlib.stats import bootstrap, intervals, misclassified
 
-STUDIES: dict[str, dict[str, Any]] = repository.read_yaml("studies.yaml")
+STUDIES: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "studies.yaml").read_text(encoding="utf-8"))
 NEAR = 0.99  # mean accuracy from which a model counts as near the target
 ENSEMBLE_SEEDS = 5  # only models with as many seeds are ensembled
 
