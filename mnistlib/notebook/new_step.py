@@ -31,23 +31,21 @@ def copy(name: str, source: str, folder: Path | None = None) -> Path:
     cell = next((cell for cell in story.cells if cell.cell_type == "code" and call.search(cell.source)), None)
     if cell is None:
         raise SettingError(f"{source}.ipynb has no line `step = steps.get({source!r})` to start from.")
-    cell.source = call.sub(_step(name, step), cell.source, count=1)
+    title = name[3:].replace("_", " ").capitalize()
+    new = f'steps.Step("{name}", "{title}", {_recipe(step)}, before="{source}")'
+    cell.source = call.sub(new, cell.source, count=1)
     if "import replace" not in cell.source:
         first, line = "import importlib.util\n", "from dataclasses import replace\n"
         begin = first + line if cell.source.startswith(first) else f"{line}\n"
         cell.source = begin + cell.source.removeprefix(first)
     for cell in story.cells:
-        if cell.cell_type == "markdown" and cell.source.startswith("# "):
-            cell.source = "\n".join([f"# {name[:2]} · {_title(name)}", *cell.source.splitlines()[1:]])
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"^# .*", f"# {name[:2]} · {title}", cell.source)
     return files.write(path, nbformat.writes(story) + "\n")
 
 
-def _title(name: str) -> str:
-    return name[3:].replace("_", " ").capitalize()
-
-
-def _step(name: str, step: steps.Step) -> str:
-    """Return the expression of a new step after another one, which spells out the other's change so that it can become a new one."""
+def _recipe(step: steps.Step) -> str:
+    """Return the expression of a step's recipe, which spells out its own change so that another can take its place."""
     start = next(f"steps.{constant}" for constant, value in vars(steps).items() if value is step.recipe)
     field, value = "model", step.recipe.model  # of the first step, which changes nothing
     if step.before is not None:
@@ -57,4 +55,4 @@ def _step(name: str, step: steps.Step) -> str:
         change = f"{part}=replace({start}.{part}, {inner}={value!r})"
     else:
         change = f"{part}={start}.{part}" if is_dataclass(value) or isinstance(value, tuple) else f"{part}={value!r}"
-    return f'steps.Step("{name}", "{_title(name)}", replace({start}, {change}), before="{step.name}")'
+    return f"replace({start}, {change})"

@@ -95,23 +95,15 @@ def _check_injected(history: Sequence[str]) -> None:
 
     Papermill itself only warns of a misspelt parameter and then runs with the defaults.
     """
-    for place in range(len(history) - 1, 0, -1):
-        injected = _injected_names(history[place])
-        if injected is None:
-            continue
-        for earlier in range(place - 1, -1, -1):
-            allowed = list(assigned(history[earlier]))
-            if any(field.name in allowed for field in fields(Params)):
-                check_names([name for name in injected if not name.startswith("PAPERMILL_")], allowed)
-                return
-        return
-
-
-def _injected_names(source: str) -> list[str] | None:
-    lines = source.splitlines()
-    if not lines or lines[0].strip() != "# Parameters":
-        return None
-    return list(assigned(source)) if all(isinstance(statement, ast.Assign) for statement in _statements(source)) else None
+    injected = None
+    for source in reversed(history):
+        names = list(assigned(source))
+        if injected is not None and any(field.name in names for field in fields(Params)):
+            check_names(injected, names)
+            return
+        annotated = any(isinstance(statement, ast.AnnAssign) for statement in _statements(source))  # papermill annotates nothing
+        if injected is None and source.startswith("# Parameters\n") and not annotated:
+            injected = [name for name in names if not name.startswith("PAPERMILL_")]
 
 
 def _statements(source: str) -> list[ast.stmt]:

@@ -227,7 +227,7 @@ def _unfinished(story: nbformat.NotebookNode) -> int | None:
 def _where(story: nbformat.NotebookNode, place: int) -> str:
     above = [heading for cell in story.cells[:place] if cell.cell_type == "markdown" for heading in pages.headings(cell.source)]
     number = story.cells[place].execution_count
-    name = "a cell" if number is None else f"cell In [{number}]"
+    name = f"cell In [{number}]" if number else "a cell"
     return f"{name} under {above[-1]!r}" if above else name
 
 
@@ -241,6 +241,6 @@ def _results_dir(values: Mapping[str, Any]) -> Path:
 
 
 def _result(story: nbformat.NotebookNode, values: Mapping[str, Any]) -> Result | None:
-    outputs = [output for cell in story.cells if cell.cell_type == "code" for output in cell.outputs]
-    found = [output.data[RESULT_MIMETYPE]["result"] for output in outputs if RESULT_MIMETYPE in output.get("data", ())]
+    outputs = [output.get("data", {}) for cell in story.cells for output in cell.get("outputs", ())]
+    found = [data[RESULT_MIMETYPE]["result"] for data in outputs if RESULT_MIMETYPE in data]
     return results.read(_results_dir(values) / found[-1]) if found else None
