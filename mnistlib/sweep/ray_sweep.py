@@ -175,13 +175,14 @@ def _unreachable(address: str | None, why: str) -> SettingError:
 def _work(ray: Any, missing: Sequence[Job], folder: Path, options: Options, here: bool) -> None:
     """Run jobs, and record each one's end: in their final folders `here`, or on a cluster, whose files are brought home."""
     clock, n_failed, total = time.perf_counter(), 0, len(missing)
-    remote = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, scheduling_strategy="SPREAD", max_retries=RETRIES)
-    task = remote(worker.run_here if here else worker.run_there)
+    task = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, scheduling_strategy="SPREAD", max_retries=RETRIES)(
+        worker.run_here if here else worker.run_there
+    )
     sent = () if here else (ray.put(packaging.project(missing)), job.RUNS)
-    waiting = {}
-    for one in missing:
-        notebook = str(one.notebook) if here else one.notebook.name
-        waiting[task.remote(notebook, _parameters(one, options), str(folder / one.name), *sent)] = one
+    waiting = {
+        task.remote(str(one.notebook) if here else one.notebook.name, _parameters(one, options), str(folder / one.name), *sent): one
+        for one in missing
+    }
     while waiting:
         ended, _ = ray.wait(list(waiting), timeout=60)
         for reference in ended:
