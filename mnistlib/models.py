@@ -85,7 +85,7 @@ NETS = {net.__name__: net for net in (skeleton, narrow, strided_pool)}
 def build(name: str, dropout: float = 0.0) -> nn.Module:
     """Return a net of the series by its name, or any other by its import path, such as "my_nets:MyNet"; raise SettingError for neither."""
     try:
-        return (pkgutil.resolve_name(name) if ":" in name else NETS[name])(dropout)
+        return (pkgutil.resolve_name(name) if ":" in name else NETS[name])(dropout).train()  # which nothing but a net has
     except (KeyError, ImportError, AttributeError, TypeError, ValueError) as error:
         reason = f" ({error})" if ":" in name else nearest(name, NETS)
         hint = f"The nets are {', '.join(NETS)}; others are named 'package.module:name' and take the dropout."

@@ -70,9 +70,10 @@ def test_the_nearest_net_is_named():
         models.build("narow")
 
 
-def test_what_is_no_net_is_refused():
-    with pytest.raises(SettingError, match="NETS"):
-        models.build("mnistlib.models:NETS")
+@pytest.mark.parametrize("name", ["mnistlib.models:NETS", "math:sqrt"])
+def test_what_is_no_net_is_refused(name):
+    with pytest.raises(SettingError, match=name):
+        models.build(name)
 
 
 def test_a_net_that_takes_no_dropout_is_refused():

@@ -259,9 +259,11 @@ def test_a_checkpoint_is_the_one_that_the_result_names(tmp_path):
     stranger = files.write(path.with_name("03_augment-seed9.safetensors"), good)
     with pytest.raises(ResultError, match="seed9"):
         results.of_checkpoint(stranger)
+    with pytest.raises(ResultError, match=r"README\.md is no checkpoint"):
+        results.of_checkpoint(tmp_path / "README.md")
 
 
-@pytest.mark.parametrize("damage", ["missing", "short", "other", "text"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "short", "flipped", "other", "text"])
 def test_predictions_are_those_that_the_result_was_made_with(tmp_path, damage):
     results.save(MADE, tmp_path)
     predictions, confidences = results.read_predictions(MADE, tmp_path)
@@ -272,7 +274,8 @@ def test_predictions_are_those_that_the_result_was_made_with(tmp_path, damage):
     if damage == "other":
         np.savez_compressed(path, predictions=predictions, confidences=np.zeros_like(confidences, dtype=np.float16))
     elif damage != "missing":
-        path.write_bytes(good[:-100] if damage == "short" else b"text")
+        flipped = good[:90] + bytes(255 - byte for byte in good[90:120]) + good[120:]
+        path.write_bytes({"empty": b"", "short": good[:-100], "flipped": flipped, "text": b"text"}[damage])
     with pytest.raises(ResultError, match=r"predictions/03_augment\.npz"):
         results.read_predictions(MADE, tmp_path)
     results.save(MADE, tmp_path)

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,7 +207,7 @@ def _stored(result: Result, place: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(place / "predictions" / f"{result.step}.npz") as arrays:
             return {name: arrays[name] for name in ("predictions", "confidences")}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, zlib.error, zipfile.BadZipFile):
         return dict.fromkeys(("predictions", "confidences"), np.zeros(0))
 
 
@@ -228,6 +229,8 @@ def read_runs(result: Result, place: Path) -> list[Run]:
 def of_checkpoint(path: Path) -> tuple[Result, Run, dict[str, Tensor]]:
     """Return the result and the run that a checkpoint file belongs to, and its checked weights."""
     place, name = path.parent.parent, f"checkpoints/{path.name}"
+    if not path.stem.rpartition("-seed")[0]:
+        raise ResultError(f"{path.name} is no checkpoint of a step; theirs are named STEP-seedN.safetensors.")
     result = read(place / "results" / f"{path.stem.rpartition('-seed')[0]}.json")
     for run in result.runs:
         if run.checkpoint == name:
