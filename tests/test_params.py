@@ -155,6 +155,7 @@ def test_a_misspelt_parameter_is_named_with_its_nearest(namespace, between):
         pytest.param(
             ["", "# Parameters\n" + TAGGED, "# Parameters\n" + TAGGED + "mine: int = 1\n"], id="such a cell, added to and run again"
         ),
+        pytest.param(["", TAGGED, "# Parameters\nimport math\nmine = 2\n"], id="a user's own cell, commented like papermill's"),
         pytest.param(["", TAGGED, '# Parameters\nPAPERMILL_INPUT_PATH = "a.ipynb"\n'], id="papermill's own names"),
         pytest.param(["", TAGGED, "# Parameters\nepcohs = 1\n", TAGGED, "# Parameters\nepochs = 1\n"], id="put right and run again"),
         pytest.param(["", "%matplotlib inline", "# Parameters\nmine = 2\n"], id="a notebook without these parameters"),

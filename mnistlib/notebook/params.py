@@ -101,8 +101,8 @@ def _check_injected(history: Sequence[str]) -> None:
         if injected is not None and any(field.name in names for field in fields(Params)):
             check_names(injected, names)
             return
-        annotated = any(isinstance(statement, ast.AnnAssign) for statement in _statements(source))  # papermill annotates nothing
-        if injected is None and source.startswith("# Parameters\n") and not annotated:
+        plain = all(isinstance(statement, ast.Assign) for statement in _statements(source))  # as papermill writes, and users seldom
+        if injected is None and source.startswith("# Parameters\n") and plain:
             injected = [name for name in names if not name.startswith("PAPERMILL_")]
 
 
