@@ -8,13 +8,12 @@ from mnistlib.data import Mnist
 from mnistlib.errors import ResultError
 from mnistlib.logs import log
 from mnistlib.notebook import runner
-from mnistlib.published import replication, repository
+from mnistlib.published import repository
 from mnistlib.published.repository import ABLATIONS, BY_VALIDATION, MODELS, N_FOLDS, NOTEBOOK
-from mnistlib.report import index, step_report, test_set_log
-from mnistlib.report import result as results
+from mnistlib.report import index, result, step_report, test_set_log
 from mnistlib.runs import cache, seeds, train_seeds
 from mnistlib.steps import Step
-from replication import figures, overview, studies
+from replication import figures, overview, results, studies
 
 TITLE = "Published models, replicated"
 PAGES = {"index": TITLE, "studies": "Studies of the published models"}
@@ -59,27 +58,27 @@ def _build(step: Step, mnist: Mnist, train: bool) -> None:
         runner.run(files.notebook(NOTEBOOK), work, parameters, page, titles, heading=titles[step.name], home=TITLE)
     else:
         step_report.make(step, step.recipe, mnist, cached, work)
-    results.publish(step.name, work, reports)
-    if test_set_log.record(results.read(reports / "results" / f"{step.name}.json"), test_set_log.path()):
+    result.publish(step.name, work, reports)
+    if test_set_log.record(result.read(reports / "results" / f"{step.name}.json"), test_set_log.path()):
         log.info("A new look at the test set, recorded.")
 
 
 def build_pages() -> None:
     """Make the studies, the two pages about all models and the table in docs/replication.md of all results that are there."""
     root, reports = files.root(), files.resolve(REPORTS)
-    found = replication.load(reports)
+    found = results.load(reports)
     update_studies(found)
     for name in PAGES:
         page, notebook = reports / f"{name}.html", files.notebook(f"{NOTEBOOK}_{name}")
         runner.run(notebook, files.resolve(WORK), {"results_dir": REPORTS}, page, PAGES, home=TITLE)
-    made = replication.replications(found)
+    made = results.replications(found)
     ladder = figures.ladder(made)
     files.write(root / "images" / IMAGE, ladder.png())
     block, page = overview.markdown_block(made, f"../images/{IMAGE}", ladder.alt), root / "docs" / "replication.md"
     files.write(page, index.replaced(page.read_text(encoding="utf-8"), block, page.name, topic="published"))
 
 
-def update_studies(found: dict[str, results.Result]) -> None:
+def update_studies(found: dict[str, result.Result]) -> None:
     """Write studies.json anew where it was made from other results: it holds what needs nets, and another processor may round."""
     reports = files.resolve(REPORTS)
     try:

@@ -10,11 +10,11 @@ from matplotlib.patheffects import withStroke
 from mnistlib import formatting
 from mnistlib.published import tables
 from mnistlib.published.replication import Replication
-from mnistlib.published.repository import OTHERS
 from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import figure_style
 from mnistlib.report.figure_style import BLUE, FADED, GREEN, INK, ORANGE, PAPER, SMALL, WIDTH, ReportFigure
 from mnistlib.report.result import Result
+from replication.results import OTHERS
 
 TICKS = np.array([0.975, 0.98, 0.985, 0.99, 0.992, 0.994, 0.996])
 ROW = 44  # CSS pixels that a model takes

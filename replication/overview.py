@@ -6,11 +6,12 @@ from typing import Any
 from mnistlib import formatting
 from mnistlib.published import tables
 from mnistlib.published.replication import Replication
-from mnistlib.published.repository import ABLATIONS, OTHERS, PublishedModel
+from mnistlib.published.repository import ABLATIONS, PublishedModel
 from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import html, result_tables
 from mnistlib.report.html import Shown
 from mnistlib.report.result import Result
+from replication.results import OTHERS
 from replication.studies import STUDIES
 
 TARGET, LIMIT = formatting.percent(MIN_ACCURACY), formatting.count(MAX_PARAMETERS)

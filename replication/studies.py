@@ -14,12 +14,12 @@ import yaml
 from mnistlib import data, files, formatting, train
 from mnistlib.errors import ResultError
 from mnistlib.logs import log
-from mnistlib.published import replication
 from mnistlib.published.repository import BY_VALIDATION, MODELS, N_FOLDS
 from mnistlib.recipe import MIN_ACCURACY
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
 from mnistlib.stats import bootstrap, intervals, misclassified
+from replication.results import expected_sd
 
 STUDIES: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "studies.yaml").read_text(encoding="utf-8"))
 NEAR = 0.99  # mean accuracy from which a model counts as near the target
@@ -188,7 +188,7 @@ def seed(evidence: Evidence) -> list[Estimate]:
         distances = [abs(a - b) for values in near for a, b in combinations(values, 2)]
         what, n = f"Models that end at {formatting.percent(NEAR, 0)} or more, pooled", formatting.counted(len(near), "model")
         n_pairs, chance = formatting.counted(len(distances), "pair"), 1.96 * math.sqrt(2) * pooled
-        expected, note = replication.expected_sd(MIN_ACCURACY, len(evidence.eval.labels)), "square root of error / (2 × images)"
+        expected, note = expected_sd(MIN_ACCURACY, len(evidence.eval.labels)), "square root of error / (2 × images)"
         lines = [
             Estimate(what, "spread", pooled, intervals.sd_interval(pooled, freedom), n, role="pooled"),
             Estimate("Two seeds of one of these differ on average by", "size", float(np.mean(distances)), None, n_pairs),

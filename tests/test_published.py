@@ -186,8 +186,3 @@ def test_a_name_of_several_models_or_of_none_is_refused_with_the_list():
 def test_a_claim_that_cannot_be_is_refused(values):
     with pytest.raises(SettingError, match="Claim|claim"):
         repository.Claim(**values)
-
-
-def test_what_other_repositories_claim_is_read():
-    others = repository.OTHERS
-    assert len(others) == 18 and all(0.99 < other.best < 1 and (other.final is None or other.final <= other.best) for other in others)

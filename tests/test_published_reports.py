@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from mnistlib import data, files, steps
-from mnistlib.published import replication, repository
+from mnistlib.published import repository
 from mnistlib.report import index, test_set_log
 from mnistlib.report import result as results
 from mnistlib.runs import cache
 from replication import build, figures, overview, studies
+from replication import results as collected
 
 REPORTS = files.root() / build.REPORTS
 NAMES = [*repository.MODELS, *repository.ABLATIONS]
@@ -19,7 +20,7 @@ FOLDS = [studies.fold_name(fold) for fold in range(1, repository.N_FOLDS + 1)]
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, results.Result]:
-    return replication.load(REPORTS)
+    return collected.load(REPORTS)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_a_fold_has_writers_of_its_own(name):
 
 
 def test_the_markdown_table_and_its_figure_follow_from_the_results(found):
-    made = replication.replications(found)
+    made = collected.replications(found)
     ladder, document = figures.ladder(made), (files.root() / "docs" / "replication.md").read_text()
     block = overview.markdown_block(made, f"../images/{build.IMAGE}", ladder.alt)
     assert index.replaced(document, block, topic="published") == document
@@ -98,5 +99,5 @@ def test_the_markdown_table_and_its_figure_follow_from_the_results(found):
 
 
 def test_the_findings_of_the_committed_results(found):
-    text = overview.findings(replication.replications(found)).text
+    text = overview.findings(collected.replications(found)).text
     assert "15 of 16" in text and "11 of 11" in text and "14 of 29" in text and "relu of mnist_under_8k (below" in text

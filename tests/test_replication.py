@@ -17,6 +17,7 @@ from mnistlib.published.repository import Claim, PublishedModel
 from mnistlib.report.result import Result
 from mnistlib.stats import intervals
 from replication import figures, overview, studies
+from replication import results as collected
 
 MODEL = repository.get("003-model-3")
 CURVES = ((0.97, 0.995, 0.994), (0.97, 0.991, 0.993), (0.97, 0.994, 0.992))
@@ -30,7 +31,7 @@ def result(name: str = MODEL.name, curves: tuple[tuple[float, ...], ...] = CURVE
 
 
 def placed(*models: PublishedModel) -> list[replication.Replication]:
-    return replication.with_prediction_intervals([replication.Replication(model, result()) for model in models])
+    return collected.with_prediction_intervals([replication.Replication(model, result()) for model in models])
 
 
 def test_a_replication_takes_a_claim_apart():
@@ -61,7 +62,7 @@ def test_damaged_results_are_left_out_with_a_line_in_the_log(tmp_path, caplog):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "001-gap.json").write_text("{")
     with caplog.at_level("WARNING", logger="mnistlib"):
-        assert replication.load(tmp_path) == {}
+        assert collected.load(tmp_path) == {}
     assert "001-gap" in caplog.text
 
 
@@ -205,3 +206,8 @@ def test_figures_are_told_in_words_and_repeat_their_bytes():
     kernels = figures.kernels({"kernels": {"first": [[[0.1, -0.2], [0.0, 0.3]]], "moved": [[0.0, 0.1], [0.0, 0.2]]}})
     assert "2 of 4 taps" in kernels.alt and kernels.png()
     assert len(LABELS) == N
+
+
+def test_what_other_repositories_claim_is_read():
+    others = collected.OTHERS
+    assert len(others) == 18 and all(0.99 < other.best < 1 and (other.final is None or other.final <= other.best) for other in others)

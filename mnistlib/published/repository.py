@@ -88,22 +88,6 @@ class PublishedModel:
         return steps.Step(self.name, self.title, self.recipe, self.before, self.seeds, NOTEBOOK, claimed if claims else None)
 
 
-@validated
-class OtherRepository:
-    """The figures of one net in another public repository, as its author reports them."""
-
-    name: str
-    n_parameters: int
-    best: Accuracy
-    final: Accuracy | None = None
-    protocol: str = "one seed, epoch chosen on the test set, log seen"
-
-
-def read_yaml(name: str) -> Any:
-    """Return the values in a YAML file of this package."""
-    return yaml.safe_load((Path(__file__).parent / name).read_text(encoding="utf-8"))
-
-
 def _published_model(value: dict[str, Any]) -> PublishedModel:
     recipe = {"schedule": None} | value["recipe"]
     recipe["model"] = f"{NETS}:{recipe['model']}"
@@ -111,7 +95,8 @@ def _published_model(value: dict[str, Any]) -> PublishedModel:
 
 
 def _read_models() -> tuple[dict[str, PublishedModel], dict[str, PublishedModel]]:
-    table, models, ablations = read_yaml("models.yaml"), {}, {}
+    table = yaml.safe_load((Path(__file__).parent / "models.yaml").read_text(encoding="utf-8"))
+    models, ablations = {}, {}
     for repository in table["repositories"]:
         for model in repository["models"]:
             models[model["name"]] = {"repository": repository["name"]} | model | {"recipe": repository["recipe"] | model["recipe"]}
@@ -125,7 +110,6 @@ def _read_models() -> tuple[dict[str, PublishedModel], dict[str, PublishedModel]
 MODELS, ABLATIONS = _read_models()
 for _model in (*MODELS.values(), *ABLATIONS.values()):
     steps.register(_model.step())
-OTHERS = [OtherRepository(**entry) for entry in read_yaml("other_repos.yaml")]  # for the same exercise
 
 
 def get(name: str) -> PublishedModel:
