@@ -175,6 +175,7 @@ def originals(mnist: data.Mnist, folder: Path) -> dict[str, str]:
     return known
 
 
+@pytest.mark.slow
 def test_the_file_is_made_from_the_originals(mnist, tmp_path):
     script = runpy.run_path(str(SCRIPT))
     known = originals(mnist, tmp_path)

@@ -124,6 +124,7 @@ CANNOT_BE_HAD: dict[str, tuple[dict[str, str], str]] = {
 }
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_stops_before_anything_is_uploaded_or_started(cloud, story):
     made = cloud.deploy()
     image = {"image": ec2.plan(job.make(story, {}), options(made)).image}
@@ -350,6 +351,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_run(cloud, story, ask, monkeypatch)
     assert [one["State"]["Name"] for one in ec2.instances(client.session(), name)] == ["running"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_failures", [3, 99])
 def test_a_look_that_fails_ends_the_waiting_only_if_it_goes_on_failing(cloud, story, monkeypatch, n_failures):
     plan, instance = launched(cloud, story, {})

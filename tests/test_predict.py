@@ -92,6 +92,7 @@ def rendered(request: pytest.FixtureRequest, digits: Tensor, tmp_path_factory: p
     return torch.stack(prepared)
 
 
+@pytest.mark.slow
 class TestRealDigits:
     """MNIST's own digits, enlarged, coloured, moved, soiled."""
 

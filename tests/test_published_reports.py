@@ -62,6 +62,7 @@ def test_accuracies_follow_from_the_stored_predictions(found):
         assert evidence.finals(name) == pytest.approx(list(1 - wrong.mean(1)), abs=1e-12), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in studies.STUDIES if name != "ensemble"])
 def test_a_study_follows_from_the_results(name, found, record):
     made = studies.study(studies.Evidence(found, REPORTS), name)

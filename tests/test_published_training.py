@@ -126,6 +126,7 @@ RESUMED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RESUMED)
 def test_an_interrupted_run_resumes_bit_for_bit(few, name, tmp_path):
     """From the file that a state is kept in."""

@@ -62,6 +62,7 @@ def test_the_stated_accuracies_are_those_of_the_predictions(name, mnist: data.Mn
     assert ((confidences > 0.1) & (confidences <= 1)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPS)
 def test_the_predictions_are_those_of_the_checkpoints(name, mnist: data.Mnist):
     """A forward pass of the first seed; the others' are in the slow test."""

@@ -108,6 +108,7 @@ def test_a_run_whose_page_fails_is_not_trained_again(tmp_path, monkeypatch):
     assert marked == [(tmp_path, ["a" * 24])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "where", "reason"),
     [

@@ -18,6 +18,7 @@ TINY = Recipe(
 SEEDS = [3, 0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{}, {"ema_decay": 0.9}, {"optimizer": Optimizer(weight_decay=1e-2, lr=0.02), "schedule": None}])
 def test_every_seed_of_a_stack_trains_as_if_alone(few, change):
     recipe = replace(TINY, **change)
@@ -38,6 +39,7 @@ def test_every_seed_of_a_stack_trains_as_if_alone(few, change):
         assert (one.n_train, one.kept_epoch) == (300, None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["stack", "run"])
 def test_an_interrupted_stack_resumes_where_it_stopped(few, of):
     """Also from states of single runs: those of a CPU may be resumed on a GPU."""

@@ -174,6 +174,7 @@ def test_a_stopped_sweep_on_this_machine_resumes_lists_failures_and_is_summarise
     assert gone(lambda: left(temp))
 
 
+@pytest.mark.slow
 def test_a_job_whose_process_dies_is_a_failed_one_with_a_log(tmp_path):
     path = write(tmp_path / "story.ipynb", "1")
     one = job.make(path, {})

@@ -67,6 +67,7 @@ def test_an_unknown_name_or_parameter_stops_before_anything_is_trained(name, mor
     assert training.find("Model_3").name == "002-model-3" and not list(tmp_path.rglob("*.log"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
 def test_a_stopped_training_says_so_and_resumes_after_its_last_epoch(number, code, given, tmp_path, monkeypatch, capsys):
     journal, n_epochs = tmp_path / "epochs.jsonl", 30
