@@ -2,6 +2,7 @@
 
 import pkgutil
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,18 +18,21 @@ class GlobalAverage(nn.Module):
         return maps.mean((2, 3))
 
 
-def conv(n_in: int, n_out: int, kernel: int = 3, padding: int | None = None, stride: int = 1, pool: bool = False) -> nn.Sequential:
-    """Return convolution, 2x2 max pooling where asked, batch normalization, ReLU.
+def conv(
+    n_in: int, n_out: int, kernel: int = 3, padding: int | None = None, stride: int = 1, pool: bool = False, norm: bool = True
+) -> nn.Sequential:
+    """Return convolution, 2x2 max pooling where asked, batch normalization where asked, ReLU.
 
-    The convolution has no bias: batch normalization brings its own. `padding` None is half the kernel, which keeps height and width.
-    Pooling comes before normalization and ReLU, which then work on a quarter of the values.
+    The convolution has a bias only without batch normalization, which brings its own. `padding` None is half the kernel, which keeps
+    height and width. Pooling comes before normalization and ReLU, which then work on a quarter of the values.
     """
     padding = kernel // 2 if padding is None else padding
-    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=False))
+    layers: OrderedDict[str, nn.Module] = OrderedDict(conv=nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=not norm))
     if pool:
         layers["pool"] = nn.MaxPool2d(2)
-    layers |= {"norm": nn.BatchNorm2d(n_out), "relu": nn.ReLU(inplace=True)}
-    return nn.Sequential(layers)
+    if norm:
+        layers["norm"] = nn.BatchNorm2d(n_out)
+    return nn.Sequential(layers | {"relu": nn.ReLU(inplace=True)})
 
 
 def drop(probability: float) -> list[nn.Module]:
@@ -41,28 +45,32 @@ def head(n_in: int, pool: nn.Module | None = None) -> nn.Sequential:
     return nn.Sequential(OrderedDict(pool=pool or GlobalAverage(), linear=nn.Linear(n_in, 10)))
 
 
-def skeleton(dropout: float = 0.0) -> nn.Sequential:
-    """Return the first net: pooled early, averaged over the map at the end, larger than the limit allows."""
+def softmax(dropout: float = 0.0) -> nn.Sequential:
+    """Return softmax regression, a linear layer on the pixels: what the budget buys without convolutions."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+
+def skeleton(dropout: float = 0.0, maps: Sequence[int] = (8, 12, 16), norm: bool = False) -> nn.Sequential:
+    """Return the plainest net: convolution, ReLU and pooling, then a linear layer on the last map."""
+    a, b, c = maps
     return nn.Sequential(
-        conv(1, 10, 5, padding=0, pool=True),
+        conv(1, a, pool=True, norm=norm),
         *drop(dropout),
-        conv(10, 16, padding=0),
-        conv(16, 16, padding=0),
-        conv(16, 20, padding=0),
-        conv(20, 20, padding=0),
-        head(20),
+        conv(a, b, padding=0, pool=True, norm=norm),
+        conv(b, c, padding=0, norm=norm),
+        head(16 * c, nn.Flatten()),
     )
 
 
-def narrow(dropout: float = 0.0, pool: nn.Module | None = None) -> nn.Sequential:
-    """Return the skeleton with fewer feature maps."""
+def narrow(dropout: float = 0.0, pool: nn.Module | None = None, norm: bool = True) -> nn.Sequential:
+    """Return a net that pools early and averages each map at the end."""
     return nn.Sequential(
-        conv(1, 8, 5, padding=0, pool=True),
+        conv(1, 8, 5, padding=0, pool=True, norm=norm),
         *drop(dropout),
-        conv(8, 12, padding=0),
-        conv(12, 16, padding=0),
-        conv(16, 16, padding=0),
-        conv(16, 16, padding=0),
+        conv(8, 12, padding=0, norm=norm),
+        conv(12, 16, padding=0, norm=norm),
+        conv(16, 16, padding=0, norm=norm),
+        conv(16, 16, padding=0, norm=norm),
         head(16, pool),
     )
 
@@ -79,7 +87,7 @@ def strided_pool(dropout: float = 0.0) -> nn.Sequential:
     )
 
 
-NETS = {net.__name__: net for net in (skeleton, narrow, strided_pool)}
+NETS = {net.__name__: net for net in (softmax, skeleton, narrow, strided_pool)}
 
 
 def build(name: str, dropout: float = 0.0) -> nn.Module:

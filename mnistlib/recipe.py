@@ -19,7 +19,7 @@ class Optimizer:
     """Stochastic gradient descent with momentum, or Adam with torch's own betas."""
 
     name: Literal["sgd", "adam"] = "sgd"  # "adam" ignores momentum and nesterov
-    lr: Annotated[float, between(1e-6, 100)] = 0.1  # peak learning rate
+    lr: Annotated[float, between(1e-6, 100)] = 0.1  # learning rate
     momentum: Annotated[float, between(0, 0.999)] = 0.9
     nesterov: bool = True
     weight_decay: Annotated[float, between(0, 1)] = 0.0  # L2 penalty, as torch defines it
@@ -30,16 +30,17 @@ class Optimizer:
 class Schedule:
     """A learning rate that warms up linearly from zero to its peak, then anneals to zero."""
 
+    peak: Annotated[float, between(1, 100)] = 1.0  # factor on the optimizer's learning rate
     warmup: Annotated[float, between(0, 0.9)] = 0.2  # fraction of all steps
     anneal: Literal["cosine", "linear"] = "cosine"
 
     def lr_factor(self, step: int, total_steps: int) -> float:
-        """Return the fraction of the peak learning rate in the middle of a step, counted from 0."""
+        """Return the factor on the learning rate in the middle of a step, counted from 0."""
         progress = (step + 0.5) / total_steps
         if progress < self.warmup:
-            return progress / self.warmup
+            return self.peak * progress / self.warmup
         left = (1 - progress) / (1 - self.warmup)
-        return left if self.anneal == "linear" else (1 - math.cos(math.pi * left)) / 2
+        return self.peak * (left if self.anneal == "linear" else (1 - math.cos(math.pi * left)) / 2)
 
 
 @validated

@@ -5,12 +5,13 @@ from typing import Any
 
 from mnistlib.augment import Augment
 from mnistlib.errors import SettingError, nearest
-from mnistlib.recipe import Recipe
+from mnistlib.recipe import Optimizer, Recipe, Schedule
 
-SKELETON = Recipe(model="skeleton")
-CAPACITY = replace(SKELETON, model="narrow")
-REGULARISE = replace(CAPACITY, label_smoothing=0.05)
-AUGMENT = replace(REGULARISE, augment=Augment(degrees=9, scale=0.1, aspect=0.05, shear=8, translate=1.5))
+SKELETON = Recipe(model="skeleton", optimizer=Optimizer(lr=0.02, weight_decay=5e-4), schedule=None, batch_size=64)
+CAPACITY = replace(SKELETON, model="mnistlib.selection.nets:narrow_plain")
+REGULARISE = replace(CAPACITY, model="narrow")
+ANNEAL = replace(REGULARISE, schedule=Schedule(peak=5))
+AUGMENT = replace(ANNEAL, augment=Augment(degrees=9, scale=0.1, aspect=0.05, shear=8, translate=1.5))
 SPEED = replace(AUGMENT, model="strided_pool")
 SHORT = replace(SPEED, epochs=10)
 
@@ -34,7 +35,8 @@ STEPS: dict[str, Step] = {
         Step("00_skeleton", "Skeleton", SKELETON),
         Step("01_capacity", "Capacity", CAPACITY, "00_skeleton"),
         Step("02_regularise", "Regularisation", REGULARISE, "01_capacity"),
-        Step("03_augment", "Augmentation", AUGMENT, "02_regularise"),
+        Step("02b_anneal", "Annealing", ANNEAL, "02_regularise"),
+        Step("03_augment", "Augmentation", AUGMENT, "02b_anneal"),
         Step("04_speed", "Speed", SPEED, "03_augment"),
         Step("05_short", "Shorter", SHORT, "04_speed"),
     )

@@ -17,7 +17,7 @@ class Candidate:
     name: str
     idea: str
     change: dict[str, Any] = field(default_factory=dict)  # one field of Recipe; empty for the baseline, the recipe as it is
-    under: dict[str, Any] | None = None  # for a finalist: the augmentation it is compared under, because a later step adds some
+    under: dict[str, Any] = field(default_factory=dict)  # fields that later steps bring, where candidates are compared with them
 
 
 _TABLE = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
@@ -27,5 +27,4 @@ CANDIDATES = {step: [Candidate(**entry) for entry in entries] for step, entries 
 def recipe(step: steps.Step, candidate: Candidate) -> Recipe:
     """Return a candidate's recipe: that of the step before (for the first step its own) with one field replaced."""
     before = step.recipe if step.before is None else steps.get(step.before).recipe
-    under = {"augment": candidate.under} if candidate.under else {}
-    return recipe_dict.from_dict(recipe_dict.to_dict(before) | candidate.change | under)
+    return recipe_dict.from_dict(recipe_dict.to_dict(before) | candidate.change | candidate.under)

@@ -1,62 +1,38 @@
 """The nets that were considered for the series beside its own; `candidates` says why, reports/choices/ how they did."""
 
-from torch import Tensor, nn
+from functools import partial
 
-from mnistlib.models import conv, drop, head, narrow
+from torch import nn
 
+from mnistlib.models import conv, drop, head, narrow, skeleton
 
-class GlobalMax(nn.Module):
-    """Keep the largest value of each feature map: [n, c, h, w] to [n, c]."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Return the maximum over height and width."""
-        return maps.amax((2, 3))
-
-
-def narrow_maxpool(dropout: float = 0.0) -> nn.Sequential:
-    """Return the narrow net with the maximum of each feature map at the end instead of its average."""
-    return narrow(dropout, GlobalMax())
+wide = partial(skeleton, maps=(11, 14, 22))
+wide_norm = partial(wide, norm=True)
+skeleton_norm = partial(skeleton, norm=True)
+narrow_plain = partial(narrow, norm=False)
 
 
-def deep(dropout: float = 0.0) -> nn.Sequential:
-    """Return a net with one more layer and fewer feature maps in each."""
+def weighted(dropout: float = 0.0, norm: bool = False) -> nn.Sequential:
+    """Return the narrow net with learned weights for each place of its last maps instead of their average."""
+    return narrow(dropout, nn.Sequential(nn.Conv2d(16, 16, 4, groups=16, bias=False), nn.Flatten()), norm)
+
+
+weighted_norm = partial(weighted, norm=True)
+
+
+def two_pools(dropout: float = 0.0, norm: bool = False) -> nn.Sequential:
+    """Return a net that pools twice and ends in a linear layer on the last map."""
     return nn.Sequential(
-        conv(1, 8, 5, padding=0, pool=True),
+        conv(1, 8, 5, padding=0, pool=True, norm=norm),
         *drop(dropout),
-        conv(8, 12),
-        conv(12, 12, padding=0),
-        conv(12, 14, padding=0),
-        conv(14, 14, padding=0),
-        conv(14, 14, padding=0),
-        head(14, GlobalMax()),
+        conv(8, 12, padding=0, norm=norm),
+        conv(12, 16, padding=0, pool=True, norm=norm),
+        conv(16, 16, norm=norm),
+        head(256, nn.Flatten()),
     )
 
 
-def two_pools(dropout: float = 0.0) -> nn.Sequential:
-    """Return a net that pools twice."""
-    return nn.Sequential(
-        conv(1, 8, 5, pool=True),
-        *drop(dropout),
-        conv(8, 12),
-        conv(12, 16, pool=True),
-        conv(16, 16),
-        conv(16, 16),
-        head(16, GlobalMax()),
-    )
-
-
-def late_pool(dropout: float = 0.0) -> nn.Sequential:
-    """Return a net with two layers at full size before pooling."""
-    return nn.Sequential(
-        conv(1, 8, padding=0),
-        conv(8, 8, padding=0, pool=True),
-        *drop(dropout),
-        conv(8, 12, padding=0),
-        conv(12, 14, padding=0),
-        conv(14, 16, padding=0),
-        conv(16, 16, padding=0),
-        head(16, GlobalMax()),
-    )
+two_pools_norm = partial(two_pools, norm=True)
 
 
 def strided(dropout: float = 0.0) -> nn.Sequential:
