@@ -30,9 +30,9 @@ class Optimizer:
 class Schedule:
     """A learning rate that warms up linearly from zero to its peak, then anneals to zero."""
 
-    peak: Annotated[float, between(1, 100)] = 1.0  # factor on the optimizer's learning rate
     warmup: Annotated[float, between(0, 0.9)] = 0.2  # fraction of all steps
     anneal: Literal["cosine", "linear"] = "cosine"
+    peak: Annotated[float, between(1, 100)] = 1.0  # factor on the optimizer's learning rate
 
     def lr_factor(self, step: int, total_steps: int) -> float:
         """Return the factor on the learning rate in the middle of a step, counted from 0."""

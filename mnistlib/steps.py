@@ -27,6 +27,7 @@ class Step:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # fixed beforehand
     notebook: str = ""  # where it is not named as the step
     claim: dict[str, Any] | None = None  # what the authors of a published net report
+    beside: str = ""  # for an ablation: the step that it stands beside
 
 
 STEPS: dict[str, Step] = {
@@ -41,6 +42,14 @@ STEPS: dict[str, Step] = {
         Step("05_short", "Shorter", SHORT, "04_speed"),
     )
 }
+ABLATIONS: dict[str, Step] = {
+    step.name: step
+    for step in (
+        Step("softmax", "Softmax regression", replace(SKELETON, model="softmax"), beside="00_skeleton", notebook="00_skeleton"),
+        Step("constant_lr", "A constant learning rate", replace(AUGMENT, schedule=None), beside="03_augment", notebook="03_augment"),
+        Step("no_norm", "No normalization", replace(AUGMENT, model=CAPACITY.model), beside="03_augment", notebook="03_augment"),
+    )
+}
 _REGISTERED: dict[str, Step] = {}  # others, such as the published models
 
 
@@ -51,7 +60,7 @@ def register(*others: Step) -> None:
 
 def get(name: str) -> Step:
     """Return the step called `name`; an unknown one raises SettingError with the nearest."""
-    known = STEPS | _REGISTERED
+    known = STEPS | ABLATIONS | _REGISTERED
     if name not in known:
         raise SettingError(f"There is no step {name!r}.{nearest(name, known)} The steps are {', '.join(known)}.")
     return known[name]

@@ -24,6 +24,7 @@ TICKS = {"accuracy": (0.95, 0.97, 0.98, 0.99, 0.994, 0.996, 0.998, 0.999), "loss
 TICK_LABELS = {"accuracy": [f"{100 * tick:g}%" for tick in TICKS["accuracy"]], "loss": [f"{tick:g}" for tick in TICKS["loss"]]}
 _HALO = [withStroke(linewidth=3, foreground=figure_style.PAPER)]  # keeps words legible across a line
 _TARGET = {"color": GREEN, "linewidth": 1.4, "linestyle": (0, (5, 3))}
+_COARSE = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.996)  # ticks where accuracies lie far apart
 _LABEL = 34  # points that a label of two lines is high
 _ROW = 52  # CSS pixels that a row of a series is high
 
@@ -122,9 +123,9 @@ def schedule(recipe: Recipe, steps: int = 100) -> ReportFigure:
     """Draw a recipe's learning rate over the epochs, each of `steps` optimizer steps."""
     figure = figure_style.figure(270)
     axes = figure_style.panel(figure, 70, 34, 540, 178)
-    total, top = recipe.epochs * steps, recipe.optimizer.lr
-    epochs = (np.arange(total) + 0.5) / steps
-    rates = np.array([top * (recipe.schedule.lr_factor(step, total) if recipe.schedule else 1) for step in range(total)])
+    total, planned, lr = recipe.epochs * steps, recipe.schedule, recipe.optimizer.lr
+    epochs, top = (np.arange(total) + 0.5) / steps, lr * (planned.peak if planned else 1)
+    rates = np.array([lr * (planned.lr_factor(step, total) if planned else 1) for step in range(total)])
     peak = epochs[rates.argmax()]
     axes.fill_between(epochs, rates, color=BLUE, alpha=0.12, linewidth=0)
     axes.plot(epochs, rates, color=BLUE, linewidth=2.4)
@@ -132,15 +133,18 @@ def schedule(recipe: Recipe, steps: int = 100) -> ReportFigure:
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 3, 5, 10]))
     axes.set_yticks([0, top / 2, top], [formatting.number(rate) for rate in (0, top / 2, top)])
     figure_style.title(axes, "Learning rate")
-    at = formatting.number(round(peak, 1))
-    _annotate(axes, f"peak {formatting.number(top)} at epoch {at}", (peak, top), (0, 7), BLUE)
-    words = f"Learning rate over {formatting.counted(recipe.epochs, 'epoch')}: it is highest, {formatting.number(top)}, at epoch {at}"
-    figure.alt = f"{words}, and {rates[-1]:.2g} in the last step."
+    rate, at = formatting.number(top), formatting.number(round(peak, 1))
+    _annotate(axes, f"peak {rate} at epoch {at}" if planned else f"constant, {rate}", (peak, top), (0, 7), BLUE)
+    words = f"it is highest, {rate}, at epoch {at}, and {rates[-1]:.2g} in the last step" if planned else f"constant, {rate}"
+    figure.alt = f"Learning rate over {formatting.counted(recipe.epochs, 'epoch')}: {words}."
     return figure
 
 
 def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
-    """Draw the final accuracies of several results, a row for each: seeds as dots, their mean, its interval, and the target as a line."""
+    """Draw the final accuracies of several results, a row for each: seeds as dots, their mean, its interval, and the target as a line.
+
+    The axis is logarithmic in the error, so that a floor far below the target can stand beside the steps near it.
+    """
     figure = figure_style.figure(_ROW * len(results) + 70)
     axes = figure_style.panel(figure, 40, 30, figure_style.WIDTH - 80, _ROW * len(results))
     means: dict[str, str] = {}
@@ -158,8 +162,13 @@ def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
     axes.axvline(MIN_ACCURACY, **_TARGET)
     _annotate(axes, f"target {formatting.percent(MIN_ACCURACY)}", (MIN_ACCURACY, 0), (0, 6), GREEN, ha="center")
     axes.set(ylim=(len(results), 0), yticks=[])
-    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: formatting.percent(value)))
+    axes.set_xscale("function", functions=(lambda x: -np.log10(np.clip(1 - x, 1e-5, 2)), lambda y: 1 - 10**-y))
+    low, high = axes.get_xlim()
+    wide = low < _COARSE[-2]
+    ticks = _COARSE if wide else MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+    axes.set_xticks([tick for tick in ticks if low <= tick <= high], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%" if wide else formatting.percent(value)))
     axes.spines["left"].set_visible(False)
     what = f"Accuracy after the last epoch, a row per {row}: every seed as a dot, the mean as a bar, its interval as a band"
     figure.alt = (
