@@ -156,13 +156,9 @@ def new_model(recipe: Recipe, seed: int) -> nn.Module:
 def make_optimizer(parameters: Iterable[Tensor], recipe: Recipe, stacked: bool = False) -> torch.optim.Optimizer:
     """Return the recipe's optimizer of parameters; `stacked` ones have a first dimension over seeds."""
     chosen, values = recipe.optimizer, list(parameters)
-    groups = [
-        {"params": [value for value in values if value.ndim > 1 + stacked], "weight_decay": chosen.weight_decay},
-        {
-            "params": [value for value in values if value.ndim <= 1 + stacked],
-            "weight_decay": chosen.weight_decay * chosen.decay_norm_and_bias,
-        },
-    ]
+    kernels, others = ([value for value in values if (value.ndim > 1 + stacked) == large] for large in (True, False))
+    decay = chosen.weight_decay
+    groups = [{"params": kernels, "weight_decay": decay}, {"params": others, "weight_decay": decay * chosen.decay_norm_and_bias}]
     if chosen.name == "adam":
         return torch.optim.Adam(groups, lr=chosen.lr, fused=True)
     return torch.optim.SGD(groups, lr=chosen.lr, momentum=chosen.momentum, nesterov=chosen.nesterov and chosen.momentum > 0, fused=True)

@@ -1,5 +1,7 @@
 """The committed reports of the series: all steps in order, the index, and README's table."""
 
+from pathlib import Path
+
 from mnistlib import data, files, steps
 from mnistlib.data import Mnist
 from mnistlib.errors import ResultError
@@ -12,35 +14,43 @@ PLACE = "build/series"  # the results folder of the notebooks; pages show it, so
 
 
 def build_series(train: bool = True) -> None:
-    """Rebuild reports/: pages, results, index and README's table, from cached runs or those of the committed checkpoints.
+    """Rebuild reports/: pages, results, those of ablations, index and README's table, from cached runs or those of the committed checkpoints.
 
     What is missing is trained; without `train`, a step whose runs are not all there raises ResultError before any page is touched.
     """
     root, mnist = files.root(), data.load()
     reports, place = root / "reports", files.resolve(PLACE)
-    for step in steps.STEPS.values():
+    for step in (steps.ABLATIONS | steps.STEPS).values():
         log.info(f"══ {step.name}")
         step_report.restore(step.name, mnist, reports, place)
         if train:
-            train_seeds(step.recipe, mnist, step.seeds, use_cached=True, results_dir=place)
+            train_seeds(step.recipe, mnist, step.reported, use_cached=True, results_dir=place)
         check_trained(step, mnist)
+    for step in steps.ABLATIONS.values():
+        made = train_seeds(step.recipe, mnist, step.reported, use_cached=True, results_dir=place)
+        step_report.make(step, step.recipe, mnist, made, place).record([])
+        _publish(step, place, reports)
     titles = {step.name: step.title for step in steps.STEPS.values()}
     for step in steps.STEPS.values():
-        page = reports / f"{step.name}.html"
-        done = runner.run(files.notebook(step.name), place, {"results_dir": PLACE, "use_cached": True}, page, titles)
-        result.publish(step.name, place, reports)
-        if done.result is not None and test_set_log.record(done.result, test_set_log.path()):
-            log.info("A new look at the test set, recorded.")
+        given = {"seeds": list(step.reported), "results_dir": PLACE, "use_cached": True}
+        runner.run(files.notebook(step.name), place, given, reports / f"{step.name}.html", titles)
+        _publish(step, place, reports)
     if (reports / "benchmarks.json").is_file():
         runner.run(files.notebook("benchmarks"), place, page=reports / "benchmarks.html", series={"benchmarks": "Speed"})
     log.info(f"Index: {index.build(reports)}")
     index.build_readme(reports, root / "README.md", root / "images")
 
 
+def _publish(step: steps.Step, place: Path, reports: Path) -> None:
+    result.publish(step.name, place, reports)
+    if test_set_log.record(result.read(reports / "results" / f"{step.name}.json"), test_set_log.path()):
+        log.info("A new look at the test set, recorded.")
+
+
 def check_trained(step: steps.Step, mnist: Mnist) -> None:
     """Raise ResultError unless a finished run is cached for every seed of a step."""
     folder = seeds.cache_dir(files.resolve(PLACE))
-    keys = {seed: cache.cache_key(step.recipe, mnist, seed) for seed in step.seeds}
+    keys = {seed: cache.cache_key(step.recipe, mnist, seed) for seed in step.reported}
     missing = [str(seed) for seed, key in keys.items() if cache.load_run(cache.run_path(folder, key), key) is None]
     if missing:
         seeds_text = ", ".join(missing)

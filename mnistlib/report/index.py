@@ -3,13 +3,14 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from mnistlib import files, formatting, recipe
+from mnistlib import files, formatting, recipe, steps
 from mnistlib.errors import ResultError
 from mnistlib.report import markup, page, plots, result, result_tables
 from mnistlib.report.image_figures import SIDE
 from mnistlib.report.result import Result
 
 IMAGE = "steps.png"
+FLOOR, HEADLINE = "softmax", "03_augment"  # the ablation below the steps, and the step that the first sentence is about
 
 
 def build(reports: Path) -> Path:
@@ -19,24 +20,26 @@ def build(reports: Path) -> Path:
 
 
 def build_readme(reports: Path, readme: Path, images: Path) -> Path:
-    """Write the image of the results into `images` and their table into README's generated block; return README's path."""
+    """Write the image of the results into `images`, and their first sentence and table into README's generated blocks."""
     results = load(reports)
-    new = replaced(readme.read_text(encoding="utf-8"), block(results), readme.name)
+    new = replaced(readme.read_text(encoding="utf-8"), answer(results) + "\n", readme.name, "answer")
+    new = replaced(new, block(results), readme.name)
     if results:
         files.write(images / IMAGE, plots.accuracies(results).png())
     return files.write(readme, new)
 
 
 def load(reports: Path) -> list[Result]:
-    """Return the results under a folder in the order of their names."""
-    return [result.read(path) for path in sorted((reports / "results").glob("*.json"))]
+    """Return the results under a folder: the floor first, then the steps by name; other ablations stand in their steps' reports."""
+    paths = [path for path in sorted((reports / "results").glob("*.json")) if path.stem not in steps.ABLATIONS.keys() - {FLOOR}]
+    return [result.read(path) for path in sorted(paths, key=lambda path: path.stem != FLOOR)]
 
 
 def text(results: Sequence[Result], pages: Collection[str]) -> str:
     """Return the text of the index; `pages` names the pages that can be linked to."""
     figure = markup.image(plots.accuracies(results)) if results else ""
     facts = ["From the files in results/", page.LICENCE]
-    return page.render("series.html.j2", rows=rows(results), pages=pages, figure=figure, side=SIDE, facts=facts)
+    return page.render("series.html.j2", answer=answer(results), rows=rows(results), pages=pages, figure=figure, side=SIDE, facts=facts)
 
 
 def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:
@@ -45,21 +48,27 @@ def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:
 
 
 def block(results: Sequence[Result]) -> str:
-    """Return README's generated block without its marks: the answer, the image, the table, what the columns mean."""
-    about = {"answer": answer(results), "image": IMAGE, "alt": plots.accuracies(results).alt} if results else {}
+    """Return README's generated table: the image, the rows, what the columns mean."""
+    about = {"image": IMAGE, "alt": plots.accuracies(results).alt} if results else {}
     return page.render("readme.md.j2", rows=rows(results), **about)
 
 
 def answer(results: Sequence[Result]) -> str:
-    """Return the result of the series in one sentence: the mean accuracies of all steps within the limit of parameters."""
-    within, limit = [one for one in results if one.n_parameters < recipe.MAX_PARAMETERS], formatting.count(recipe.MAX_PARAMETERS)
-    if not within:
-        return f"No step has fewer than {limit} parameters."
-    means = sorted(one.summary.final_mean for one in within)
-    seeds = formatting.listed(sorted({formatting.count(one.summary.n_seeds) for one in within}))
-    opening = f"The {formatting.counted(len(within), 'step')} with fewer than {limit} parameters end at a mean test accuracy of"
-    target = formatting.percent(recipe.MIN_ACCURACY)
-    return f"**{opening} {formatting.interval((means[0], means[-1]))} ({seeds} seeds each); the target is {target}.**"
+    """Return the result of the series in three sentences: the floor, the step with the finished recipe, and how it holds the target."""
+    found = {one.step: one for one in results}
+    if not {FLOOR, HEADLINE} <= found.keys():
+        return "There are no results of the whole series yet."
+    floor, top = found[FLOOR], found[HEADLINE]
+    summary, percent, count = top.summary, formatting.percent, formatting.count
+    times = (1 - floor.summary.final_mean) / (1 - summary.final_mean)
+    held = formatting.of(summary.n_held, summary.n_seeds)
+    return (
+        f"Softmax regression, one linear layer of {count(floor.n_parameters)} parameters, classifies "
+        f"{percent(floor.summary.final_mean)} of MNIST's test images correctly. The convolutional net of this series has "
+        f"{count(top.n_parameters)} and classifies {percent(summary.final_mean)} after {count(top.epochs)} epochs (mean of "
+        f"{count(summary.n_seeds)} seeds; with other seeds and other writers {formatting.interval(summary.interval)}): {times:.0f} times "
+        f"fewer errors. The exercise asks for {percent(recipe.MIN_ACCURACY)}, held in the last epochs; {held} seeds do."
+    )
 
 
 def replaced(readme: str, content: str, name: str = "README.md", topic: str = "results") -> str:
