@@ -14,7 +14,7 @@ PLACE = "build/series"  # the results folder of the notebooks; pages show it, so
 
 
 def build_series(train: bool = True) -> None:
-    """Rebuild reports/: pages, results, those of ablations, index and README's table, from cached runs or those of the committed checkpoints.
+    """Rebuild reports/ (pages, results, index) and README's blocks from cached runs or those of the committed checkpoints.
 
     What is missing is trained; without `train`, a step whose runs are not all there raises ResultError before any page is touched.
     """

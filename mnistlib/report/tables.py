@@ -3,7 +3,7 @@
 import html
 import inspect
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from mnistlib.recipe import Recipe
 from mnistlib.report import model_summary, recipe_diff
 from mnistlib.report.html import Shown, element, sentence, table, together
 from mnistlib.report.model_summary import Layer, ModelSummary
+from mnistlib.stats import intervals
 from mnistlib.stats.misclassified import GROUPS, group_names
 
 RESULT_MIMETYPE = "application/vnd.mnistlib.result+json"  # hands a step's result from its notebook to the runner
@@ -58,21 +59,32 @@ def _layer_changes(now: Recipe, before: Recipe) -> Shown:
 
 
 def candidates(record: Mapping[str, Any] | None) -> Shown:
-    """Return every candidate of a step's choice (reports/choices/<step>.json) with its validation accuracy, best first."""
+    """Return every candidate of a step's choice (reports/choices/<step>.json) with what the rule looks at, best first."""
     if record is None:
         return sentence("There is no record of a choice for this step.", "note")
     before, timed = steps.get(record["before"] or record["step"]).recipe, "seconds" in record["candidates"][0]
+    baseline = next((row["final"] for row in record["candidates"] if not row["change"]), None)
     rows = []
     for row in sorted(record["candidates"], key=lambda row: -row["mean"]):
         name = element("strong", f"{row['name']} (chosen)") if row["name"] == record["chosen"] else row["name"]
         over = "" if row["n_parameters"] < recipe.MAX_PARAMETERS else " (over the limit)"
-        cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"]), *([formatting.seconds(row["seconds"])] if timed else [])]
+        cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"])]
+        if baseline:
+            cells.append(_lead(row["final"], baseline) if row["change"] else "")
+        cells += [formatting.seconds(row["seconds"])] if timed else []
         cells += [formatting.count(row["n_parameters"]) + over, f"{row['n_macs'] / 1e6:.2f} M"]
         rows.append([*cells, recipe_diff.summary(recipe_dict.from_dict(row["recipe"]), before)])
-    over = f"mean and standard deviation of {formatting.counted(len(record['seeds']), 'seed')} each"
-    caption = f"The candidates: accuracy on {formatting.count(record['n_eval'])} {record['split']} images, {over}"
-    head = ["Candidate", "Idea", "Accuracy", *(["Time per seed"] if timed else []), "Parameters", "MACs", "Change"]
+    images, folds = formatting.count(sum(record["n_eval"])), formatting.counted(len(record["splits"]), "fold")
+    caption = f"The candidates: accuracy on {images} images in {folds} of writers who were held out; mean and standard deviation of the folds"
+    lead = ["Images of 10,000 won, 95% interval"] * bool(baseline)
+    head = ["Candidate", "Idea", "Accuracy", *lead, *(["Time per seed"] if timed else []), "Parameters", "MACs", "Change"]
     return together([table(caption, head, rows), sentence(f"The rule of choice: {record['rule']}.", "note")])
+
+
+def _lead(now: Sequence[float], before: Sequence[float]) -> str:
+    """Return the mean difference between two candidates on the same folds with its interval."""
+    effect = intervals.welch([a - b for a, b in zip(now, before, strict=True)])
+    return f"{formatting.change(formatting.IMAGES, effect.value)} ({formatting.change(formatting.IMAGES, *effect.interval)})"
 
 
 def statistics(mnist: Mnist) -> Shown:
