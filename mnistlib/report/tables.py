@@ -75,7 +75,7 @@ def candidates(record: Mapping[str, Any] | None) -> Shown:
         cells += [formatting.count(row["n_parameters"]) + over, f"{row['n_macs'] / 1e6:.2f} M"]
         rows.append([*cells, recipe_diff.summary(recipe_dict.from_dict(row["recipe"]), before)])
     images, folds = formatting.count(sum(record["n_eval"])), formatting.counted(len(record["splits"]), "fold")
-    caption = f"The candidates: accuracy on {images} images in {folds} of writers who were held out; mean and standard deviation of the folds"
+    caption = f"The candidates: accuracy on {images} images in {folds} of writers held out, mean and standard deviation of the folds"
     lead = ["Images of 10,000 won, 95% interval"] * bool(baseline)
     head = ["Candidate", "Idea", "Accuracy", *lead, *(["Time per seed"] if timed else []), "Parameters", "MACs", "Change"]
     return together([table(caption, head, rows), sentence(f"The rule of choice: {record['rule']}.", "note")])
