@@ -98,8 +98,3 @@ def _centres(side: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """Return [3, side * side]: the x and y of every pixel's centre, from -1 to 1, and a row of ones."""
     line = (torch.arange(side, device=device, dtype=dtype) + 0.5) * (2 / side) - 1
     return torch.stack([line.repeat(side), line.repeat_interleave(side), torch.ones_like(line).repeat(side)])
-
-
-def random_affine(images: Tensor, augment: Augment, generator: Generator) -> Tensor:
-    """Return float images [n, 1, side, side], each warped at random."""
-    return warp(images, to_grid(draw(len(images), augment, generator), images.shape[3]))

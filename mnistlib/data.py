@@ -66,10 +66,8 @@ def _read() -> tuple[ImageSet, ImageSet]:
 
 def load(split: str = "test", train_limit: int | None = None) -> Mnist:
     """Load MNIST with the split "test", "validation" or "fold K of N"; `train_limit` keeps that many training images."""
-    train, test = _read()
-    mnist = Mnist("test", None, train, test)
-    if split != "test":
-        mnist = validation_split(mnist, split)
+    mnist = Mnist("test", None, *_read())
+    mnist = mnist if split == "test" else validation_split(mnist, split)
     if train_limit is None:
         return mnist
     n = len(mnist.train.ids)

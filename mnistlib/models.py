@@ -3,6 +3,7 @@
 import pkgutil
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +19,12 @@ class GlobalAverage(nn.Module):
         return maps.mean((2, 3))
 
 
-def conv(
-    n_in: int, n_out: int, kernel: int = 3, padding: int | None = None, stride: int = 1, pool: bool = False, norm: bool = True
-) -> nn.Sequential:
-    """Return convolution, 2x2 max pooling where asked, batch normalization where asked, ReLU.
+def conv(n_in: int, n_out: int, kernel: int = 3, padding: int = 1, stride: int = 1, pool: bool = False, norm: bool = True) -> nn.Sequential:
+    """Return convolution, then 2x2 max pooling and batch normalization where asked, then ReLU.
 
-    The convolution has a bias only without batch normalization, which brings its own. `padding` None is half the kernel, which keeps
-    height and width. Pooling comes before normalization and ReLU, which then work on a quarter of the values.
+    The convolution has a bias only without batch normalization, which brings its own. Pooling comes before normalization and ReLU, which
+    then work on a quarter of the values.
     """
-    padding = kernel // 2 if padding is None else padding
     layers: OrderedDict[str, nn.Module] = OrderedDict(conv=nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=not norm))
     if pool:
         layers["pool"] = nn.MaxPool2d(2)
@@ -87,7 +85,7 @@ def strided_pool(dropout: float = 0.0) -> nn.Sequential:
     )
 
 
-NETS = {net.__name__: net for net in (softmax, skeleton, narrow, strided_pool)}
+NETS = {net.__name__: net for net in (softmax, skeleton, narrow, strided_pool)} | {"narrow_plain": partial(narrow, norm=False)}
 
 
 def build(name: str, dropout: float = 0.0) -> nn.Module:

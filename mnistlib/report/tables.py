@@ -134,7 +134,8 @@ def budget(net: ModelSummary) -> Shown:
 
 def source(net: Callable[..., Any] | str) -> Shown:
     """Return the source of a net as highlighted code: of a function or class, or of a recipe's model by its name."""
-    text = inspect.getsource(net if callable(net) else pkgutil.resolve_name(net) if ":" in net else models.NETS[net])
+    found = net if callable(net) else pkgutil.resolve_name(net) if ":" in net else models.NETS[net]
+    text = inspect.getsource(getattr(found, "func", found))  # of what a functools.partial calls
     return Shown(highlight(text, PythonLexer(), HtmlFormatter()), text)
 
 

@@ -9,7 +9,6 @@ from mnistlib.models import conv, drop, head, narrow, skeleton
 wide = partial(skeleton, maps=(11, 14, 22))
 wide_norm = partial(wide, norm=True)
 skeleton_norm = partial(skeleton, norm=True)
-narrow_plain = partial(narrow, norm=False)
 
 
 def weighted(dropout: float = 0.0, norm: bool = False) -> nn.Sequential:
@@ -55,16 +54,5 @@ def strided_8ch(dropout: float = 0.0) -> nn.Sequential:
         *drop(dropout),
         conv(16, 16),
         conv(16, 16),
-        head(16),
-    )
-
-
-def strided_24ch(dropout: float = 0.0) -> nn.Sequential:
-    """Return the strided_pool net with one layer less and more feature maps in the middle."""
-    return nn.Sequential(
-        conv(1, 16, 6, padding=0, stride=2),
-        conv(16, 24, pool=True),
-        *drop(dropout),
-        conv(24, 16, padding=0),
         head(16),
     )
