@@ -2,7 +2,6 @@
 
 import pkgutil
 from collections import OrderedDict
-from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -22,8 +21,7 @@ class GlobalAverage(nn.Module):
 def conv(n_in: int, n_out: int, kernel: int = 3, padding: int = 1, stride: int = 1, pool: bool = False, norm: bool = True) -> nn.Sequential:
     """Return convolution, then 2x2 max pooling and batch normalization where asked, then ReLU.
 
-    The convolution has a bias only without batch normalization, which brings its own. Pooling comes before normalization and ReLU, which
-    then work on a quarter of the values.
+    Without batch normalization the convolution has a bias. Pooling comes early, so that normalization and ReLU have fewer values to read.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict(conv=nn.Conv2d(n_in, n_out, kernel, stride, padding, bias=not norm))
     if pool:
@@ -48,7 +46,7 @@ def softmax(dropout: float = 0.0) -> nn.Sequential:
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 
 
-def skeleton(dropout: float = 0.0, maps: Sequence[int] = (8, 12, 16), norm: bool = False) -> nn.Sequential:
+def skeleton(dropout: float = 0.0, maps: tuple[int, int, int] = (8, 12, 16), norm: bool = False) -> nn.Sequential:
     """Return the plainest net: convolution, ReLU and pooling, then a linear layer on the last map."""
     a, b, c = maps
     return nn.Sequential(
@@ -60,8 +58,8 @@ def skeleton(dropout: float = 0.0, maps: Sequence[int] = (8, 12, 16), norm: bool
     )
 
 
-def narrow(dropout: float = 0.0, pool: nn.Module | None = None, norm: bool = True) -> nn.Sequential:
-    """Return a net that pools early and averages each map at the end."""
+def weighted(dropout: float = 0.0, pool: nn.Module | None = None, norm: bool = True) -> nn.Sequential:
+    """Return a net that pools early; its head learns a weight for each place of the last maps, or pools them as it is told."""
     return nn.Sequential(
         conv(1, 8, 5, padding=0, pool=True, norm=norm),
         *drop(dropout),
@@ -69,8 +67,13 @@ def narrow(dropout: float = 0.0, pool: nn.Module | None = None, norm: bool = Tru
         conv(12, 16, padding=0, norm=norm),
         conv(16, 16, padding=0, norm=norm),
         conv(16, 16, padding=0, norm=norm),
-        head(16, pool),
+        head(16, pool or nn.Sequential(nn.Conv2d(16, 16, 4, groups=16, bias=False), nn.Flatten())),
     )
+
+
+def narrow(dropout: float = 0.0, norm: bool = True) -> nn.Sequential:
+    """Return the same net with the average of each of the last maps."""
+    return weighted(dropout, GlobalAverage(), norm)
 
 
 def strided_pool(dropout: float = 0.0) -> nn.Sequential:
@@ -85,7 +88,8 @@ def strided_pool(dropout: float = 0.0) -> nn.Sequential:
     )
 
 
-NETS = {net.__name__: net for net in (softmax, skeleton, narrow, strided_pool)} | {"narrow_plain": partial(narrow, norm=False)}
+NETS = {net.__name__: net for net in (softmax, skeleton, weighted, narrow, strided_pool)}
+NETS["weighted_plain"] = partial(weighted, norm=False)
 
 
 def build(name: str, dropout: float = 0.0) -> nn.Module:

@@ -8,8 +8,8 @@ from mnistlib.errors import SettingError, nearest
 from mnistlib.recipe import Optimizer, Recipe, Schedule
 
 SKELETON = Recipe(model="skeleton", optimizer=Optimizer(lr=0.02, weight_decay=5e-4), schedule=None, batch_size=64)
-CAPACITY = replace(SKELETON, model="narrow_plain")
-REGULARISE = replace(CAPACITY, model="narrow")
+CAPACITY = replace(SKELETON, model="weighted_plain")
+REGULARISE = replace(CAPACITY, model="weighted")
 ANNEAL = replace(REGULARISE, schedule=Schedule(peak=5))
 AUGMENT = replace(ANNEAL, augment=Augment(degrees=9, scale=0.1, aspect=0.05, shear=8, translate=1.5))
 SPEED = replace(AUGMENT, model="strided_pool")

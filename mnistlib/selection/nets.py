@@ -4,19 +4,11 @@ from functools import partial
 
 from torch import nn
 
-from mnistlib.models import conv, drop, head, narrow, skeleton
+from mnistlib.models import conv, drop, head, narrow, skeleton, weighted
 
 wide = partial(skeleton, maps=(11, 14, 22))
-wide_norm = partial(wide, norm=True)
-skeleton_norm = partial(skeleton, norm=True)
-
-
-def weighted(dropout: float = 0.0, norm: bool = False) -> nn.Sequential:
-    """Return the narrow net with learned weights for each place of its last maps instead of their average."""
-    return narrow(dropout, nn.Sequential(nn.Conv2d(16, 16, 4, groups=16, bias=False), nn.Flatten()), norm)
-
-
-weighted_norm = partial(weighted, norm=True)
+narrow_plain = partial(narrow, norm=False)
+skeleton_norm, wide_norm, weighted_norm = partial(skeleton, norm=True), partial(wide, norm=True), weighted
 
 
 def two_pools(dropout: float = 0.0, norm: bool = False) -> nn.Sequential:
