@@ -1,6 +1,19 @@
 """The one place that turns a number into text."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class Unit(NamedTuple):
+    """How a measured quantity is written."""
+
+    factor: int  # from the stored value
+    digits: int  # after the point
+    name: str
+
+
+IMAGES, POINTS = Unit(10_000, 1, "images"), Unit(100, 2, "points")  # of fractions of the images; images count in 10,000
+SECONDS, LOSS = Unit(1, 0, "s"), Unit(1, 4, "")
 
 
 def percent(fraction: float, digits: int = 2) -> str:
@@ -14,8 +27,8 @@ def digits_against(fraction: float, target: float) -> int:
 
 
 def mean_sd(mean: float, sd: float | None, digits: int = 2) -> str:
-    """Return a mean and a standard deviation, both fractions: "99.45% (sd 0.04)"; without a standard deviation the mean alone."""
-    return percent(mean, digits) if sd is None else f"{percent(mean, digits)} (sd {100 * sd:.{digits}f})"
+    """Return a mean and the standard deviation of seeds, both fractions: "99.45% (seed sd 0.04)"; for one seed the mean alone."""
+    return percent(mean, digits) if sd is None else f"{percent(mean, digits)} (seed sd {100 * sd:.{digits}f})"
 
 
 def interval(bounds: Sequence[float], digits: int = 2) -> str:
@@ -23,20 +36,15 @@ def interval(bounds: Sequence[float], digits: int = 2) -> str:
     return f"{100 * bounds[0]:.{digits}f} to {percent(bounds[1], digits)}"
 
 
-def points(difference: float) -> str:
-    """Return a difference of fractions in signed percentage points: "+0.06 points"."""
-    return f"{signed(difference)} points"
+def amount(unit: Unit, value: float) -> str:
+    """Return a quantity in a unit: "5.2 images"."""
+    return f"{unit.factor * value:.{unit.digits}f} {unit.name}".strip()
 
 
-def points_interval(bounds: Sequence[float]) -> str:
-    """Return an interval of differences in percentage points: "−0.01 to +0.13 points"."""
-    return f"{signed(bounds[0])} to {points(bounds[1])}"
-
-
-def signed(difference: float) -> str:
-    """Return a difference of fractions in points with its sign (a true minus): "+0.06"."""
-    text = f"{100 * difference:+.2f}"
-    return "0.00" if float(text) == 0 else text.replace("-", "−")
+def change(unit: Unit, *differences: float) -> str:
+    """Return a difference, or the two ends of its interval, with true minus signs: "+0.06 points", "−0.3 to +10.7 images"."""
+    texts = [f"{unit.factor * difference:+.{unit.digits}f}" for difference in differences]
+    return f"{' to '.join(text.replace('-', '−') if float(text) else text[1:] for text in texts)} {unit.name}".strip()
 
 
 def count(n: int) -> str:
@@ -98,12 +106,6 @@ def seconds(value: float) -> str:
     if minutes == 0:
         return f"{whole} s"
     return f"{minutes} min {whole:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def seconds_interval(bounds: Sequence[float]) -> str:
-    """Return an interval of differences of durations: "−31 to −24 s"."""
-    low, high = (f"{bound:+.0f}".replace("-", "−") for bound in bounds)
-    return f"{low} to {high} s"
 
 
 def dollars(value: float | None) -> str:

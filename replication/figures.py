@@ -9,12 +9,11 @@ from matplotlib.patheffects import withStroke
 
 from mnistlib import formatting
 from mnistlib.published import tables
-from mnistlib.published.replication import Replication
 from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import figure_style
 from mnistlib.report.figure_style import BLUE, FADED, GREEN, INK, ORANGE, PAPER, SMALL, WIDTH, ReportFigure
 from mnistlib.report.result import Result
-from replication.results import OTHERS
+from replication.results import OTHERS, Placed
 
 TICKS = np.array([0.975, 0.98, 0.985, 0.99, 0.992, 0.994, 0.996])
 ROW = 44  # CSS pixels that a model takes
@@ -31,7 +30,7 @@ def height(accuracy: Any) -> Any:
     return -np.log10(np.maximum(1 - np.asarray(accuracy), 1e-5))
 
 
-def ladder(made: Sequence[Replication]) -> ReportFigure:
+def ladder(made: Sequence[Placed]) -> ReportFigure:
     """Draw each claim above what it is made of: best epoch of the luckiest seed, its last epoch, the mean of all seeds."""
     figure = figure_style.figure(ROW * len(made) + 120)
     axes = figure_style.panel(figure, 16, 66, WIDTH - 32, ROW * len(made))
@@ -61,7 +60,7 @@ def _accuracy_axis(axes: Axes, axis: Any, target_line: Any) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False, fontsize=SMALL, handletextpad=0.2, columnspacing=1.0)
 
 
-def accuracy_by_parameters(made: Sequence[Replication], series: Sequence[Result]) -> ReportFigure:
+def accuracy_by_parameters(made: Sequence[Placed], series: Sequence[Result]) -> ReportFigure:
     """Draw accuracy against parameters: published models as measured and claimed, other repositories as claimed, the series."""
     figure = figure_style.figure(470)
     axes = figure_style.panel(figure, 70, 70, WIDTH - 86, 345)

@@ -5,19 +5,18 @@ from typing import Any
 
 from mnistlib import formatting
 from mnistlib.published import tables
-from mnistlib.published.replication import Replication
 from mnistlib.published.repository import ABLATIONS, PublishedModel
 from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import html, result_tables
 from mnistlib.report.html import Shown
 from mnistlib.report.result import Result
-from replication.results import OTHERS
+from replication.results import OTHERS, Placed
 from replication.studies import STUDIES
 
 TARGET, LIMIT = formatting.percent(MIN_ACCURACY), formatting.count(MAX_PARAMETERS)
 
 
-def findings(made: Sequence[Replication]) -> Shown:
+def findings(made: Sequence[Placed]) -> Shown:
     """Return what reproduces and what does not, in sentences."""
     found = []
     for what, best in (("best-epoch", True), ("last-epoch", False)):
@@ -43,7 +42,7 @@ def findings(made: Sequence[Replication]) -> Shown:
     return html.element("ul", html.together(html.element("li", sentence) for sentence in found))
 
 
-def models_table(made: Sequence[Replication]) -> Shown:
+def models_table(made: Sequence[Placed]) -> Shown:
     """Return a row per published model: the claim, the prediction interval of one more seed, the measurement and its verdict."""
     head = ["Model", "Parameters", "Claim, best epoch", "One more seed, best epoch", "Claim, last epoch", "One more seed, last epoch"]
     columns = ["Verdict", "Interval", "Seeds passing", "MACs", "Receptive field", "Time per seed"]
@@ -67,7 +66,7 @@ def remarks(model: PublishedModel) -> str:
     return ", monitors the test images" * monitors_test + ", partly inferred" * model.inferred
 
 
-def markdown_block(made: Sequence[Replication], image: str, alt: str, place: str = "../reports/published") -> str:
+def markdown_block(made: Sequence[Placed], image: str, alt: str, place: str = "../reports/published") -> str:
     """Return the generated block of docs/replication.md without its marks: the figure, the table, what the columns mean."""
     head = ["Model", "Parameters", "Claim, chosen on the test set", "Here, luckiest seed, chosen so", "Here, last epoch", "Seeds passing"]
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
@@ -143,7 +142,7 @@ def _what(line: Mapping[str, Any]) -> Shown:
 def _figure(line: Mapping[str, Any]) -> str:
     value, kind = line["value"], line["kind"]
     if kind in ("difference", "gain"):
-        return formatting.points(value)
+        return formatting.change(formatting.POINTS, value)
     if kind in ("size", "spread"):
         return f"{100 * value:.{2 if kind == 'size' else 3}f} points"
     return formatting.count(round(value)) if kind == "count" else formatting.percent(value, 0 if kind == "share" else 2)
@@ -155,7 +154,7 @@ def _interval(line: Mapping[str, Any]) -> str:
         return ""
     if line["kind"] == "spread":
         return f"{100 * bounds[0]:.3f} to {100 * bounds[1]:.3f} points"
-    return formatting.interval(bounds) if line["kind"] == "accuracy" else formatting.points_interval(bounds)
+    return formatting.interval(bounds) if line["kind"] == "accuracy" else formatting.change(formatting.POINTS, *bounds)
 
 
 def _verdict(line: Mapping[str, Any]) -> str:

@@ -18,7 +18,8 @@ from mnistlib.published.repository import BY_VALIDATION, MODELS, N_FOLDS
 from mnistlib.recipe import MIN_ACCURACY
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
-from mnistlib.stats import bootstrap, intervals, misclassified
+from mnistlib.stats import intervals, misclassified
+from replication import spread
 from replication.results import expected_sd
 
 STUDIES: dict[str, dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "studies.yaml").read_text(encoding="utf-8"))
@@ -111,10 +112,9 @@ def difference(evidence: Evidence, what: str, now: str | Sequence[str], before: 
     """Estimate the difference in accuracy between two results, or between the means of two lists of results."""
     now, before = _names(now), _names(before)
     after, earlier = ([evidence.wrong[name] for name in names] for names in (now, before))
-    value = float(np.mean([wrong.mean() for wrong in earlier]) - np.mean([wrong.mean() for wrong in after]))
-    drawn = bootstrap.resample([*after, *earlier], evidence.eval.writers, evidence.eval.groups)
-    interval = bootstrap.percentile_interval(drawn[:, : len(now)].mean(1) - drawn[:, len(now) :].mean(1))
-    return [Estimate(what, "difference", value, interval, evidence.seeds(*now, *before), role=role)]
+    weights = [1 / len(now)] * len(now) + [-1 / len(before)] * len(before)
+    effect = intervals.contrast([*after, *earlier], weights, evidence.eval.writers, evidence.eval.groups)
+    return [Estimate(what, "difference", effect.value, effect.interval, evidence.seeds(*now, *before), role=role)]
 
 
 def accuracy(evidence: Evidence, what: str, now: str) -> list[Estimate]:
@@ -125,8 +125,9 @@ def accuracy(evidence: Evidence, what: str, now: str) -> list[Estimate]:
 
 def best_epochs(evidence: Evidence, what: str, now: str, before: str, against: str = "bests", role: str = "") -> list[Estimate]:
     """Estimate how far the best epochs of a result lie above the best epochs ("bests") or the final accuracies ("finals") of another."""
-    gain, interval = intervals.welch(evidence.bests(now), getattr(evidence, against)(before))
-    return [Estimate(what, "gain", gain, interval, evidence.seeds(now, before), role=role)]
+    values, earlier = evidence.bests(now), getattr(evidence, against)(before)
+    gain, effect = float(values.mean() - earlier.mean()), intervals.welch(values, earlier)
+    return [Estimate(what, "gain", gain, effect and effect.interval, evidence.seeds(now, before), role=role)]
 
 
 def choice_of_epoch(evidence: Evidence, now: str) -> list[Estimate]:
@@ -148,7 +149,7 @@ def pairs(evidence: Evidence, now: str, size: float) -> list[Estimate]:
         return []
     distances = [abs(bests[a] - bests[b]) for a, b in both]
     only_one_wrong = [int((wrong[a] != wrong[b]).sum()) for a, b in both]
-    chance, n_pairs = intervals.chance_of_difference(bests, size), formatting.counted(len(both), "pair")
+    chance, n_pairs = spread.chance_of_difference(bests, size), formatting.counted(len(both), "pair")
     n = f"{formatting.of(sum(distance >= size - 1e-9 for distance in distances), len(both))} pairs here do"
     return [
         Estimate("Two seeds on one machine, best epochs, on average", "size", float(np.mean(distances)), None, n_pairs),
@@ -166,13 +167,23 @@ def epoch(evidence: Evidence) -> list[Estimate]:
     if not gains:
         return []
     claims = [claim for name in gains for claim in MODELS[name].claims if claim.best is not None and claim.final is not None]
-    mean, interval = float(np.mean([gain.mean() for gain in gains.values()])), bootstrap.cluster_interval(list(gains.values()))
-    lines = [Estimate("All models", "gain", mean, interval, formatting.counted(len(gains), "model"), role="measured")]
+    means = [float(gain.mean()) for gain in gains.values()]
+    effect = intervals.welch(means)
+    lines = [
+        Estimate(
+            "All models",
+            "gain",
+            float(np.mean(means)),
+            effect and effect.interval,
+            formatting.counted(len(gains), "model"),
+            role="measured",
+        )
+    ]
     if claims:
         reported, n = float(np.mean([claim.best - claim.final for claim in claims])), formatting.counted(len(claims), "run")
         lines.append(Estimate("As the authors report it", "gain", reported, None, n, role="reported"))
     for name, gain in gains.items():
-        note = f"{name}: seeds {formatting.points_interval((gain.min(), gain.max()))}"
+        note = f"{name}: seeds {formatting.change(formatting.POINTS, gain.min(), gain.max())}"
         lines.append(Estimate(MODELS[name].title, "gain", float(gain.mean()), None, evidence.seeds(name), note))
     return lines
 
@@ -190,14 +201,14 @@ def seed(evidence: Evidence) -> list[Estimate]:
         n_pairs, chance = formatting.counted(len(distances), "pair"), 1.96 * math.sqrt(2) * pooled
         expected, note = expected_sd(MIN_ACCURACY, len(evidence.eval.labels)), "square root of error / (2 × images)"
         lines = [
-            Estimate(what, "spread", pooled, intervals.sd_interval(pooled, freedom), n, role="pooled"),
+            Estimate(what, "spread", pooled, spread.sd_interval(pooled, freedom), n, role="pooled"),
             Estimate("Two seeds of one of these differ on average by", "size", float(np.mean(distances)), None, n_pairs),
             Estimate("Two single runs of one recipe rarely differ by more than", "size", chance, None, "normal, 95%", role="chance"),
             Estimate("For comparison: a rule of thumb at the target", "spread", expected, None, "", note),
         ]
     for name, values in finals.items():
         sd = float(values.std(ddof=1))
-        interval = intervals.sd_interval(sd, len(values) - 1)
+        interval = spread.sd_interval(sd, len(values) - 1)
         lines.append(Estimate(MODELS[name].title, "spread", sd, interval, evidence.seeds(name), name))
     return lines
 
@@ -212,7 +223,7 @@ def rebuilt(evidence: Evidence) -> list[Estimate]:
         bests = [max(run.history.train_accuracy) for run in evidence.results[name].runs]
         mean, interval = float(np.mean(bests)), None
         if len(bests) > 1:
-            low, high = intervals.prediction_interval(mean, float(np.std(bests, ddof=1)), len(bests) - 1, len(bests))
+            low, high = spread.prediction_interval(mean, float(np.std(bests, ddof=1)), len(bests) - 1, len(bests))
             interval = (low - published, high - published)
         note = f"{name}: here {formatting.percent(mean)}, published {formatting.percent(published)}"
         lines.append(Estimate(MODELS[name].title, "gain", mean - published, interval, evidence.seeds(name), note, "model"))
@@ -241,9 +252,9 @@ def folds(evidence: Evidence, now: str) -> list[Estimate]:
         lines.append(Estimate(result.split.capitalize(), "accuracy", result.runs[0].final, None, n))
     errors = np.concatenate(wrong)
     writers, groups = (np.concatenate([getattr(part, name) for part in parts]) for name in ("writers", "groups"))
-    interval = bootstrap.percentile_interval(bootstrap.resample([errors[None]], writers, groups)[:, 0])
-    n, note = f"{formatting.count(len(errors))} images", "resampling writers, not nets"
-    whole = Estimate("Model_3, every training image", "accuracy", 1 - float(errors.mean()), interval, n, note)
+    mean = intervals.accuracy(errors[None], writers, groups)
+    n, note = f"{formatting.count(len(errors))} images", "interval for other writers, not other nets"
+    whole = Estimate("Model_3, every training image", "accuracy", mean.value, mean.interval, n, note)
     return [whole, *lines, *accuracy(evidence, "For comparison: test images, by other writers", now)]
 
 
@@ -257,13 +268,12 @@ def ensemble(evidence: Evidence) -> list[Estimate]:
         nets = [results.load_model(result.recipe, run.weights) for run in results.read_runs(result, evidence.place)]
         probabilities = [train.logits(net, evidence.eval).softmax(1).numpy() for net in nets]
         together = np.mean(probabilities, 0).argmax(1) != evidence.eval.labels.numpy()
-        alone = [wrong[None] for wrong in evidence.wrong[name]]  # a table each: only writers are resampled, not nets
-        drawn = bootstrap.resample([together[None], *alone], evidence.eval.writers, evidence.eval.groups)
-        accuracy, n = 1 - float(together.mean()), evidence.seeds(name)
-        interval = bootstrap.percentile_interval(drawn[:, 0])
-        lines.append(Estimate(f"{MODELS[name].long_title}, together", "accuracy", accuracy, interval, n))
-        interval = bootstrap.percentile_interval(drawn[:, 0] - drawn[:, 1:].mean(1))
-        lines.append(Estimate("above the mean of the same nets alone", "gain", accuracy - result.summary.final_mean, interval, n))
+        tables = [together[None], *(wrong[None] for wrong in evidence.wrong[name])]  # a table each: these nets, other writers
+        people, n = (evidence.eval.writers, evidence.eval.groups), evidence.seeds(name)
+        mean = intervals.accuracy(tables[0], *people)
+        gain = intervals.contrast(tables, [1, *[-1 / len(nets)] * len(nets)], *people)
+        lines.append(Estimate(f"{MODELS[name].long_title}, together", "accuracy", mean.value, mean.interval, n))
+        lines.append(Estimate("above the mean of the same nets alone", "gain", gain.value, gain.interval, n))
     return lines
 
 

@@ -47,12 +47,15 @@ def result(step: str = "03_augment", n_wrong: tuple[int, ...] = (4, 5, 8), verdi
     """Return the result of a step whose seeds misclassify so many of a thousand images."""
     runs, own, images_ = [run(seed, n) for seed, n in enumerate(n_wrong)], steps.get(step), images()
     wrong = misclassified.wrong([one.predictions for one in runs], LABELS)
-    found = summary.summarise([one.history.eval_accuracy for one in runs], wrong, images_.writers, images_.groups)
+    confidences, losses = np.stack([one.confidences for one in runs]), [one.history.eval_loss[-1] for one in runs]
+    curves = [one.history.eval_accuracy for one in runs]
+    found = summary.summarise(curves, wrong, images_.writers, images_.groups, confidences, losses)
     values = {
         "step": step, "title": own.title, "split": "test", "train_limit": None, "n_train": N, "n_eval": N, "model": own.recipe.model,
         "n_parameters": 7_706, "n_macs": 432_160, "receptive_field": 22, "epochs": 3, "recipe": own.recipe, "claim": None,
-        "runs": tuple(runs), "summary": found, "difference": None, "verdict": comparison.verdict(7_706, 3, found) if verdict else None,
-        "claims": (), "provenance": {"started": "2026-03-04T05:06:07Z", "seconds": 75.0, "commit": "abc", "gpu": None},
+        "runs": tuple(runs), "summary": found, "difference": None, "since_first": None,
+        "verdict": comparison.verdict(7_706, 3, found) if verdict else None, "claims": (),
+        "provenance": {"started": "2026-03-04T05:06:07Z", "seconds": 75.0, "commit": "abc", "gpu": None},
         "keys": {"notebook": None, "recipe": "e" * 64, "data": "d" * 64},
         "predictions": "f" * 64,
     }  # fmt: skip

@@ -14,14 +14,16 @@ from mnistlib import formatting
     [
         (formatting.percent(0.9945), "99.45%"),
         (formatting.percent(0.5, 0), "50%"),
-        (formatting.mean_sd(0.9945, 0.0004), "99.45% (sd 0.04)"),
+        (formatting.mean_sd(0.9945, 0.0004), "99.45% (seed sd 0.04)"),
         (formatting.mean_sd(0.9945, None), "99.45%"),
-        (formatting.mean_sd(0.99396, 0.0004, 3), "99.396% (sd 0.040)"),
+        (formatting.mean_sd(0.99396, 0.0004, 3), "99.396% (seed sd 0.040)"),
         (formatting.interval((0.99402, 0.99551), 3), "99.402 to 99.551%"),
         (formatting.interval((0.9931, 0.9958)), "99.31 to 99.58%"),
-        (formatting.points(0.0006), "+0.06 points"),
-        (formatting.points_interval((-0.0001, 0.0013)), "−0.01 to +0.13 points"),
-        (formatting.signed(-0.00001), "0.00"),
+        (formatting.change(formatting.POINTS, 0.0006), "+0.06 points"),
+        (formatting.change(formatting.IMAGES, -0.00003, 0.00107), "−0.3 to +10.7 images"),
+        (formatting.change(formatting.LOSS, -0.00001), "0.0000"),
+        (formatting.amount(formatting.IMAGES, 0.00052), "5.2 images"),
+        (formatting.amount(formatting.LOSS, 0.01684), "0.0168"),
         (formatting.count(7546), "7,546"),
         (formatting.counted(1, "seed"), "1 seed"),
         (formatting.counted(3, "seed"), "3 seeds"),
@@ -43,7 +45,7 @@ from mnistlib import formatting
         (formatting.seconds(105), "1 min 45 s"),
         (formatting.seconds(3599.7), "1 h 00 min"),
         (formatting.seconds(7500), "2 h 05 min"),
-        (formatting.seconds_interval((-31.2, 2)), "−31 to +2 s"),
+        (formatting.change(formatting.SECONDS, -31.2, 2), "−31 to +2 s"),
         (formatting.dollars(0.0121), "$0.012"),
         (formatting.dollars(1250), "$1,250.00"),
         (formatting.dollars(None), "cost not known"),
@@ -63,7 +65,7 @@ def test_a_miss_never_looks_like_the_target(accuracy, expected):
 @settings(deadline=None)
 @given(st.floats(-1, 1))
 def test_a_difference_has_its_sign_or_is_zero(value):
-    text = formatting.signed(value)
+    text = formatting.change(formatting.POINTS, value).removesuffix(" points")
     assert "-" not in text
     assert text == "0.00" or text[0] == ("+" if value > 0 else "−")
     assert abs(float(text.replace("−", "-")) - 100 * value) <= 0.005 + 1e-9

@@ -298,7 +298,7 @@ def test_the_index_shows_every_result_and_links_to_the_pages_there_are(reports):
     table = re.findall(r"<tr>.*?</tr>", text[text.index("<tbody>") : text.index("</tbody>")], re.DOTALL)
     assert len(table) == 3
     cells = [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?</td>", table[2])]
-    assert [cells[1], *cells[3:7]] == ["99.55% (sd 0.07)", "99.50%", "2 of 2", "0 of 2", "at or above"]
+    assert [cells[1], *cells[3:7]] == ["99.55% (seed sd 0.07)", "99.50%", "2 of 2", "0 of 2", "at or above not held"]
     assert cells[7:] == ["7,706", "0.43 M", "22 px", "3.8 s"]
     assert [image["alt"] for image in page.all("img")] == [plots.accuracies(index.load(reports)).alt]
     assert index.build(reports).read_text() == text
@@ -344,8 +344,15 @@ def test_a_sweep_shows_every_job_and_draws_those_that_have_a_result(tmp_path):
     assert page.wrong == [] and markup.addresses(text) == [] and f"{jobs[0].name}/03_augment.html" in text
     table = re.findall(r"<tr>.*?</tr>", text[text.index("<tbody>") : text.index("</tbody>")], re.DOTALL)
     cells = [[re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?</td>", row)] for row in table]
-    assert cells[0] == ["0.05", "99.43% (sd 0.21)", formatting.interval(result().summary.interval), "2 of 3", "1 min 15 s", "succeeded"]
+    assert cells[0] == [
+        "0.05",
+        "99.43% (seed sd 0.21)",
+        formatting.interval(result().summary.interval),
+        "2 of 3",
+        "1 min 15 s",
+        "succeeded",
+    ]
     assert cells[1:] == [["0.1", "", "", "", "1 min 15 s", "failed"], ["0.2", "", "", "", "", "not run"]]
     [figure] = page.all("img")
-    assert "row per job" in figure["alt"] and "optimizer.lr 0.05 99.43% (sd 0.21)" in figure["alt"]
+    assert "row per job" in figure["alt"] and "optimizer.lr 0.05 99.43% (seed sd 0.21)" in figure["alt"]
     assert "It broke &lt;off&gt;." in text and "seeds 0, 1, 2" in text and "1 of 3" in text

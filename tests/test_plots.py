@@ -159,7 +159,7 @@ def test_accuracies_place_every_seed_on_one_scale():
     assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == "--"] == [recipe.MIN_ACCURACY]
     bands = [collection.get_segments()[0][:, 0] for collection in axes.collections[::2]]
     assert bands == [pytest.approx(one.summary.interval) for one in found]
-    assert "03_augment 99.57% (sd 0.12)" in figure.alt and "row per run" in plots.accuracies(found, "run").alt
+    assert "03_augment 99.57% (seed sd 0.12)" in figure.alt and "row per run" in plots.accuracies(found, "run").alt
 
 
 def test_samples_show_each_group_of_writers():

@@ -38,7 +38,6 @@ RESULT = result()
 RUNS = list(RESULT.runs)
 PREDICTIONS = [run.predictions for run in RUNS]
 WRONG = misclassified.most_misclassified(PREDICTIONS, mnist().eval, misclassified.label_errors("test"))
-CHANGES = [misclassified.ConfusionChange(4, 9, 2.0, 1.2), misclassified.ConfusionChange(7, 2, 0.0, 0.4)]
 
 
 class Tables(HTMLParser):
@@ -93,9 +92,8 @@ EVERYTHING = {
     "result": lambda: result_tables.result(RESULT),
     "misclassified": lambda: result_tables.misclassified(WRONG, "test"),
     "confusion": lambda: result_tables.confusion(misclassified.confusion_matrix(PREDICTIONS, LABELS), "test"),
-    "changes": lambda: result_tables.changes(CHANGES, "02_regularise"),
     "groups": lambda: result_tables.groups({"students": 0.9931, "census employees": 0.9962}, "test"),
-    "claims": lambda: result_tables.claims([comparison.Claim("It helps.", True, "+0.1 points")]),
+    "claims": lambda: result_tables.claims([comparison.Claim("It helps.", "supported", "+0.1 points")]),
     "provenance": lambda: result_tables.provenance(RESULT),
 }
 
@@ -118,7 +116,7 @@ def test_text_is_escaped_everywhere():
         html.sentence(nasty, "note"),
         html.folded(nasty, html.phrase(nasty)),
         html.badge("below", nasty),
-        result_tables.claims([comparison.Claim(nasty, False, nasty)]),
+        result_tables.claims([comparison.Claim(nasty, "refuted", nasty)]),
         result_tables.provenance(replace(RESULT, provenance={"cpu": nasty, "commit": nasty})),
         result_tables.result(RESULT, nasty),
         tables.candidates(RECORD | {"rule": nasty}),
@@ -163,7 +161,7 @@ def test_candidates_are_ranked_with_mean_and_spread_and_the_chosen_one_marked():
     shown = tables.candidates(json.loads(json.dumps(RECORD)))
     read = Tables(shown.html).rows[1:]
     assert [row[0] for row in read] == ["huge", "decay (chosen)", "nothing"]
-    assert [row[2] for row in read] == ["99.51% (sd 0.05)", "99.34% (sd 0.05)", "99.21% (sd 0.05)"]
+    assert [row[2] for row in read] == ["99.51% (seed sd 0.05)", "99.34% (seed sd 0.05)", "99.21% (seed sd 0.05)"]
     assert [row[-1] for row in read] == [recipe_diff.summary(made, steps.CAPACITY) for made in (HUGE, DECAY, steps.CAPACITY)]
     assert [row[3] for row in read] == ["10,848 (over the limit)", "7,706", "7,706"] and "0.43 M" in read[0]
     assert "<strong>decay (chosen)</strong>" in shown.html and "10,000 validation images" in repr(shown)
@@ -203,18 +201,23 @@ def test_the_curves_table_holds_every_seed_and_epoch():
     assert shown.html.startswith('<details class="data">')
     said = rows(shown)
     assert said["Epoch"][-3:] == ["Seed 0", "Seed 1", "Seed 2"] and list(said)[1:] == ["1", "2", "3"]
-    assert said["3"] == ["0.0500", "0.0600", "0.0300", "98.00%", "99.43% (sd 0.21)", "99.60%", "99.50%", "99.20%"]
+    assert said["3"] == ["0.0500", "0.0600", "0.0300", "98.00%", "99.43% (seed sd 0.21)", "99.60%", "99.50%", "99.20%"]
     assert rows(result_tables.curves_table(RUNS[:1], "test"))["3"][-1] == "99.60%"
 
 
 def test_a_result_states_target_and_achieved_with_badges():
     shown, summary = result_tables.result(RESULT), RESULT.summary
-    assert starting(shown, "Accuracy on the test images") == ["at least 99.40%", "99.43% (sd 0.21)", "at or above"]
+    assert starting(shown, "Accuracy on the test images") == ["at least 99.40%", "99.43% (seed sd 0.21)", "at or above"]
     assert starting(shown, "Parameters") == ["fewer than 8,000", "7,706", "within"]
     assert starting(shown, "Epochs") == ["at most 15", "3", "within"]
-    assert starting(shown, "Seeds at or above the target accuracy in each") == ["all", formatting.of(summary.n_held, 3), "not all"]
-    assert formatting.interval(summary.pass_interval, 0) in starting(shown, "Seeds at or above the target after")[1]
-    assert starting(shown, "95% interval")[1] == formatting.interval(summary.interval)
+    lowest = formatting.percent(summary.lowest_mean)
+    assert starting(shown, "Lowest mean") == ["at least 99.40%", lowest, "not held"] and summary.lowest_mean < 0.9
+    assert starting(shown, "Seeds at or above the target after")[1] == comparison.share(summary.n_pass, 3)
+    assert starting(shown, "Seeds at or above the target in each")[1] == comparison.share(summary.n_held, 3)
+    assert starting(shown, "95% interval of the mean: other seeds and other writers")[1] == formatting.interval(summary.interval)
+    assert starting(shown, "95% interval of the mean: the same test images")[1] == formatting.interval(summary.seed_interval)
+    assert starting(shown, "Test loss")[1] == "0.0300" and starting(shown, "Expected calibration error")[1] == "0.57%"
+    assert "3.8 s (median)" in starting(shown, "A seed takes")[1] and "cost not known" in starting(shown, "A seed takes")[1]
     assert starting(shown, "Lowest and highest")[1] == "99.20% and 99.60%"
     assert shown.html.count('class="verdict good"') == 2 and shown.html.count('class="verdict bad"') == 1
 
@@ -229,10 +232,10 @@ def test_a_best_epoch_is_shown_only_as_chosen_on_the_evaluated_images():
 
 
 def test_a_mean_just_below_the_target_does_not_look_like_it():
-    near = replace(RESULT.summary, final_mean=0.993996, interval=(0.99399, 0.995))
+    near = replace(RESULT.summary, final_mean=0.993996, accuracy=replace(RESULT.summary.accuracy, interval=(0.99399, 0.995)))
     shown = result_tables.result(replace(RESULT, summary=near))
     assert starting(shown, "Accuracy on the test images")[1].startswith("99.3996%")
-    assert starting(shown, "95% interval")[1] == "99.399 to 99.500%"
+    assert starting(shown, "95% interval of the mean: other seeds")[1] == "99.399 to 99.500%"
 
 
 def test_without_a_verdict_there_is_no_badge_but_a_reason():
@@ -243,12 +246,23 @@ def test_without_a_verdict_there_is_no_badge_but_a_reason():
 
 def test_a_difference_is_shown_or_the_reason_why_there_is_none():
     assert "There is none." in repr(result_tables.result(RESULT, "There is none."))
-    for interval, word in (((-0.0001, 0.0013), "inconclusive"), ((0.0001, 0.0013), "more"), ((-0.0013, -0.0001), "less")):
-        made = replace(RESULT, difference=comparison.Difference("02_regularise", 0.0006, interval))
-        shown = result_tables.result(made, "There is none.")
-        said = starting(shown, "Difference from 02_regularise")[1]
-        assert "+0.06 points" in said and formatting.points_interval(interval) in said and word in said
-        assert "There is none." not in repr(shown)
+    difference = comparison.Difference("02_regularise", RESULT.summary.accuracy, (-0.0001, 0.0013))
+    shown = result_tables.result(
+        replace(RESULT, difference=difference, since_first=replace(difference, from_="00_skeleton")), "There is none."
+    )
+    for name in ("02_regularise", "00_skeleton"):
+        assert starting(shown, f"Difference from {name}")[1] == comparison.figures(difference)
+    assert "There is none." not in repr(shown) and "the same images, other seeds: −1.0 to +13.0)" in comparison.figures(difference)
+
+
+def test_a_single_seed_has_no_interval_over_other_seeds():
+    shown = result_tables.result(result(n_wrong=(4,)))
+    assert "none" in starting(shown, "95% interval of the mean: the same")[1] and "other seeds and" not in repr(shown)
+
+
+def test_what_training_cost_is_stated_where_a_price_is_known():
+    for provenance, words in (({"cost": 0.0121}, "$0.012"), ({"cost_at_most": 2.0}, "$2.00"), ({"cost": None}, "cost not known")):
+        assert words in starting(result_tables.result(replace(RESULT, provenance=provenance)), "A seed takes")[1]
 
 
 def test_errors_are_listed():
@@ -258,27 +272,32 @@ def test_errors_are_listed():
     table = rows(result_tables.confusion(misclassified.confusion_matrix(PREDICTIONS, LABELS), "test"))
     assert table["4"] == ["", "", "", "", "", "0.7", "", "", "", "", "0.7"]
     assert table["All"][-1] == formatting.mean_count((4 + 5 + 8) / 3)
-    assert rows(EVERYTHING["changes"]())[formatting.confusion(4, 9)] == ["2.0", "1.2"]
-    assert "no comparison" in repr(result_tables.changes([], "02_regularise"))
 
 
-def test_claims_are_supported_or_not():
-    shown = result_tables.claims([comparison.Claim("A.", True, "x"), comparison.Claim("B.", False, "y")])
-    assert rows(shown)["A."] == ["supported", "x"] and rows(shown)["B."] == ["not supported", "y"]
-    assert shown.html.count('class="verdict good"') == 1
+@pytest.mark.parametrize(
+    ("outcome", "colour"), [("supported", "good"), ("refuted", "bad"), ("inconclusive", "fair"), ("no comparison", "")]
+)
+def test_claims_show_their_outcome(outcome, colour):
+    shown = result_tables.claims([comparison.Claim("A.", outcome, "x")])
+    assert rows(shown)["A."] == [outcome, "x"] and f'class="verdict {colour}'.strip() in shown.html
 
 
 def test_provenance_lists_what_is_known():
     said = rows(result_tables.provenance(RESULT))
-    assert said["Seconds"] == ["1 min 15 s"] and said["Commit"] == ["abc"] and "Gpu" not in said and said["Data sha256"] == ["d" * 64]
+    assert (
+        said["Training time, all seeds"] == ["1 min 15 s"]
+        and said["Commit"] == ["abc"]
+        and "GPU" not in said
+        and said["Data sha256"] == ["d" * 64]
+    )
     cost = replace(RESULT, provenance={"cost": None, "instance_seconds": 90.0})
     assert list(rows(result_tables.provenance(cost)).values())[1:3] == [["cost not known"], ["1 min 30 s"]]
 
 
 def test_a_verdict_is_one_word_and_every_limit_that_is_exceeded():
     assert result_tables.verdict_words(None).text == "none"
-    shown = result_tables.verdict_words(comparison.Verdict("over", "within", "below", 0))
-    assert shown.text.startswith("below, parameters over") and shown.html.count('class="verdict bad"') == 2
+    shown = result_tables.verdict_words(comparison.Verdict("over", "within", "below", "not held"))
+    assert shown.text == "below, not held, parameters over" and shown.html.count('class="verdict bad"') == 3
     row = result_tables.row(replace(RESULT, summary=replace(RESULT.summary, n_held=1)))
     assert (row["Seeds passing"].text, row["Held"].text, row["Time per seed"].text) == ("2 of 3", "1 of 3", "3.8 s")
 

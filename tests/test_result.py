@@ -86,7 +86,7 @@ def refused(path: Path) -> str:
 def test_a_result_holds_the_figures_of_its_runs():
     assert MADE.seeds == [0, 1, 2] and MADE.n_train == MADE.n_eval == N and MADE.epochs == EPOCHS
     assert MADE.summary.final_mean == 0.994 and MADE.summary.n_held == 2
-    assert MADE.verdict == comparison.Verdict("within", "within", "at or above", 2)
+    assert MADE.verdict == comparison.Verdict("within", "within", "at or above", "held")
     assert (MADE.n_parameters, MADE.n_macs) == (7_706, 432_160) and MADE.recipe == STEP.recipe
     assert MADE.gaps == pytest.approx([0.003, 0.005, 0.007]) and MADE.seconds == [3.75] * 3
     assert MADE.keys["data"] == "d" * 64 and MADE.keys["notebook"] == files.notebook_hash("03_augment")
@@ -102,8 +102,12 @@ def test_no_verdict_on_a_part_of_the_training_images():
 def test_the_difference_is_that_of_the_same_images():
     worse = [run(seed, 60 + seed) for seed in range(4)]
     predictions = np.stack([one.predictions for one in worse])
-    difference = make(before=make(worse, BEFORE), predictions_before=predictions).difference
-    assert difference.from_ == "02_regularise" and difference.mean == pytest.approx(0.0555) and difference.direction == "better"
+    earlier = results.Earlier(make(worse, BEFORE), predictions)
+    made = make(before=earlier, first=earlier)
+    assert made.difference.from_ == "02_regularise" and made.difference.effect.value == pytest.approx(0.0555)
+    tables = [np.stack([one.predictions for one in runs]) != mnist().eval.labels.numpy() for runs in (RUNS, worse)]
+    known = comparison.difference(*tables, mnist().eval.writers, mnist().eval.groups, "02_regularise")
+    assert made.difference == made.since_first == known
 
 
 def test_of_an_epoch_that_was_kept_the_accuracy_counts():
@@ -124,9 +128,9 @@ def test_runs_that_make_no_result_are_refused(runs):
 def test_what_is_saved_is_read_back(tmp_path):
     whole = replace(
         MADE,
-        claims=(comparison.Claim("So.", True, "1 of 2"),),
+        claims=(comparison.Claim("So.", "refuted", "1 of 2", MADE.summary.accuracy),),
         claim={"authors": "Ü", "accuracy": 0.994},
-        difference=comparison.Difference("02_regularise", 0.1, (-0.1, 0.3)),
+        difference=comparison.Difference("02_regularise", MADE.summary.accuracy, (-0.1, 0.3)),
     )
     path = results.save(whole, tmp_path)
     assert path == tmp_path / "results" / "03_augment.json"
@@ -236,7 +240,7 @@ def test_a_file_that_is_no_result_is_refused(tmp_path):
     path.mkdir(parents=True)
     assert "cannot be read" in refused(path)
     path = path.with_name("other.json")
-    for text in ("{", "", "\xff", '{"schema": 2, "a": NaN, "sha256": ""}', "[]", "3", "null", '{"schema": 2}'):
+    for text in ("{", "", "\xff", '{"schema": 3, "a": NaN, "sha256": ""}', "[]", "3", "null", '{"schema": 3}'):
         path.write_bytes(text.encode("latin-1"))
         assert "other.json" in refused(path)
 
@@ -335,20 +339,20 @@ def test_a_readers_own_result_comes_before_the_committed_one(tmp_path, monkeypat
     def find(step="02_regularise", **changed):
         return results.find(step, wanted | changed, "d" * 64, mine)
 
-    assert find()[:2] == (None, None) and "02_regularise" in find()[2]
-    assert "first step" in find(None)[2]
+    assert find()[0] is None and "02_regularise" in find()[1]
+    assert "first step" in find(None)[1]
     results.save(MADE_BEFORE, reports / "published")
-    assert find()[0].seeds == [0, 1, 2] and find()[1].shape == (3, N) and find()[2] == ""
+    assert find()[0].result.seeds == [0, 1, 2] and find()[0].predictions.shape == (3, N) and find()[1] == ""
     results.save(make(RUNS[1:], BEFORE), reports)
-    assert find()[0].seeds == [1, 2]
+    assert find()[0].result.seeds == [1, 2]
     results.save(make(RUNS[:2], BEFORE), mine)
-    assert find()[0].seeds == [0, 1]
-    assert find(epochs=2)[:2] == (None, None) and "epochs 3 instead of 2" in find(epochs=2)[2]
+    assert find()[0].result.seeds == [0, 1]
+    assert find(epochs=2)[0] is None and "epochs 3 instead of 2" in find(epochs=2)[1]
     (mine / "predictions" / "02_regularise.npz").unlink()
-    assert find()[0].seeds == [1, 2]
+    assert find()[0].result.seeds == [1, 2]
     for place in (reports, reports / "published"):
         rewrite(place / "results" / "02_regularise.json", lambda value: value.update(title="x"), sign=False)
-    found, _, sentence = find()
+    found, sentence = find()
     assert found is None and "missing" in sentence and "changed" in sentence
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mnistlib import data, steps
+from mnistlib import data, formatting, steps
 from mnistlib.errors import ResultError
 from mnistlib.report import result as results
-from mnistlib.report import step_report
+from mnistlib.report import result_tables, step_report
 from mnistlib.report.step_report import StepReport
 from mnistlib.runs import Run, cache, run, seeds
-from mnistlib.stats.comparison import Difference
+from mnistlib.stats import comparison
 
 SEEDS = (0, 1)
 ORIGIN = {"started": "2026-03-04T05:06:07Z", "seconds": 1.0, "commit": "abc", "gpu": None}
@@ -27,8 +27,8 @@ def finished(recipe, few: data.Mnist) -> list[Run]:
 
 @pytest.fixture(scope="module")
 def trained(few) -> dict[str, list[Run]]:
-    """Return runs of two epochs of the first two steps."""
-    return {name: finished(replace(steps.get(name).recipe, epochs=2), few) for name in ("00_skeleton", "01_capacity")}
+    """Return runs of two epochs of the first three steps."""
+    return {name: finished(replace(steps.get(name).recipe, epochs=2), few) for name in ("00_skeleton", "01_capacity", "02_regularise")}
 
 
 def report(name: str, trained, few, folder) -> StepReport:
@@ -39,22 +39,74 @@ def report(name: str, trained, few, folder) -> StepReport:
 
 def test_a_step_is_compared_with_the_one_before_and_its_claims_are_kept(few, trained, tmp_path):
     first = report("00_skeleton", trained, few, tmp_path)
-    assert first.before is None and "first step" in first.sentence and first.confusion_changes() == []
-    assert not any(claim.supported for claim in (first.better(), first.narrower(), first.quicker()))
+    assert first.before is first.first is None and "first step" in first.sentence
+    claims = (first.better(), first.no_worse(), first.narrower(), first.quicker(), first.lower_loss(), first.better_calibrated())
+    assert {claim.outcome for claim in claims} == {"no comparison"} and all(claim.figures == first.sentence for claim in claims)
     second = report("01_capacity", trained, few, tmp_path)
-    assert second.before.step == "00_skeleton" and second.sentence == ""
-    assert np.array_equal(second.predictions_before, first.predictions) and second.wrong.shape == (2, 200)
-    moved = second.result.difference.mean
-    assert moved == pytest.approx(second.result.summary.final_mean - first.result.summary.final_mean)
-    assert sum(change.after - change.before for change in second.confusion_changes()) == pytest.approx(-moved * 200)
-    claims = second.record([second.better(), second.narrower(), second.held(), second.quicker()])
-    assert results.read(second.path).claims == claims and len(claims) == 4
-    for interval, supported in (((0.0001, 0.0023), True), ((-0.0001, 0.0025), False)):
-        difference = Difference("00_skeleton", 0.0012, interval)
-        better = replace(second, result=replace(second.result, difference=difference)).better()
-        assert better.supported == supported and better.figures.startswith("+0.12 points (")
+    assert second.before.result.step == "00_skeleton" and second.first is None and second.sentence == ""
+    assert np.array_equal(second.before.predictions, first.predictions) and second.wrong.shape == (2, 200)
+    moved = second.result.difference.effect
+    assert moved.value == pytest.approx(second.result.summary.final_mean - first.result.summary.final_mean)
+    for claim, threshold in ((second.better(), 0), (second.no_worse(), -comparison.MARGIN)):
+        low, high = moved.interval
+        assert claim.outcome == ("supported" if low > threshold else "refuted" if high < threshold else "inconclusive")
+        assert claim.figures.startswith(comparison.figures(second.result.difference)) and "00_skeleton" in claim.claim
+    claims = second.record([second.better(), second.narrower(), second.held(), second.quicker(), second.reached()])
+    assert results.read(second.path).claims == claims and len(claims) == 5
+    losses = [np.mean(each.result.summary.losses) for each in (second, first)]
+    assert all(formatting.decimals(loss) in second.lower_loss().figures for loss in losses)
     assert second.result.keys["notebook"] and second.result.verdict is None  # a part of the training images
     assert second.result.provenance["seconds"] == pytest.approx(sum(second.result.seconds), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "lowest", "outcomes"),
+    [
+        (0.9941, 0.9962, 0.994, ("supported", "supported")),
+        (0.9931, 0.9952, 0.9939, ("inconclusive", "refuted")),
+        (0.9901, 0.9939, None, ("refuted", "refuted")),
+    ],
+)
+def test_the_target_is_reached_with_the_whole_interval_and_held_with_the_mean(few, trained, tmp_path, low, high, lowest, outcomes):
+    made = report("00_skeleton", trained, few, tmp_path)
+    accuracy = replace(made.result.summary.accuracy, interval=(low, high), n_seeds=5)
+    changed = replace(made.result.summary, accuracy=accuracy, lowest_mean=lowest, n_held=1)
+    reached, held = (claim(replace(made, result=replace(made.result, summary=changed))) for claim in (StepReport.reached, StepReport.held))
+    assert (reached.outcome, held.outcome) == outcomes
+    assert formatting.interval((low, high)) in reached.figures and comparison.share(1, 2) in held.figures
+
+
+def test_a_later_step_is_compared_with_the_first_as_well(few, trained, tmp_path):
+    first, second, third = (report(name, trained, few, tmp_path) for name in ("00_skeleton", "01_capacity", "02_regularise"))
+    assert (third.before.result.step, third.first.result.step) == ("01_capacity", "00_skeleton")
+    since = third.result.since_first
+    assert since.from_ == "00_skeleton" and second.result.since_first is None
+    assert since.effect.value == pytest.approx(third.result.summary.final_mean - first.result.summary.final_mean)
+    assert all("00_skeleton" in claim.figures for claim in (third.better(), third.no_worse(), third.narrower(), third.quicker()))
+
+
+def test_the_first_seeds_are_what_a_report_of_them_alone_would_be(few, trained, tmp_path):
+    alone = {name: runs[:1] for name, runs in trained.items()}
+    for name in trained:
+        whole, single = report(name, trained, few, tmp_path / "both"), report(name, alone, few, tmp_path / "one")
+        part = whole.first_seeds(1)
+        assert replace(part.result, provenance={}) == replace(single.result, provenance={}) and part.quicker() == single.quicker()
+        assert part.better() == single.better() and part.better_calibrated() == single.better_calibrated()
+    assert whole.result.summary.n_seeds == 2 and repr(result_tables.first_five(whole)) == ""
+
+
+def test_the_first_five_seeds_stand_beside_all(few, trained, tmp_path):
+    many = {name: [replace(runs[seed % 2], seed=seed) for seed in range(6)] for name, runs in trained.items()}
+    whole = [report(name, many, few, tmp_path) for name in many][1]
+    shown = repr(result_tables.first_five(whole))
+    for made in (whole, whole.first_seeds(5)):
+        summary, difference = made.result.summary, made.result.difference
+        for bounds in (summary.interval, summary.seed_interval):
+            assert formatting.interval(bounds) in shown
+        assert formatting.mean_sd(summary.final_mean, summary.final_sd) in shown and comparison.figures(difference) in shown
+        assert formatting.amount(formatting.IMAGES, difference.effect.smallest) in shown
+    for claim in (whole.better(), whole.no_worse(), whole.narrower(), whole.quicker()):
+        assert any(line.startswith(claim.claim) and line.endswith(claim.outcome) for line in shown.splitlines())
 
 
 def test_from_the_record_on_the_runs_count_as_reported(few, trained, tmp_path):
@@ -83,7 +135,7 @@ def test_other_conditions_are_not_compared(few, trained, tmp_path):
         trained["01_capacity"],
         tmp_path,
     )
-    assert made.before is None and "299" in made.sentence and made.result.difference is None and not made.better().supported
+    assert made.before is None and "299" in made.sentence and made.result.difference is None and made.better().outcome == "no comparison"
 
 
 def test_runs_are_restored_from_results_and_checkpoints(few, trained, tmp_path):

@@ -35,11 +35,11 @@ def verdict(result: Result) -> list[str]:
     said, summary = result.verdict, result.summary
     if said is None:
         return ["No verdict: only part of the training images was used."]
-    end, held = (formatting.of(n, summary.n_seeds) for n in (summary.n_pass, said.held))
+    end, held = (formatting.of(n, summary.n_seeds) for n in (summary.n_pass, summary.n_held))
     n_parameters, limit = formatting.count(result.n_parameters), formatting.count(MAX_PARAMETERS)
     return [
         f"Verdict: accuracy {said.accuracy} the target of {formatting.percent(MIN_ACCURACY)}. "
-        f"Seeds that reach it at the end: {end}; in each of the last {HELD_EPOCHS} epochs: {held}.",
+        f"Seeds that reach it at the end: {end}; in each of the last {HELD_EPOCHS} epochs: {held} (the mean: {said.held}).",
         f"Limits: parameters {said.parameters} the limit ({n_parameters}; fewer than {limit} allowed), "
         f"epochs {said.epochs} the limit ({result.epochs}; at most {MAX_EPOCHS} allowed).",
     ]
@@ -57,7 +57,7 @@ def against(result: Result, reports: Path) -> str:
     except ResultError as error:
         return str(error).replace(f"comparison with {result.step}", "comparison with the committed result")
     mean = formatting.mean_sd(committed.summary.final_mean, committed.summary.final_sd)
-    difference = formatting.points(result.summary.final_mean - committed.summary.final_mean)
+    difference = formatting.change(formatting.POINTS, result.summary.final_mean - committed.summary.final_mean)
     theirs = {run.seed: run.final for run in committed.runs}
     same = sum(theirs.get(run.seed) == run.final for run in result.runs)
     return (

@@ -8,11 +8,10 @@ import numpy as np
 from mnistlib import formatting
 from mnistlib.published.replication import Replication, comparable
 from mnistlib.published.repository import N_TEST, Claim, PublishedModel
-from mnistlib.recipe import MIN_ACCURACY, Recipe
+from mnistlib.recipe import Recipe
 from mnistlib.report import html, recipe_diff
 from mnistlib.report.html import Shown
 from mnistlib.report.result import Result
-from mnistlib.stats import comparison
 
 
 def claims(model: PublishedModel) -> Shown:
@@ -70,11 +69,12 @@ def beside_claims(model: PublishedModel, result: Result) -> Shown:
     shown = html.table(f"Claims, one run each, beside {n} here (mean and standard deviation)", head, rows)
     if len(made.finals) < 2:
         return shown
-    by_epoch, by_seed = np.mean(made.bests) - np.mean(made.finals), max(made.bests) - np.mean(made.bests)
+    mean = np.mean(made.bests)
+    by_epoch, by_seed = (formatting.change(formatting.POINTS, gain) for gain in (mean - np.mean(made.finals), max(made.bests) - mean))
     text = (
         f"The luckiest seed reaches {formatting.percent(max(made.bests))} in its best epoch and ends at "
         f"{formatting.percent(made.finals[made.luckiest])}; the mean of all seeds ends at {formatting.percent(made.mean)}. On average, "
-        f"choosing the epoch adds {formatting.points(by_epoch)}, and choosing the seed {formatting.points(by_seed)} more."
+        f"choosing the epoch adds {by_epoch}, and choosing the seed {by_seed} more."
     )
     return html.together([shown, html.sentence(text)])
 
@@ -82,25 +82,3 @@ def beside_claims(model: PublishedModel, result: Result) -> Shown:
 def _spread(values: Sequence[float]) -> list[str]:
     mean = formatting.mean_sd(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
     return [mean, f"{formatting.percent(min(values))} to {formatting.percent(max(values))}"]
-
-
-def analysis(model: PublishedModel, result: Result) -> list[comparison.Claim]:
-    """Return the claims of a model's Analysis: about the target, and the author's headline beside the seeds."""
-    mean = result.summary.final_mean
-    text = formatting.mean_sd(mean, result.summary.final_sd, formatting.digits_against(mean, MIN_ACCURACY))
-    found = [
-        comparison.Claim("Its mean is at or above the target after the last epoch.", mean >= MIN_ACCURACY, text),
-        comparison.claim_held(result.summary),
-    ]
-    if model.claim is None or not comparable(model, result) or len(result.runs) < 2:
-        return found
-    made = Replication(model, result)
-    seeds = made.finals if model.claim.best is None else made.bests
-    low, high, headline = min(seeds), max(seeds), model.claim.headline
-    figures = f"{claimed(model.claim, headline)} beside {formatting.percent(low)} to {formatting.percent(high)}"
-    if model.claim.at_least:
-        last = comparison.Claim("A seed here reaches what its author claims.", headline <= high, figures)
-    else:
-        words = "The author's claim lies between the lowest and the highest seed here."
-        last = comparison.Claim(words, low <= headline <= high, figures)
-    return [*found, last]

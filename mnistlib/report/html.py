@@ -9,11 +9,11 @@ from typing import Any
 import jinja2
 
 COLOURS = {  # the class of a verdict's word in style.css
-    **dict.fromkeys(("significantly above", "within", "all", "supported", "reached"), "good"),
+    **dict.fromkeys(("significantly above", "within", "held", "supported", "reached"), "good"),
     **dict.fromkeys(("at or above", "inconclusive"), "fair"),
-    **dict.fromkeys(("below", "over", "not all", "refuted", "missed"), "bad"),
+    **dict.fromkeys(("below", "over", "not held", "refuted", "missed"), "bad"),
 }
-_NUMBER = re.compile(r"[+−-]?\d[\d.,]*%?( \(sd [\d.,]+\))?( of [\d,]+)?( ?(%|M|px|s|points))?")
+_NUMBER = re.compile(r"[+−-]?\d[\d.,]*%?( \(seed sd [\d.,]+\))?( of [\d,]+)?( ?(%|M|px|s|points))?")
 _TABLE = jinja2.Environment(loader=jinja2.PackageLoader("mnistlib.report", "template")).get_template("table.html.j2")
 _LINE = 34  # characters of a cell that may stand in one line
 

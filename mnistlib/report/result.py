@@ -24,7 +24,7 @@ from mnistlib.stats.comparison import Claim, Difference, Verdict
 from mnistlib.stats.misclassified import wrong
 from mnistlib.stats.summary import Summary, summarise
 
-SCHEMA = 2
+SCHEMA = 3
 LARGE = {"weights", "predictions", "confidences", "provenance"}  # of a run, kept elsewhere than in the JSON
 
 
@@ -50,6 +50,7 @@ class Result:
     runs: tuple[Run, ...]
     summary: Summary
     difference: Difference | None  # from the step before
+    since_first: Difference | None  # from the first step, where that is another
     verdict: Verdict | None  # None for a run on a part of the training images
     claims: tuple[Claim, ...]
     provenance: dict[str, Any]
@@ -77,6 +78,20 @@ class Result:
         return [sum(run.history.seconds) for run in self.runs]
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """The result of an earlier step that can be compared, with the digits that its seeds predict, uint8 [n_seeds, n_images]."""
+
+    result: Result
+    predictions: np.ndarray
+
+    def first_seeds(self, n: int) -> "Earlier":
+        """Return the first seeds alone."""
+        losses, errors = self.result.summary.losses[:n], self.result.summary.calibration_errors[:n]
+        summary = dataclasses.replace(self.result.summary, losses=losses, calibration_errors=errors)
+        return Earlier(dataclasses.replace(self.result, runs=self.result.runs[:n], summary=summary), self.predictions[:n])
+
+
 RESULT = TypeAdapter(Result)
 STORED = {field.name for field in dataclasses.fields(Run)} - LARGE
 
@@ -87,18 +102,21 @@ def make(
     mnist: Mnist,
     runs: Sequence[Run],
     provenance: dict[str, Any],
-    before: Result | None = None,
-    predictions_before: np.ndarray | None = None,
+    before: Earlier | None = None,
+    first: Earlier | None = None,
 ) -> Result:
-    """Make the result of a step from its runs; `before` is a comparable result, and its predictions are [n_seeds, n_images]."""
+    """Make the result of a step from its runs, compared with the step before and with the first."""
     if not runs or len({run.seed for run in runs}) < len(runs):
         raise ResultError(f"A result needs at least one seed and each seed once; these are {[run.seed for run in runs]}.")
     errors = wrong([run.predictions for run in runs], mnist.eval.labels)
     writers, groups = mnist.eval.writers, mnist.eval.groups
-    summary = summarise([run.history.eval_accuracy[: run.kept_epoch] for run in runs], errors, writers, groups)
-    difference = None
-    if before is not None and predictions_before is not None:
-        difference = comparison.difference(errors, wrong(predictions_before, mnist.eval.labels), writers, groups, before.step)
+    stored = predicted(runs)
+    curves, losses = ([getattr(run.history, name)[: run.kept_epoch] for run in runs] for name in ("eval_accuracy", "eval_loss"))
+    summary = summarise(curves, errors, writers, groups, stored["confidences"], [curve[-1] for curve in losses])
+    differences = [
+        each and comparison.difference(errors, wrong(each.predictions, mnist.eval.labels), writers, groups, each.result.step)
+        for each in (before, first)
+    ]
     about = model_summary.of(models.build(recipe.model, recipe.dropout))
     return Result(
         step=step.name,
@@ -121,12 +139,13 @@ def make(
             for run in runs
         ),
         summary=summary,
-        difference=difference,
+        difference=differences[0],
+        since_first=differences[1],
         verdict=comparison.verdict(about.n_parameters, recipe.epochs, summary) if mnist.train_limit is None else None,
         claims=(),
         provenance=provenance,
         keys={"notebook": files.notebook_hash(step.notebook or step.name), "recipe": recipe_dict.digest(recipe), "data": mnist.sha256},
-        predictions=digest(predicted(runs)),
+        predictions=digest(stored),
     )
 
 
@@ -268,13 +287,13 @@ def check_comparable(wanted: dict[str, Any], data: str, before: Result) -> None:
         raise ResultError(f"There is no comparison with {before.step}: its result has {' and '.join(words)}.")
 
 
-def find(step: str | None, wanted: dict[str, Any], data: str, results_dir: Path) -> tuple[Result | None, np.ndarray | None, str]:
+def find(step: str | None, wanted: dict[str, Any], data: str, results_dir: Path) -> tuple[Earlier | None, str]:
     """Look for a comparable result in a results folder, then among the committed reports.
 
-    Return it with the digits that its seeds predict, or twice None and the sentence that says why there is none.
+    Return it, or None and the sentence that says why there is none.
     """
     if step is None:
-        return None, None, "This is the first step; there is none before it to compare with."
+        return None, "This is the first step; there is none before it to compare with."
     sentences, reports = [], files.root() / "reports"
     for place in (results_dir, reports, reports / "published"):
         path = place / "results" / f"{step}.json"
@@ -284,8 +303,8 @@ def find(step: str | None, wanted: dict[str, Any], data: str, results_dir: Path)
             result = read(path)
             digits, _ = read_predictions(result, place)
             check_comparable(wanted, data, result)
-            return result, digits, ""
+            return Earlier(result, digits), ""
         except ResultError as error:
             sentences.append(str(error))
     none = f"There is no result of {step} to compare with; run its notebook with the same parameters first."
-    return None, None, " ".join(dict.fromkeys(sentences)) or none
+    return None, " ".join(dict.fromkeys(sentences)) or none

@@ -12,14 +12,19 @@ from mnistlib.report import plots, recipe_diff
 from mnistlib.report.html import Cell, Shown, badge, element, folded, phrase, sentence, table, together
 from mnistlib.report.image_figures import DIGITS, MANY
 from mnistlib.report.result import Result
-from mnistlib.stats import bootstrap
+from mnistlib.report.step_report import StepReport
+from mnistlib.stats import comparison, intervals
 from mnistlib.stats.comparison import Claim, Verdict
-from mnistlib.stats.misclassified import ConfusionChange, Misclassified
+from mnistlib.stats.misclassified import Misclassified
 
-LEVEL = formatting.percent(bootstrap.LEVEL, 0)  # of the intervals
+LEVEL = formatting.percent(intervals.LEVEL, 0)  # of the intervals
 FOLDED = "The data as a table"
 _LABEL_ERRORS = {None: "", "majority": "wrong, by majority", "split": "opinions split", "neither": "neither digit"}
-_DIRECTIONS = {"better": "more accurate", "worse": "less accurate", "inconclusive": "not significant (inconclusive)"}
+_CLAIMS = (StepReport.reached, StepReport.better, StepReport.no_worse, StepReport.narrower, StepReport.quicker)
+_FACTS = {
+    "torch": "PyTorch", "numpy": "NumPy", "cpu": "CPU", "gpu": "GPU", "seconds": "Training time, all seeds", "id": "Instance",
+    "changed": "Uncommitted changes", "instructions": "CPU instructions", "machine_seconds": "Machine time",
+}  # fmt: skip
 
 
 def limits() -> Shown:
@@ -32,7 +37,7 @@ def _targets(split: str, end: str) -> dict[str, tuple[str, str]]:
         "accuracy": (f"Accuracy on the {split} images {end}, mean of the seeds", f"at least {formatting.percent(MIN_ACCURACY)}"),
         "parameters": ("Parameters", f"fewer than {formatting.count(MAX_PARAMETERS)}"),
         "epochs": ("Epochs", f"at most {formatting.count(MAX_EPOCHS)}"),
-        "held": (f"Seeds at or above the target accuracy in each of the last {formatting.count(HELD_EPOCHS)} epochs", "all"),
+        "held": (f"Lowest mean in the last {formatting.count(HELD_EPOCHS)} epochs", f"at least {formatting.percent(MIN_ACCURACY)}"),
     }
 
 
@@ -49,9 +54,7 @@ def curves_table(runs: Sequence[Any], split: str) -> Shown:
         f"{name} accuracy": _cells(formatting.mean_sd, accuracies.mean(0), sds),
     }
     columns |= {f"Seed {run.seed}": _cells(formatting.percent, row) for run, row in zip(runs, accuracies, strict=True) if many}
-    over = (
-        f"means of {formatting.count(len(runs))} seeds, {split} accuracy with standard deviation and for each seed" if many else "one seed"
-    )
+    over = f"means of {formatting.count(len(runs))} seeds, {split} accuracy for each seed as well" if many else "one seed"
     caption = f"Loss and accuracy per epoch, {over}; training values are measured while training, the learning rate in the last step"
     return folded(FOLDED, table(caption, list(columns), zip(*columns.values(), strict=True)))
 
@@ -63,34 +66,34 @@ def _cells(text: Callable[..., str], *values: Sequence[Any]) -> list[str]:
 def result(result: Result, remark: str = "") -> Shown:
     """Return target and achieved value with the verdict where there is one; `remark` says why there is no comparison."""
     summary, verdict, split = result.summary, result.verdict, result.split
-    digits = partial(formatting.digits_against, target=MIN_ACCURACY)
+    digits, lowest, by_seed = partial(formatting.digits_against, target=MIN_ACCURACY), summary.lowest_mean, summary.seed_interval
     end = "at the epoch that was kept" if any(run.kept_epoch for run in result.runs) else "after the last epoch"
+    interval = formatting.interval(summary.interval, max(map(digits, summary.interval)))
+    over_seeds = formatting.interval(by_seed) if by_seed else "none: a single seed"
+    best = max(max(run.history.eval_accuracy) for run in result.runs)
+    cost = formatting.dollars(result.provenance.get("cost", result.provenance.get("cost_at_most")))
     achieved = {
         "accuracy": formatting.mean_sd(summary.final_mean, summary.final_sd, digits(summary.final_mean)),
         "parameters": formatting.count(result.n_parameters),
         "epochs": formatting.count(result.epochs),
-        "held": formatting.of(summary.n_held, summary.n_seeds),
+        "held": "fewer epochs" if lowest is None else formatting.percent(lowest, digits(lowest)),
     }
-    words = {} if verdict is None else vars(verdict) | {"held": "all" if verdict.held == summary.n_seeds else "not all"}
-    badges = {name: badge(word) for name, word in words.items()}
+    badges = {name: badge(word) for name, word in vars(verdict).items()} if verdict else {}
     rows: list[list[Cell]] = [[*target, achieved[name], badges.get(name, "")] for name, target in _targets(split, end).items()]
-    share = f"95% interval of the share of all seeds: {formatting.interval(summary.pass_interval, 0)}, Clopper-Pearson"
     extremes = [formatting.percent(value, digits(value)) for value in (summary.final_min, summary.final_max)]
     more = {
-        f"95% interval of the mean, resampling {summary.interval_by}": formatting.interval(
-            summary.interval, max(map(digits, summary.interval))
-        ),
-        f"Seeds at or above the target {end}": f"{formatting.of(summary.n_pass, summary.n_seeds)} ({share})",
+        f"{LEVEL} interval of the mean: {'other seeds and ' if by_seed else ''}other writers": interval,
+        f"{LEVEL} interval of the mean: the same {split} images, other seeds": over_seeds,
+        f"Seeds at or above the target {end}": comparison.share(summary.n_pass, summary.n_seeds),
+        "Seeds at or above the target in each of these last epochs": comparison.share(summary.n_held, summary.n_seeds),
         f"Lowest and highest seed {end}": " and ".join(extremes),
         f"Accuracy on the clean training images {end}": formatting.percent(np.mean([run.train_accuracy_clean for run in result.runs])),
-        f"Best epoch of any seed, chosen on the {split} images": formatting.percent(
-            max(max(run.history.eval_accuracy) for run in result.runs)
-        ),
+        f"{split.capitalize()} loss (cross-entropy) {end}": formatting.decimals(np.mean(summary.losses)),
+        f"Expected calibration error {end}": formatting.percent(np.mean(summary.calibration_errors)),
+        "A seed takes": f"{formatting.seconds(np.median(result.seconds))} (median); energy not known; {cost}",
+        f"Best epoch of any seed, chosen on the {split} images": formatting.percent(best),
     }
-    if result.difference is not None:
-        difference = result.difference
-        text = f"{formatting.points(difference.mean)} (95% interval {formatting.points_interval(difference.interval)})"
-        more[f"Difference from {difference.from_}"] = f"{text}, {_DIRECTIONS[difference.direction]}"
+    more |= {f"Difference from {each.from_}": comparison.figures(each) for each in (result.difference, result.since_first) if each}
     rows += [[name, "", text, ""] for name, text in more.items()]
     images = f"{formatting.count(result.n_train)} training images, {formatting.count(result.n_eval)} {split} images"
     columns = 4 if verdict else 3  # without a verdict there is no column for it
@@ -115,7 +118,7 @@ def row(result: Result, before: Result | None = None) -> dict[str, Shown]:
         "Parameters": formatting.count(result.n_parameters),
         "MACs": f"{result.n_macs / 1e6:.2f} M",
         "Receptive field": f"{formatting.count(result.receptive_field)} px",
-        "Time per seed": formatting.seconds(np.mean(result.seconds)),
+        "Time per seed": formatting.seconds(np.median(result.seconds)),
     }
     return {column: phrase(text) for column, text in texts.items()}
 
@@ -127,11 +130,11 @@ def strip(result: Result) -> dict[str, str]:
 
 
 def verdict_words(verdict: Verdict | None) -> Shown:
-    """Return the words of a verdict: the accuracy's, then every limit that is exceeded; "none" without a verdict."""
+    """Return the words of a verdict: the accuracy's, whether it is held, every limit that is exceeded; "none" without a verdict."""
     if verdict is None:
         return phrase("none")
     over = [badge("over", f"{limit} over") for limit in ("parameters", "epochs") if getattr(verdict, limit) == "over"]
-    words = [badge(verdict.accuracy), *over]
+    words = [badge(verdict.accuracy), badge(verdict.held), *over]
     return Shown(" ".join(word.html for word in words), ", ".join(word.text for word in words))
 
 
@@ -167,19 +170,6 @@ def confusion(matrix: np.ndarray, split: str) -> Shown:
     return folded(FOLDED, table(caption, ["Digit", *digits, "All"], rows, foot))
 
 
-def changes(found: Sequence[ConfusionChange], before: str, many: int = 5) -> Shown:
-    """Return the kinds of error whose frequency differs most from the step `before`."""
-    largest = sorted(found, key=lambda change: -abs(change.after - change.before))[: 2 * many]
-    if not largest:
-        return sentence(f"Every kind of error is as frequent as in {before}, or there is no comparison.", "note")
-    rows = [
-        [formatting.confusion(change.label, change.prediction), *map(formatting.mean_count, (change.before, change.after))]
-        for change in sorted(largest, key=lambda change: change.after - change.before)
-    ]
-    caption = f"Kinds of error, in images per seed, that differ most from {before}; the largest of many differences are partly chance"
-    return table(caption, ["Error", "Before", "Now"], rows)
-
-
 def groups(accuracies: Mapping[str, float], split: str) -> Shown:
     """Return the accuracy on each group of writers."""
     rows = [[name, formatting.percent(accuracy)] for name, accuracy in accuracies.items()]
@@ -188,14 +178,36 @@ def groups(accuracies: Mapping[str, float], split: str) -> Shown:
 
 def claims(claims: Sequence[Claim]) -> Shown:
     """Return the claims of an analysis, each with its outcome and the numbers that decide it."""
-    rows = [[claim.claim, badge("supported" if claim.supported else "not supported"), claim.figures] for claim in claims]
-    return table("The claims and the numbers that decide them", ["Claim", "Outcome", "Numbers"], rows)
+    rows = [[claim.claim, badge(claim.outcome), claim.figures] for claim in claims]
+    return table(f"The claims and the numbers that decide them, with {LEVEL} intervals", ["Claim", "Outcome", "Numbers"], rows)
+
+
+def first_five(report: StepReport, n: int = 5) -> Shown:
+    """Return what the first five seeds alone would have shown beside all seeds; nothing where there are no more."""
+    if len(report.runs) <= n:
+        return phrase("")
+    both = [report.first_seeds(n), report]
+    summaries = [each.result.summary for each in both]
+    rows: list[list[Cell]] = [
+        ["Mean", *(formatting.mean_sd(each.final_mean, each.final_sd) for each in summaries)],
+        ["Interval: other seeds and other writers", *(formatting.interval(each.interval) for each in summaries)],
+        ["Interval: the same images, other seeds", *(formatting.interval(each.seed_interval) for each in summaries if each.seed_interval)],
+    ]
+    if report.result.difference:
+        differences, name = [each.result.difference for each in both], report.result.difference.from_
+        rows.append([f"Difference from {name}", *map(comparison.figures, differences)])
+        smallest = [formatting.amount(formatting.IMAGES, each.effect.smallest) for each in differences]
+        rows.append([f"Smallest difference from {name} that it could see, of 10,000", *smallest])
+    found = [[claim(each) for each in both] for claim in _CLAIMS]
+    rows += [[now.claim, badge(then.outcome), badge(now.outcome)] for then, now in found if now.outcome != "no comparison"]
+    caption = f"What the first {formatting.count(n)} seeds alone would have shown; {LEVEL} intervals"
+    return table(caption, ["Figure", f"First {formatting.count(n)} seeds", f"All {formatting.count(len(report.runs))} seeds"], rows)
 
 
 def provenance(result: Result) -> Shown:
     """Return where a result comes from."""
     known = {name: value for name, value in result.provenance.items() if value is not None or name.startswith("cost")}
-    rows = [[name.replace("_", " ").capitalize(), _value(name, value)] for name, value in known.items()]
+    rows = [[_FACTS.get(name, name.replace("_", " ").capitalize()), _value(name, value)] for name, value in known.items()]
     hashes = {f"{name.capitalize()} sha256": result.keys.get(name) for name in ("data", "recipe")}
     rows += [[name, element("code", value)] for name, value in hashes.items() if value]
     return table(f"Where the result of {result.step} comes from", ["Fact", "Value"], rows)

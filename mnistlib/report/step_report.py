@@ -1,8 +1,9 @@
 """What a notebook reports of its runs: the result, the step before on the same images, and the claims that both allow."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import numpy as np
 
 from mnistlib import formatting, steps
 from mnistlib.data import Mnist
-from mnistlib.recipe import Recipe
+from mnistlib.recipe import HELD_EPOCHS, MIN_ACCURACY, Recipe
 from mnistlib.report import recipe_diff
 from mnistlib.report import result as results
-from mnistlib.report.result import Result
+from mnistlib.report.result import Earlier, Result
 from mnistlib.runs import Run, cache, provenance, seeds
 from mnistlib.stats import comparison, misclassified
 from mnistlib.stats.comparison import Claim
@@ -21,14 +22,15 @@ from mnistlib.stats.comparison import Claim
 
 @dataclass(frozen=True)
 class StepReport:
-    """A step's result, and beside it that of the step before where the two can be compared."""
+    """A step's result, and beside it those of the step before and of the first step where they can be compared."""
 
+    step: steps.Step
     result: Result
     path: Path  # of the result's JSON
     mnist: Mnist
     runs: list[Run]
-    before: Result | None
-    predictions_before: np.ndarray | None
+    before: Earlier | None
+    first: Earlier | None  # None, too, where it is the step before
     sentence: str  # why there is no comparison, and what recipe was run instead of the step's; "" where there is nothing to say
 
     @property
@@ -41,38 +43,65 @@ class StepReport:
         """Return which images each seed gets wrong, bool [n_seeds, n_images]."""
         return misclassified.wrong(self.predictions, self.mnist.eval.labels)
 
-    def confusion_changes(self) -> list[misclassified.ConfusionChange]:
-        """Return the kinds of error that became rarer or more common since the step before; none where there is no comparison."""
-        if self.predictions_before is None:
-            return []
-        return misclassified.confusion_changes(self.predictions, self.predictions_before, self.mnist.eval.labels)
-
     def better(self) -> Claim:
-        """Claim that the step is more accurate than the one before; supported where the interval of the difference excludes zero."""
-        difference = self.result.difference
-        if difference is None:
-            return Claim("It is more accurate than the step before.", False, self.sentence)
-        figures = f"{formatting.points(difference.mean)} ({formatting.points_interval(difference.interval)})"
-        return Claim(f"It is more accurate than {difference.from_}.", difference.direction == "better", figures)
+        """Claim that the step is more accurate than the one before."""
+        return self._accuracy("It is more accurate than", ".", 0.0)
+
+    def no_worse(self) -> Claim:
+        """Claim that the step is no less accurate than the one before, within a margin that was fixed beforehand."""
+        margin = formatting.count(round(10_000 * comparison.MARGIN))
+        return self._accuracy("It is no less accurate than", f", within {margin} images of 10,000.", -comparison.MARGIN)
+
+    def reached(self) -> Claim:
+        """Claim that the mean accuracy is above the target."""
+        claim, summary = f"The mean reaches the target of {formatting.percent(MIN_ACCURACY)}.", self.result.summary
+        by_seed = f"; the same images, other seeds: {formatting.interval(summary.seed_interval)}" if summary.seed_interval else ""
+        figures = (
+            f"{formatting.percent(summary.final_mean)} (other seeds and other writers: {formatting.interval(summary.interval)}{by_seed})"
+        )
+        return comparison.judge(claim, summary.accuracy, figures, formatting.IMAGES, MIN_ACCURACY)
 
     def held(self) -> Claim:
-        """Claim that every seed keeps the target over the last epochs."""
-        return comparison.claim_held(self.result.summary)
+        """Claim that the mean of these seeds is at or above the target in each of the last epochs."""
+        lowest, seeds = self.result.summary.lowest_mean, comparison.share(self.result.summary.n_held, self.result.summary.n_seeds)
+        claim = f"The mean keeps the target in each of the last {formatting.count(HELD_EPOCHS)} epochs."
+        figures = f"{formatting.percent(lowest) if lowest else 'fewer epochs'}; seeds that hold: {seeds}"
+        return Claim(claim, "supported" if (lowest or 0) >= MIN_ACCURACY else "refuted", figures)
 
     def narrower(self) -> Claim:
         """Claim that the gap between clean training and test accuracy is smaller than before."""
-        claim = "The gap between clean training and test accuracy is smaller than"
-        return self._lower(claim, "gaps", formatting.points, formatting.points_interval)
+        return self._lower("The gap between clean training and test accuracy is smaller than", "gaps", formatting.POINTS)
 
     def quicker(self) -> Claim:
         """Claim that a seed trains in less time than before."""
-        return self._lower("A seed trains in less time than", "seconds", formatting.seconds, formatting.seconds_interval)
+        return self._lower("A seed trains in less time than", "seconds", formatting.SECONDS)
 
-    def _lower(self, claim: str, name: str, value: Callable[..., str], interval: Callable[..., str]) -> Claim:
+    def lower_loss(self) -> Claim:
+        """Claim that the loss on the evaluation images is lower than before."""
+        return self._lower(f"The {self.result.split} loss is lower than", "summary.losses", formatting.LOSS)
+
+    def better_calibrated(self) -> Claim:
+        """Claim that the expected calibration error is lower than before."""
+        return self._lower("The calibration error is lower than", "summary.calibration_errors", formatting.POINTS)
+
+    def _accuracy(self, claim: str, end: str, threshold: float) -> Claim:
+        difference, since = self.result.difference, self.result.since_first
+        if difference is None:
+            return Claim(f"{claim} the step before{end}", "no comparison", self.sentence)
+        figures = comparison.figures(difference) + (f"; from {since.from_} on: {comparison.figures(since)}" if since else "")
+        return comparison.judge(f"{claim} {difference.from_}{end}", difference.effect, figures, formatting.IMAGES, threshold)
+
+    def _lower(self, claim: str, name: str, unit: formatting.Unit) -> Claim:
         if self.before is None:
-            return Claim(f"{claim} before.", False, self.sentence)
-        now, before = (getattr(result, name) for result in (self.result, self.before))
-        return comparison.claim_lower(f"{claim} in {self.before.step}.", now, before, value, interval)
+            return Claim(f"{claim} before.", "no comparison", self.sentence)
+        values, earlier = attrgetter(name), [each.result for each in (self.before, self.first) if each]
+        return comparison.lower(claim, unit, values(self.result), {each.step: values(each) for each in earlier})
+
+    def first_seeds(self, n: int) -> "StepReport":
+        """Return what the first seeds alone would have reported, beside as many seeds of the earlier steps."""
+        before, first = (each and each.first_seeds(n) for each in (self.before, self.first))
+        made = results.make(self.step, self.result.recipe, self.mnist, self.runs[:n], self.result.provenance, before, first)
+        return replace(self, result=made, runs=self.runs[:n], before=before, first=first)
 
     def record(self, claims: Sequence[Claim]) -> tuple[Claim, ...]:
         """Save the result with the claims of its Analysis, and return them; from here on its runs count as reported."""
@@ -84,10 +113,16 @@ class StepReport:
 def make(step: steps.Step, recipe: Recipe, mnist: Mnist, runs: Sequence[Run], results_dir: Path) -> StepReport:
     """Make a step's report from its runs and save its result under a results folder."""
     wanted = {"split": mnist.split, "epochs": steps.epochs_before(step, recipe.epochs), "train_limit": mnist.train_limit}
-    before, predictions_before, sentence = results.find(step.before, wanted, mnist.sha256, results_dir)
-    made = results.make(step, recipe, mnist, runs, _provenance(runs), before, predictions_before)
+    before, sentence = results.find(step.before, wanted, mnist.sha256, results_dir)
+    first, start = None, step
+    while start.before:
+        start = steps.get(start.before)
+    if step.before not in (None, start.name):
+        epochs = start.recipe.epochs if recipe.epochs == step.recipe.epochs else recipe.epochs
+        first, _ = results.find(start.name, wanted | {"epochs": epochs}, mnist.sha256, results_dir)
+    made = results.make(step, recipe, mnist, runs, _provenance(runs), before, first)
     path = results.save(made, results_dir)
-    return StepReport(made, path, mnist, list(runs), before, predictions_before, f"{_overridden(step, recipe)} {sentence}".strip())
+    return StepReport(step, made, path, mnist, list(runs), before, first, f"{_overridden(step, recipe)} {sentence}".strip())
 
 
 def _overridden(step: steps.Step, recipe: Recipe) -> str:

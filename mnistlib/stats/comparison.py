@@ -1,15 +1,18 @@
 """What follows from the accuracies: the difference from another recipe, the verdict on the target, the claims of an Analysis."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mnistlib import formatting
+from mnistlib.formatting import Unit
 from mnistlib.recipe import MAX_EPOCHS, MAX_PARAMETERS, MIN_ACCURACY
-from mnistlib.stats import bootstrap, intervals
-from mnistlib.stats.bootstrap import Bounds
+from mnistlib.stats import intervals
+from mnistlib.stats.intervals import Bounds, Effect
 from mnistlib.stats.summary import Summary
+
+MARGIN = 0.001  # of "no less accurate": 10 images of 10,000, fixed beforehand
 
 
 @dataclass(frozen=True)
@@ -17,13 +20,8 @@ class Difference:
     """Accuracy minus that of an earlier recipe on the same images."""
 
     from_: str  # the earlier step's name
-    mean: float
-    interval: Bounds  # 95%: seeds resampled separately, writers jointly
-
-    @property
-    def direction(self) -> str:
-        """Return "better" or "worse" where the interval excludes zero, otherwise "inconclusive"."""
-        return "better" if self.interval[0] > 0 else "worse" if self.interval[1] < 0 else "inconclusive"
+    effect: Effect  # for other seeds and other writers
+    seed_interval: Bounds | None  # 95%: the same images, other seeds; None where one of the recipes has a single seed
 
 
 @dataclass(frozen=True)
@@ -33,23 +31,23 @@ class Verdict:
     parameters: str  # "within" or "over" the limit
     epochs: str  # "within" or "over" the limit
     accuracy: str  # "significantly above", "at or above" or "below" the target
-    held: int  # seeds that are at or above the target in each of the last HELD_EPOCHS epochs
+    held: str  # "held" where the mean is at or above the target in each of the last HELD_EPOCHS epochs, otherwise "not held"
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of an Analysis, whether the figures support it, and the figures."""
+    """A sentence of an Analysis, its outcome, and the figures that decide it."""
 
     claim: str
-    supported: bool
+    outcome: str  # "supported", "refuted", "inconclusive" or "no comparison"
     figures: str
+    effect: Effect | None = None  # in fractions of the images, or in the unit of the figures
 
 
 def difference(wrong: np.ndarray, wrong_before: np.ndarray, writers: np.ndarray, groups: np.ndarray, before: str) -> Difference:
     """Compare two recipes on the same images, bool [n_seeds, n_images]; positive means more accurate than `before`."""
-    samples = bootstrap.resample([wrong, wrong_before], writers, groups)
-    interval = bootstrap.percentile_interval(samples[:, 0] - samples[:, 1])
-    return Difference(before, float(wrong_before.mean() - wrong.mean()), interval)
+    by_seed = intervals.welch(wrong_before.mean(1), wrong.mean(1))
+    return Difference(before, intervals.contrast([wrong, wrong_before], [1, -1], writers, groups), by_seed and by_seed.interval)
 
 
 def verdict(n_parameters: int, epochs: int, summary: Summary) -> Verdict:
@@ -59,22 +57,44 @@ def verdict(n_parameters: int, epochs: int, summary: Summary) -> Verdict:
         parameters="within" if n_parameters < MAX_PARAMETERS else "over",
         epochs="within" if epochs <= MAX_EPOCHS else "over",
         accuracy=above if summary.final_mean >= MIN_ACCURACY else "below",
-        held=summary.n_held,
+        held="held" if (summary.lowest_mean or 0) >= MIN_ACCURACY else "not held",
     )
 
 
-def claim_held(summary: Summary) -> Claim:
-    """Claim that every seed is at or above the target in each of the last epochs."""
-    figures = f"{formatting.of(summary.n_held, summary.n_seeds)} seeds"
-    return Claim("Every seed keeps the target over the last epochs.", summary.n_held == summary.n_seeds, figures)
+def judge(claim: str, effect: Effect, figures: str, unit: Unit, threshold: float = 0.0, lower: bool = False) -> Claim:
+    """Decide whether an effect is above a threshold, or `lower`: supported or refuted where its whole interval is on one side.
+
+    A single seed decides nothing. An inconclusive claim says how large an effect it could see (power 80%), and how many seeds would do.
+    """
+    above, below = effect.interval[0] > threshold, effect.interval[1] < threshold
+    if effect.n_seeds > 1 and (above or below):
+        return Claim(claim, "supported" if below == lower else "refuted", figures, effect)
+    n = effect.seeds_for(effect.value - threshold)
+    seeds = "no number of seeds would do with these writers" if n is None else f"about {formatting.count(n)} seeds would do"
+    why = f"it could see {formatting.amount(unit, effect.smallest)} or more" if effect.n_seeds > 1 else "a single seed decides nothing"
+    return Claim(claim, "inconclusive", f"{figures}; {why}; if the true value is the measured one, {seeds}", effect)
 
 
-def claim_lower(
-    claim: str, a: Sequence[float], b: Sequence[float], value: Callable[[float], str], interval: Callable[[Bounds], str]
-) -> Claim:
-    """Claim that the mean of `a` is lower than that of `b`, values of one seed each; supported where Welch's interval is below zero."""
-    _, bounds = intervals.welch(a, b)
-    figures = f"{value(float(np.mean(a)))} against {value(float(np.mean(b)))}"
-    if bounds is None:
-        return Claim(claim, False, f"{figures}; a single seed has no spread to compare with")
-    return Claim(claim, bounds[1] < 0, f"{figures} (difference {interval(bounds)})")
+def lower(claim: str, unit: Unit, now: Sequence[float], earlier: Mapping[str, Sequence[float]]) -> Claim:
+    """Claim that the mean of values of one seed each is lower than in the first of some earlier steps, by Welch's interval."""
+    effects, texts = {step: intervals.welch(now, values) for step, values in earlier.items()}, []
+    for step, effect in effects.items():
+        difference = f" (difference {formatting.change(unit, *effect.interval)})" if effect else ""
+        texts.append(f"{formatting.amount(unit, float(np.mean(earlier[step])))} in {step}{difference}")
+    figures = f"{formatting.amount(unit, float(np.mean(now)))} against {formatting.listed(texts)}"
+    (step, effect), *_ = effects.items()
+    if effect is None:
+        return Claim(f"{claim} in {step}.", "inconclusive", f"{figures}; a single seed has no spread, at least two of each are needed")
+    return judge(f"{claim} in {step}.", effect, figures, unit, lower=True)
+
+
+def figures(difference: Difference) -> str:
+    """Return a difference in images of 10,000 with its two intervals."""
+    value, plain = formatting.change(formatting.IMAGES, difference.effect.value), formatting.IMAGES._replace(name="")
+    by_seed = f"; the same images, other seeds: {formatting.change(plain, *difference.seed_interval)}" if difference.seed_interval else ""
+    return f"{value} of 10,000 (other seeds and other writers: {formatting.change(plain, *difference.effect.interval)}{by_seed})"
+
+
+def share(k: int, n: int) -> str:
+    """Return how many of the seeds do something, with the interval of the share of all seeds that would."""
+    return f"{formatting.of(k, n)} (95% interval {formatting.interval(intervals.clopper_pearson(k, n), 0)}, Clopper-Pearson)"

@@ -1,72 +1,104 @@
-"""Intervals of shares, means and standard deviations, by scipy; values are taken as normally distributed."""
+"""Intervals of shares, means and differences, by scipy."""
 
 import math
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy  # loads scipy.stats, which takes most of a second, at its first use
 
-from mnistlib.stats.bootstrap import LEVEL, Bounds
+from mnistlib.data import STUDENTS
+
+LEVEL = 0.95  # of every interval in this package
+POWER = 0.8  # with which a difference counts as one that a comparison can see
+
+Bounds = tuple[float, float]
 
 
-def clopper_pearson(k: int, n: int, alternative: str = "two-sided") -> Bounds:
-    """Return the exact interval of a share that was `k` of `n`; with the alternative "greater" its low end is a one-sided bound."""
-    interval = scipy.stats.binomtest(k, n, alternative=alternative).proportion_ci(LEVEL, method="exact")
-    return round(float(interval.low), 9), round(float(interval.high), 9)  # found by iteration: later digits depend on the processor
+@dataclass(frozen=True)
+class Effect:
+    """A mean or a difference of means, and what decides how exactly it is known."""
+
+    value: float
+    interval: Bounds  # 95%
+    smallest: float  # the smallest true difference that is significant with a probability of 80%
+    n_seeds: int  # the fewest of any recipe
+    per_seed: float  # variance between single seeds, summed over the recipes: more seeds reduce it
+    writers: float = 0.0  # variance between samples of writers: no number of seeds reduces it
+
+    def seeds_for(self, difference: float) -> int | None:
+        """Return how many seeds of each recipe would see a true difference of this size with a probability of 80%, None if no number."""
+        left = (difference / scipy.stats.norm.ppf([(1 + LEVEL) / 2, POWER]).sum()) ** 2 - self.writers
+        return max(self.n_seeds, math.ceil(self.per_seed / left)) + 1 if left > 0 else None  # one more: their variance is estimated
 
 
-def welch(a: Sequence[float] | np.ndarray, b: Sequence[float] | np.ndarray) -> tuple[float, Bounds | None]:
-    """Return the mean of `a` minus that of `b` and Welch's interval of it; no interval where either is a single value."""
-    mean = float(np.mean(a) - np.mean(b))
-    if min(len(a), len(b)) < 2:
-        return mean, None
-    if np.ptp(a) == np.ptp(b) == 0:
-        return mean, (mean, mean)
-    with warnings.catch_warnings(action="ignore"):  # scipy warns where all values of one sample are equal
-        interval = scipy.stats.ttest_ind(a, b, equal_var=False).confidence_interval(LEVEL)
-    return mean, (float(interval.low), float(interval.high))
+def contrast(tables: Sequence[np.ndarray], weights: Sequence[float], writers: np.ndarray, groups: np.ndarray) -> Effect:
+    """Return a weighted sum of recipes' accuracies, and how far it would move with other seeds and other writers.
 
-
-def sd_interval(sd: float, freedom: int) -> Bounds:
-    """Return the interval of a standard deviation that was estimated with `freedom` degrees of freedom."""
-    low, high = scipy.stats.chi2.interval(LEVEL, freedom)
-    return sd * math.sqrt(freedom / high), sd * math.sqrt(freedom / low)
-
-
-def prediction_interval(mean: float, sd: float, freedom: float, n: int) -> Bounds:
-    """Return the interval of one more value, from the mean of `n` values and a standard deviation with `freedom` degrees of freedom."""
-    low, high = scipy.stats.t.interval(LEVEL, freedom, loc=mean, scale=sd * math.sqrt(1 + 1 / n)) if sd else (mean, mean)
-    return float(low), float(high)
-
-
-def chance_of_difference(values: Sequence[float] | np.ndarray, difference: float) -> float:
-    """Return the probability that two more values like these differ by `difference` or more."""
-    sd = float(np.std(values, ddof=1)) * math.sqrt(2)
-    return 2 * float(scipy.stats.t.sf(abs(difference) / sd, len(values) - 1)) if sd else float(difference == 0)
-
-
-def moderated_variances(variances: Sequence[float], freedoms: Sequence[int]) -> list[tuple[float, float]]:
-    """Return several variances, each moved towards what they have in common, with their degrees of freedom.
-
-    This is limma's empirical Bayes moderation (Smyth 2004): the less the variances differ beyond chance, the more they are moved. An
-    unknown variance (NaN, no degree of freedom) becomes the common one. Variances of zero do not enter the common one, which makes the
-    result rather too wide than too narrow. With fewer than two variances to learn from, each stays as it is.
+    A table says which images each seed of one recipe gets wrong, bool [n_seeds, n_images]; all tables are over the same images. The
+    variance is that between writers, students and census employees apart, plus that between seeds, minus what both count: two-way
+    clustering (Cameron, Gelbach and Miller 2011). A recipe with one seed varies over writers alone.
     """
-    pairs = list(zip(variances, freedoms, strict=True))
-    known = [(variance, freedom) for variance, freedom in pairs if freedom > 0 and variance > 0]
-    if len(known) < 2:
-        return [(variance, max(freedom, 1)) for variance, freedom in pairs]
-    v, f = np.array(known).T
-    logs = np.log(v) - scipy.special.digamma(f / 2) + np.log(f / 2)
-    beyond = float(logs.var(ddof=1) - scipy.special.polygamma(1, f / 2).mean())  # variance of the logarithms beyond chance
-    prior = 1e6
-    if beyond > 0:  # the inverse of the trigamma function; its reciprocal is nearly a straight line
-        prior = 2 * float(
-            scipy.optimize.newton(lambda x: 1 / scipy.special.polygamma(1, x) - 1 / beyond, 0.5 + 1 / beyond, tol=1e-13, rtol=1e-13)
-        )
-    common = math.exp(float(logs.mean()) + float(scipy.special.digamma(prior / 2)) - math.log(prior / 2))
-    return [
-        ((prior * common + freedom * variance) / (prior + freedom), prior + freedom) if freedom > 0 else (common, prior)
-        for variance, freedom in pairs
-    ]
+    tables = [np.asarray(table, bool) for table in tables]
+    names, writer = np.unique(np.stack([np.asarray(groups) == STUDENTS, np.asarray(writers)]), axis=1, return_inverse=True)
+    writer, group = writer.reshape(-1), names[0]  # of each image the place of its writer among all; of each writer the group
+    n, n_images, sizes = writer.size, np.bincount(writer), np.bincount(group)
+    value, mean, seeds, twice, squares, per_seed = 0.0, np.zeros(len(n_images)), 0.0, 0.0, 0.0, 0.0
+    for table, weight in zip(tables, weights, strict=True):
+        n_seeds, accuracy = len(table), (table.size - int(table.sum())) / table.size
+        wrong = np.stack([np.bincount(writer, weights=row, minlength=len(n_images)) for row in table])
+        parts = weight * ((1 - accuracy) * n_images - wrong) / n  # of each seed's distance from the mean, by writer
+        value, mean = value + weight * accuracy, mean + parts.mean(0)
+        if n_seeds == 1:
+            per_seed += weight**2 * accuracy * (1 - accuracy) / (2 * n)  # a rule of thumb, for the number of seeds alone
+            continue
+        variance = float(parts.sum(1).var(ddof=1))
+        per_seed, seeds, squares = per_seed + variance, seeds + variance / n_seeds, squares + (variance / n_seeds) ** 2 / (n_seeds - 1)
+        twice += sum(_variances(parts - parts.mean(0), group, sizes)) / (n_seeds * (n_seeds - 1))
+    by_writer = _variances(mean, group, sizes)
+    variance, squares = sum(by_writer) + max(seeds - twice, 0.0), squares * (seeds > twice)  # what seeds add is at least nothing
+    squares += sum(each**2 / (size - 1) for each, size in zip(by_writer, sizes, strict=True) if each)
+    writers_alone = max(variance - (seeds or per_seed), 0.0)
+    return _effect(value, variance, squares, n_seeds=min(map(len, tables)), per_seed=per_seed, writers=writers_alone)
+
+
+def _variances(parts: np.ndarray, group: np.ndarray, sizes: np.ndarray) -> list[float]:
+    """Return, for each group of writers, the variance of the sum of what its writers add, summed over the rows."""
+    spreads = [parts[..., group == each].var(-1, ddof=1).sum() if size > 1 else 0.0 for each, size in enumerate(sizes)]
+    return [float(size * spread) for size, spread in zip(sizes, spreads, strict=True)]
+
+
+def accuracy(table: np.ndarray, writers: np.ndarray, groups: np.ndarray) -> Effect:
+    """Return a recipe's mean accuracy; its interval is symmetric in the logit, because that of a rare error is skewed."""
+    mean = contrast([table], [1], writers, groups)
+    if not 0 < mean.value < 1:
+        return mean
+    middle, half = scipy.special.logit(mean.value), (mean.interval[1] - mean.value) / (mean.value * (1 - mean.value))
+    low, high = (round(float(scipy.special.expit(middle + step)), 9) for step in (-half, half))
+    return replace(mean, interval=(low, high))
+
+
+def welch(a: Sequence[float] | np.ndarray, *b: Sequence[float] | np.ndarray) -> Effect | None:
+    """Return the mean of `a`, one value a seed, minus that of `b` if given, with Welch's interval; None where either is a single value."""
+    samples = [np.asarray(values, float) for values in (a, *b)]
+    n = np.array([len(values) for values in samples])
+    if n.min() < 2:
+        return None
+    variances = np.array([values.var(ddof=1) for values in samples])
+    value, parts = samples[0].mean() - sum(values.mean() for values in samples[1:]), variances / n
+    return _effect(value, parts.sum(), (parts**2 / (n - 1)).sum(), n_seeds=int(n.min()), per_seed=variances.sum())
+
+
+def _effect(value: float, variance: float, squares: float, n_seeds: int, per_seed: float, writers: float = 0.0) -> Effect:
+    """Return an effect; `squares` sums the squared parts of its variance, each over its degrees of freedom (Satterthwaite 1946)."""
+    error, freedom = math.sqrt(variance), variance**2 / squares if squares else math.inf
+    half, power = (error * scipy.stats.t.ppf(share, freedom) for share in ((1 + LEVEL) / 2, POWER))
+    # later digits depend on the processor
+    value, low, high, smallest = (round(float(each), 9) for each in (value, value - half, value + half, half + power))
+    return Effect(value, (low, high), smallest, n_seeds, round(float(per_seed), 15), round(float(writers), 15))
+
+
+def clopper_pearson(k: int, n: int) -> Bounds:
+    """Return the exact interval of a share that was `k` of `n`."""
+    interval = scipy.stats.binomtest(k, n).proportion_ci(LEVEL, method="exact")
+    return round(float(interval.low), 9), round(float(interval.high), 9)  # found by iteration: later digits depend on the processor

@@ -1,4 +1,4 @@
-"""Which images the seeds misclassify, and which confusions of digits became rarer or more common."""
+"""Which images the seeds misclassify, and as which digits."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,16 +32,6 @@ class Misclassified:
     writer: int
     group: str  # one of GROUPS
     label_error: str | None  # why the label is known to be wrong: "majority", "split" or "neither"
-
-
-@dataclass(frozen=True)
-class ConfusionChange:
-    """How often a label was taken for another digit before and after a step, in images per seed."""
-
-    label: int
-    prediction: int
-    before: float
-    after: float
 
 
 def label_errors(split: str) -> dict[int, str]:
@@ -93,14 +83,3 @@ def confusion_matrix(predictions: Predictions, labels: object) -> np.ndarray:
     """Return how many images of each label (rows) are predicted as each digit (columns), averaged over seeds, [10, 10]."""
     pairs = np.asarray(labels, np.int64) * 10 + np.asarray(predictions)
     return np.bincount(pairs.reshape(-1), minlength=100).reshape(10, 10) / len(pairs)
-
-
-def confusion_changes(predictions: Predictions, predictions_before: Predictions, labels: object) -> list[ConfusionChange]:
-    """Return the confusions whose frequency changed on the same images, the largest decrease first, the largest increase last."""
-    after, before = confusion_matrix(predictions, labels), confusion_matrix(predictions_before, labels)
-    moved = [
-        ConfusionChange(int(label), int(digit), float(before[label, digit]), float(after[label, digit]))
-        for label, digit in np.argwhere(before != after)
-        if label != digit
-    ]
-    return sorted(moved, key=lambda change: change.after - change.before)
