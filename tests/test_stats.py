@@ -229,7 +229,7 @@ class World:
 @pytest.mark.slow
 @pytest.mark.parametrize(("n_seeds", "power"), [(30, 0.6), (5, 0.12)])
 def test_the_intervals_cover_what_they_claim_to_cover(n_seeds, power):
-    world, n, target, gain = World(n_seeds), 1_000, 0.006, 0.0005
+    world, n, target, gain = World(n_seeds), 700, 0.006, 0.0005
     same, better = world.level(target), world.level(target - gain)
     found = {name: [] for name in ("mean", "equal", "different", "seen", "mean by seed", "difference by seed")}
     for _ in range(n):
