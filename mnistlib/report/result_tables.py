@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mnistlib import formatting
+from mnistlib import formatting, steps
 from mnistlib.recipe import HELD_EPOCHS, MAX_EPOCHS, MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import plots, recipe_diff
 from mnistlib.report.html import Cell, Shown, badge, element, folded, phrase, sentence, table, together
@@ -202,6 +202,34 @@ def first_five(report: StepReport, n: int = 5) -> Shown:
     rows += [[now.claim, badge(then.outcome), badge(now.outcome)] for then, now in found if now.outcome != "no comparison"]
     caption = f"What the first {formatting.count(n)} seeds alone would have shown; {LEVEL} intervals"
     return table(caption, ["Figure", f"First {formatting.count(n)} seeds", f"All {formatting.count(len(report.runs))} seeds"], rows)
+
+
+def ablations(report: StepReport) -> Shown:
+    """Return the ablations beside a step: what each changes in the step's recipe, and how much more accurate the step is."""
+    rows = []
+    for ablation in (step for step in steps.ABLATIONS.values() if step.beside == report.step.name):
+        difference, sentence_ = report.beside(ablation.name)
+        won = comparison.figures(difference) if difference else sentence_
+        rows.append([f"{ablation.title} ({ablation.name})", recipe_diff.summary(ablation.recipe, report.step.recipe), won])
+    caption = f"What {report.step.name} wins by what each ablation takes away; {LEVEL} intervals"
+    return table(caption, ["Ablation", "Change", "Images of 10,000 that the step wins"], rows)
+
+
+def repeated(looks: Sequence[Mapping[str, Any]]) -> Shown:
+    """Return the recipes of the series that were trained more than once with the same seeds, and how many seeds passed each time."""
+    runs: dict[tuple[str, str, tuple[int, ...]], list[Sequence[float]]] = {}
+    for look in looks:
+        if look["step"] in steps.STEPS:
+            runs.setdefault((look["step"], look["recipe"], tuple(look["seeds"])), []).append(look["final"])
+    rows = [
+        [
+            f"{name}, recipe {digest[:8]}",
+            ", then ".join(formatting.of(sum(each >= MIN_ACCURACY for each in final), len(final)) for final in finals),
+        ]
+        for (name, digest, _), finals in runs.items()
+        if len(finals) > 1
+    ]
+    return table("The same recipe and seeds, trained again: seeds at or above the target", ["Earlier recipe", "Seeds passing"], rows)
 
 
 def provenance(result: Result) -> Shown:

@@ -17,7 +17,7 @@ from mnistlib.report import result as results
 from mnistlib.report.result import Earlier, Result
 from mnistlib.runs import Run, cache, provenance, seeds
 from mnistlib.stats import comparison, misclassified
-from mnistlib.stats.comparison import Claim
+from mnistlib.stats.comparison import Claim, Difference
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,22 @@ class StepReport:
     def better(self) -> Claim:
         """Claim that the step is more accurate than the one before."""
         return self._accuracy("It is more accurate than", ".", 0.0)
+
+    def better_than(self, ablation: str) -> Claim:
+        """Claim that the step is more accurate than an ablation that stands beside it."""
+        difference, sentence = self.beside(ablation)
+        claim = f"It is more accurate than {ablation}."
+        if difference is None:
+            return Claim(claim, "no comparison", sentence)
+        return comparison.judge(claim, difference.effect, comparison.figures(difference), formatting.IMAGES)
+
+    def beside(self, ablation: str) -> tuple[Difference | None, str]:
+        """Return by how much the step is more accurate than an ablation, or None and the sentence that says why it is not known."""
+        other, sentence = results.find(ablation, results.conditions(self.result), self.mnist.sha256, self.path.parents[1])
+        if other is None:
+            return None, sentence
+        wrong = misclassified.wrong(other.predictions, self.mnist.eval.labels)
+        return comparison.difference(self.wrong, wrong, self.mnist.eval.writers, self.mnist.eval.groups, ablation), ""
 
     def no_worse(self) -> Claim:
         """Claim that the step is no less accurate than the one before, within a margin that was fixed beforehand."""
