@@ -38,7 +38,7 @@ def interval(bounds: Sequence[float], digits: int = 2) -> str:
 
 def amount(unit: Unit, value: float) -> str:
     """Return a quantity in a unit: "5.2 images"."""
-    return f"{unit.factor * value:.{unit.digits}f} {unit.name}".strip()
+    return change(unit, value).removeprefix("+")
 
 
 def change(unit: Unit, *differences: float) -> str:

@@ -24,6 +24,7 @@ from mnistlib import formatting
         (formatting.change(formatting.LOSS, -0.00001), "0.0000"),
         (formatting.amount(formatting.IMAGES, 0.00052), "5.2 images"),
         (formatting.amount(formatting.LOSS, 0.01684), "0.0168"),
+        (formatting.amount(formatting.POINTS, -0.0001), "−0.01 points"),
         (formatting.count(7546), "7,546"),
         (formatting.counted(1, "seed"), "1 seed"),
         (formatting.counted(3, "seed"), "3 seeds"),
