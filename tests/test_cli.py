@@ -324,7 +324,7 @@ def test_a_notebook_without_its_step_cannot_be_copied(repository):
 
 
 def test_pages_refuse_to_train(few, trained, repository):
-    step = steps.Step("03_augment", "Mine", ONE_EPOCH, seeds=(0, 1))
+    step = steps.Step("03_augment", "Mine", ONE_EPOCH, reported=(0, 1))
     folder = seeds.cache_dir(repository / "build" / "series")
     for missing, run in (("0, 1", trained[0]), ("1;", trained[1])):
         with pytest.raises(ResultError, match=f"seeds {missing}"):

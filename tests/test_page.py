@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from mnistlib.errors import ResultError
 from mnistlib.report import index, markup, plots
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
+from mnistlib.stats import comparison, intervals
 from mnistlib.sweep import page as sweep_page
 from mnistlib.sweep.job import Job, Record
 from mnistlib.sweep.ray_sweep import Sweep
@@ -209,7 +211,7 @@ def test_tables_scroll_in_a_box_of_their_own(text):
 
 def test_the_chrome_leads_through_the_series(text, story):
     links = [(attrs.get("rel"), attrs["href"]) for attrs in Outline(text).all("a")]
-    assert (None, "index.html") in links and ("prev", "02_regularise.html") in links and ("next", "04_speed.html") in links
+    assert (None, "index.html") in links and ("prev", "02b_anneal.html") in links and ("next", "04_speed.html") in links
     contents = text[text.index('class="contents"') : text.index("<main")]
     assert [re.sub("<.*?>", "", item) for item in re.findall(r"<li>(.*?)</li>", contents)] == [
         "Target", "Training", "Curves &amp; more", "Mistakes",
@@ -298,8 +300,8 @@ def test_the_index_shows_every_result_and_links_to_the_pages_there_are(reports):
     table = re.findall(r"<tr>.*?</tr>", text[text.index("<tbody>") : text.index("</tbody>")], re.DOTALL)
     assert len(table) == 3
     cells = [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?</td>", table[2])]
-    assert [cells[1], *cells[3:7]] == ["99.55% (seed sd 0.07)", "99.50%", "2 of 2", "0 of 2", "at or above not held"]
-    assert cells[7:] == ["7,706", "0.43 M", "22 px", "3.8 s"]
+    assert [cells[1], cells[2], *cells[4:7]] == ["", "99.55% (seed sd 0.07)", "2 of 2", "0 of 2", "at or above not held"]
+    assert cells[7:] == ["7,706", "0.43 M", "3.8 s"]
     assert [image["alt"] for image in page.all("img")] == [plots.accuracies(index.load(reports)).alt]
     assert index.build(reports).read_text() == text
     assert "no results" in index.text([], ()) and "no results" in index.block([])
@@ -312,23 +314,44 @@ def test_the_templates_hold_no_digit_of_their_own():
         assert not re.search(r"\d", words), f"{path.name} types a number"
 
 
-def test_readme_gets_its_table_and_image_between_the_marks(reports, tmp_path):
+ANSWER = "<!-- answer:begin -->\nold\n<!-- answer:end -->"
+
+
+def test_readme_gets_its_first_paragraph_table_and_image_between_the_marks(reports, tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
+    readme.write_text(f"# Title\n\n{ANSWER}\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
     index.build_readme(reports, readme, tmp_path / "images")
     text = readme.read_text()
-    assert (
-        text.startswith(f"# Title\n\n{BEGIN}\n") and "\n![Accuracy" in text and text.endswith(f"{END}\n\nThe end.\n") and "old" not in text
-    )
+    assert text.startswith("# Title\n\n<!-- answer:begin -->\nThere are no results of the whole series yet.\n<!-- answer:end -->\n")
+    assert f"\n{BEGIN}\n![Accuracy" in text and text.endswith(f"{END}\n\nThe end.\n") and "old" not in text
     assert "| [03_augment](reports/03_augment.html) | " in text and "(images/steps.png)" in text
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
     assert Image.open(tmp_path / "images" / index.IMAGE).width == 1280
     index.build_readme(reports, readme, tmp_path / "images")
     assert readme.read_text() == text
-    for broken in ("no marks", f"{END}{BEGIN}", f"{BEGIN}{END}{BEGIN}"):
+    for broken in ("no marks", f"{ANSWER}{END}{BEGIN}", f"{ANSWER}{BEGIN}{END}{BEGIN}", f"{BEGIN}{END}"):
         readme.write_text(broken)
         with pytest.raises(ResultError, match="must hold"):
             index.build_readme(reports, readme, tmp_path / "images")
+
+
+def test_the_answer_counts_from_the_floor_to_the_finished_recipe(reports):
+    floor, skeleton, top = result("softmax", (70, 74)), result("00_skeleton", (20, 18)), result("03_augment", (5, 7))
+    said = index.answer([floor, skeleton, top])
+    assert all(words in said for words in ("92.80%", "99.40%", "12 times fewer errors", "mean of 2 seeds"))
+    assert index.answer([floor]) == index.answer([]) != said
+    files.write(reports / "results" / "softmax.json", files.to_text(results.to_json(floor)))
+    files.write(reports / "results" / "no_norm.json", files.to_text(results.to_json(result("no_norm"))))
+    assert [one.step for one in index.load(reports)][0] == "softmax" and "no_norm" not in [one.step for one in index.load(reports)]
+    assert '<a href="00_skeleton.html">' in index.text([floor], {"00_skeleton"})  # an ablation is in the report that it stands beside
+
+
+def test_a_row_says_what_the_step_won_and_how_sure_that_is():
+    effect = intervals.Effect(0.00123, (0.0004, 0.002), 0.001, 5, 1e-7)
+    won = replace(result("01_capacity"), claims=(comparison.Claim("It is more accurate.", "supported", "", effect),))
+    ((_, cells),) = index.rows([won])
+    assert cells["Won, images of 10,000"].text == "+12.3 (+4.0 to +20.0) supported"
+    assert index.rows([result("01_capacity")])[0][1]["Won, images of 10,000"].text == ""
 
 
 def test_a_sweep_shows_every_job_and_draws_those_that_have_a_result(tmp_path):

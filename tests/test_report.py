@@ -14,23 +14,35 @@ from mnistlib import files, formatting, models, recipe, recipe_dict, steps
 from mnistlib.report import html, model_summary, recipe_diff, result_tables, tables
 from mnistlib.stats import comparison, misclassified
 
+BEFORE = recipe.Recipe("narrow")
+MINE = steps.Step("03_before", "Before", BEFORE)
 NET = model_summary.of(models.build("narrow"))
-HUGE = replace(steps.CAPACITY, model="skeleton")
-DECAY = replace(steps.CAPACITY, optimizer=recipe.Optimizer(weight_decay=5e-4))
+HUGE = replace(BEFORE, model="weighted")
+DECAY = replace(BEFORE, optimizer=recipe.Optimizer(weight_decay=5e-4))
 RECORD = {
     "step": "02_regularise",
     "before": "01_capacity",
-    "split": "validation",
-    "n_eval": 10_000,
-    "seeds": [0, 1, 2],
+    "splits": ["fold 1 of 3", "fold 2 of 3"],
+    "n_eval": [4_000, 6_000],
+    "seeds": [0, 1],
     "rule": "the <best> mean",
     "chosen": "decay",
     "candidates": [
-        {"name": name, "idea": idea, "recipe": recipe_dict.to_dict(made), "n_parameters": n, "n_macs": 432_160, "mean": mean, "sd": 0.00051}
-        for name, idea, made, n, mean in (
-            ("nothing", "As it is.", steps.CAPACITY, 7_706, 0.9921),
-            ("decay", "Pull <b>.", DECAY, 7_706, 0.99345),
-            ("huge", "More.", HUGE, 10_848, 0.9951),
+        {
+            "name": name,
+            "idea": idea,
+            "change": [idea] if name != "nothing" else [],
+            "recipe": recipe_dict.to_dict(made),
+            "n_parameters": n,
+            "n_macs": 432_160,
+            "final": [mean - 0.0004, mean + 0.0004 + extra],
+            "mean": mean,
+            "sd": 0.00051,
+        }
+        for name, idea, made, n, mean, extra in (
+            ("nothing", "As it is.", BEFORE, 7_706, 0.9921, 0),
+            ("decay", "Pull <b>.", DECAY, 7_706, 0.99345, 0.0001),
+            ("huge", "More.", HUGE, 10_848, 0.9951, 0.0002),
         )
     ],
 }
@@ -138,23 +150,23 @@ def test_the_targets_are_the_constants():
 
 
 def test_a_change_shows_the_recipe_and_the_layers_side_by_side():
-    step = steps.Step("04_mine", "Mine", replace(steps.CAPACITY, model="skeleton", dropout=0.1))
-    shown = tables.change(step, steps.get("01_capacity"))
+    step = steps.Step("04_mine", "Mine", replace(BEFORE, model="skeleton", dropout=0.1))
+    shown = tables.change(step, MINE)
     said = rows(shown)
     assert said["model"] == ["narrow", "skeleton"] and said["dropout"] == ["0", "0.1"]
     old, new = NET, model_summary.of(models.build("skeleton", 0.1))
     assert said["Total"] == [formatting.count(old.n_parameters), "", "", formatting.count(new.n_parameters), ""]
     assert all(layer.kind in said for layer in old.layers)
     dropped = next(row for row in Tables(shown.html).rows if "dropout 0.1" in row)
-    assert dropped[-1] == "new" and dropped[0] == ""
+    assert dropped[-1] == "new" and dropped[0] == "none"
 
 
 def test_a_change_that_leaves_the_layers_says_so_and_the_first_step_shows_all():
-    kept = tables.change(replace(steps.get("01_capacity"), recipe=replace(steps.CAPACITY, epochs=3)), steps.get("01_capacity"))
+    kept = tables.change(replace(MINE, recipe=replace(BEFORE, epochs=3)), MINE)
     assert rows(kept)["epochs"] == ["15", "3"] and formatting.count(NET.n_parameters) in repr(kept) and "Total" not in repr(kept)
     first = rows(tables.change(steps.get("00_skeleton")))
     assert first["optimizer.lr"] == [formatting.number(steps.SKELETON.optimizer.lr)] and first["augment"] == ["none"]
-    assert "nothing" in repr(tables.change(steps.get("01_capacity"), steps.get("01_capacity")))
+    assert "nothing" in repr(tables.change(MINE, MINE))
 
 
 def test_candidates_are_ranked_with_mean_and_spread_and_the_chosen_one_marked():
@@ -162,12 +174,20 @@ def test_candidates_are_ranked_with_mean_and_spread_and_the_chosen_one_marked():
     read = Tables(shown.html).rows[1:]
     assert [row[0] for row in read] == ["huge", "decay (chosen)", "nothing"]
     assert [row[2] for row in read] == ["99.51% (seed sd 0.05)", "99.34% (seed sd 0.05)", "99.21% (seed sd 0.05)"]
-    assert [row[-1] for row in read] == [recipe_diff.summary(made, steps.CAPACITY) for made in (HUGE, DECAY, steps.CAPACITY)]
-    assert [row[3] for row in read] == ["10,848 (over the limit)", "7,706", "7,706"] and "0.43 M" in read[0]
-    assert "<strong>decay (chosen)</strong>" in shown.html and "10,000 validation images" in repr(shown)
+    assert [row[-1] for row in read] == [recipe_diff.summary(made, steps.CAPACITY) for made in (HUGE, DECAY, BEFORE)]
+    assert [row[4] for row in read] == ["10,848 (over the limit)", "7,706", "7,706"] and "0.43 M" in read[0]
+    assert "<strong>decay (chosen)</strong>" in shown.html and "10,000 images in 2 folds" in repr(shown)
     timed = [row | {"seconds": 75.0} for row in RECORD["candidates"]]
     assert all("1 min 15 s" in row for row in Tables(tables.candidates(RECORD | {"candidates": timed}).html).rows[1:])
     assert "no record" in repr(tables.candidates(None))
+
+
+def test_the_lead_of_a_candidate_is_that_on_the_same_folds_with_its_interval():
+    lead = {row[0]: row[3] for row in Tables(tables.candidates(RECORD).html).rows[1:]}
+    mean, half = 13.5 + 0.5, 12.706 * 0.5  # images of 10,000: the two folds differ by 13.5 and 14.5; t with one degree of freedom
+    assert lead["decay (chosen)"] == f"+{mean:.1f} images (+{mean - half:.1f} to +{mean + half:.1f} images)" and lead["nothing"] == ""
+    alone = RECORD | {"candidates": RECORD["candidates"][1:]}
+    assert "won" not in Tables(tables.candidates(alone).html).rows[0][3]
 
 
 def test_statistics_count_the_data_and_measure_its_pixels():
@@ -191,9 +211,10 @@ def test_layers_and_budget_state_the_net():
 
 
 def test_source_is_the_function_as_it_is():
-    shown = tables.source("narrow")
-    assert "conv(8, 12, padding=0)" in repr(shown) and 'class="highlight"' in shown.html
-    assert "def deep(" in repr(tables.source("mnistlib.selection.nets:deep")) and repr(tables.source(models.NETS["narrow"])) == repr(shown)
+    shown = tables.source("skeleton")
+    assert "head(16 * c, nn.Flatten())" in repr(shown) and 'class="highlight"' in shown.html
+    assert "def strided(" in repr(tables.source("mnistlib.selection.nets:strided"))
+    assert repr(tables.source(models.NETS["skeleton"])) == repr(shown) == repr(tables.source("mnistlib.selection.nets:wide"))
 
 
 def test_the_curves_table_holds_every_seed_and_epoch():

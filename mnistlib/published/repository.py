@@ -85,7 +85,7 @@ class PublishedModel:
         claims = [asdict(claim) | {"curve": [n / N_TEST for n in claim.curve]} for claim in self.claims]
         parameters = self.n_parameters if self.corrected else self.published_parameters or self.n_parameters
         claimed = {"repository": self.repository, "title": self.title, "parameters": parameters, "claims": claims}
-        return steps.Step(self.name, self.title, self.recipe, self.before, self.seeds, NOTEBOOK, claimed if claims else None)
+        return steps.Step(self.name, self.title, self.recipe, self.before, self.seeds, notebook=NOTEBOOK, claim=claimed if claims else None)
 
 
 def _published_model(value: dict[str, Any]) -> PublishedModel:

@@ -6,10 +6,11 @@ from pathlib import Path
 from mnistlib import files, formatting, recipe, steps
 from mnistlib.errors import ResultError
 from mnistlib.report import markup, page, plots, result, result_tables
-from mnistlib.report.image_figures import SIDE
+from mnistlib.report.html import Shown, badge, phrase
 from mnistlib.report.result import Result
 
 IMAGE = "steps.png"
+BESIDE = {ablation.name: ablation.beside for ablation in steps.ABLATIONS.values()}  # whose report has an ablation
 FLOOR, HEADLINE = "softmax", "03_augment"  # the ablation below the steps, and the step that the first sentence is about
 
 
@@ -39,18 +40,32 @@ def text(results: Sequence[Result], pages: Collection[str]) -> str:
     """Return the text of the index; `pages` names the pages that can be linked to."""
     figure = markup.image(plots.accuracies(results)) if results else ""
     facts = ["From the files in results/", page.LICENCE]
-    return page.render("series.html.j2", answer=answer(results), rows=rows(results), pages=pages, figure=figure, side=SIDE, facts=facts)
+    return page.render("series.html.j2", answer=answer(results), rows=rows(results), beside=BESIDE, pages=pages, figure=figure, facts=facts)
 
 
 def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:
-    """Return every result with the cells of its row, its change from the result before among them."""
-    return [(now, result_tables.row(now, before)) for now, before in zip(results, [None, *results], strict=False)]
+    """Return every result with the cells of its row: its change from the result before, and what it won by that."""
+    cells = [result_tables.row(now, before) for now, before in zip(results, [None, *results], strict=False)]
+    return [
+        (now, {"Change": row.pop("Change"), "Won, images of 10,000": _won(now), **row}) for now, row in zip(results, cells, strict=True)
+    ]
+
+
+def _won(now: Result) -> Shown:
+    """Return the effect of a step with its interval and the outcome of its first claim, which is about it."""
+    if now.step not in steps.STEPS or not now.claims or now.claims[0].effect is None:
+        return phrase("")
+    effect, outcome = now.claims[0].effect, badge(now.claims[0].outcome)
+    text = f"{formatting.change(formatting.IMAGES, effect.value)} ({formatting.change(formatting.IMAGES, *effect.interval)}) ".replace(
+        " images", ""
+    )
+    return Shown(f"{text}{outcome.html}", f"{text}{outcome.text}")
 
 
 def block(results: Sequence[Result]) -> str:
     """Return README's generated table: the image, the rows, what the columns mean."""
     about = {"image": IMAGE, "alt": plots.accuracies(results).alt} if results else {}
-    return page.render("readme.md.j2", rows=rows(results), **about)
+    return page.render("readme.md.j2", rows=rows(results), beside=BESIDE, **about)
 
 
 def answer(results: Sequence[Result]) -> str:

@@ -111,13 +111,11 @@ def row(result: Result, before: Result | None = None) -> dict[str, Shown]:
         "Change": recipe_diff.summary(result.recipe, before.recipe) if before else "the first recipe",
         "Accuracy": formatting.mean_sd(summary.final_mean, summary.final_sd),
         "Interval": formatting.interval(summary.interval),
-        "Minimum": formatting.percent(summary.final_min),
         "Seeds passing": formatting.of(summary.n_pass, summary.n_seeds),
         "Held": formatting.of(summary.n_held, summary.n_seeds),
         "Verdict": verdict_words(result.verdict),
         "Parameters": formatting.count(result.n_parameters),
         "MACs": f"{result.n_macs / 1e6:.2f} M",
-        "Receptive field": f"{formatting.count(result.receptive_field)} px",
         "Time per seed": formatting.seconds(np.median(result.seconds)),
     }
     return {column: phrase(text) for column, text in texts.items()}

@@ -47,7 +47,7 @@ def _layer_changes(now: Recipe, before: Recipe) -> Shown:
     )
     if old == new:
         return sentence(f"The layers stay the same, {totals[1]} parameters.")
-    rows, blank = [], ("", "", "")
+    rows, blank = [], ("none", "", "")
     kinds = [[layer[0].split()[0] for layer in side] for side in (old, new)]  # convolutions stand beside convolutions
     for _, i, j, k, m in SequenceMatcher(None, *kinds, autojunk=False).get_opcodes():
         for place in range(max(j - i, m - k)):
