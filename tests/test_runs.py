@@ -68,6 +68,21 @@ def test_side_by_side_equals_alone_and_each_epoch_is_logged(few, tmp_path, caplo
     assert list(temporary.glob("pymp-*")) == []
 
 
+@pytest.mark.slow
+def test_more_seeds_than_workers_take_turns_and_equal_those_that_train_alone(few, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "mnistlib")
+    recipe = replace(TINY, epochs=4)
+    done = train_seeds(recipe, few, [0, 1, 2], "cpu", 2, results_dir=tmp_path)
+    assert all(same(one, run.train(recipe, few, one.seed)) for one in done)
+    order = [(line["seed"], line["epoch"]) for line in map(json.loads, (tmp_path / "epochs.jsonl").read_text().splitlines())]
+    assert len(order) == len(set(order)) == 12
+    assert order.index((2, 1)) < min(order.index((seed, 4)) for seed in (0, 1)), "the third seed waited for another to finish"
+    assert not any("resumes" in line for line in caplog.messages)
+    assert suffixes(tmp_path) == [".run"] * 3 + [".unfinished"] * 3
+    for one in done:
+        assert one.provenance["seconds"] == pytest.approx(sum(one.history.seconds), abs=0.1)
+
+
 def test_a_reported_run_is_trained_anew_unless_cached_runs_are_wanted(few, tmp_path, in_process):
     (first,) = train_seeds(TINY, few, [0], "cpu", results_dir=tmp_path)
     seeds.reported(tmp_path, [first.key])

@@ -46,8 +46,8 @@ def train_seeds(
 
     With `use_cached`, finished runs are taken from `results_dir`/runs and only missing ones are trained. Without it, all are trained,
     but an interrupted call resumes: finished seeds are kept, the others resume after their last epoch. On a CPU the seeds train in
-    `workers` processes of one thread each (None: one per core), on a GPU stacked. A line of JSON per epoch is added to
-    `results_dir`/epochs.jsonl.
+    `workers` processes of one thread each (None: one per core) and take turns, epoch by epoch, so that no core is idle before the end;
+    on a GPU they are stacked. A line of JSON per epoch is added to `results_dir`/epochs.jsonl.
     """
     folder = cache_dir(results_dir)
     keys = {seed: cache.cache_key(recipe, mnist, seed) for seed in seeds}
@@ -98,19 +98,39 @@ def _begin(folder: Path, key: str, use_cached: bool) -> None:
     files.write(_marker(folder, key), "")
 
 
-def _one(recipe: Recipe, mnist: Mnist, seed: int, key: str, where: str, workers: int, folder: Path, report: Callable[..., Any]) -> None:
-    """Train one seed from where it stands, keeping its state after every epoch and its run at the end."""
-    path, started = cache.state_path(folder, key), time.time()
+class _Paused(Exception):
+    """Another seed's turn has come; the state is saved."""
+
+
+def _one(
+    recipe: Recipe,
+    mnist: Mnist,
+    seed: int,
+    key: str,
+    where: str,
+    workers: int,
+    folder: Path,
+    report: Callable[..., Any],
+    began: float | None = None,
+    others_wait: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train one seed from where it stands, keeping its state after every epoch and its run at the end.
+
+    `began` is when the seed had its first turn; after an epoch with `others_wait` it raises _Paused.
+    """
+    path, started = cache.state_path(folder, key), began or time.time()
     state = cache.load_state(path, key)
-    if state is not None:
+    if state is not None and began is None:
         report(seed, vars(state.history), resumed=True)
 
     def keep(now: State) -> None:
         cache.save_state(path, key, now)
         report(seed, vars(now.history))
+        if len(now.history.seconds) < recipe.epochs and others_wait():
+            raise _Paused
 
     run = train(recipe, mnist, seed, where, state, keep)
-    about = provenance.collect(started, time.time() - started, where, workers, torch.get_num_threads())
+    about = provenance.collect(started, sum(run.history.seconds), where, workers, torch.get_num_threads())
     cache.save_run(cache.run_path(folder, key), replace(run, key=key, provenance=about))
     path.unlink(missing_ok=True)
 
@@ -148,9 +168,10 @@ def _side_by_side(recipe: Recipe, mnist: Mnist, keys: dict[int, str], workers: i
     shared = pickle.dumps((recipe, mnist, workers, folder))
     for _ in range(workers):
         common.put(shared)
-    for task in [*keys.items(), *[None] * workers]:
-        tasks.put(task)
-    processes = [context.Process(target=_work, args=(common, tasks, messages), daemon=True) for _ in range(workers)]
+    for seed, key in keys.items():
+        tasks.put((seed, key, None))
+    unfinished = context.Value("i", len(keys))
+    processes = [context.Process(target=_work, args=(common, tasks, unfinished, messages), daemon=True) for _ in range(workers)]
     try:
         for process in processes:
             process.start()
@@ -181,10 +202,11 @@ def _pass_on(messages: Any, report: Reporter, wait: float) -> None:
         return
 
 
-def _work(common: Any, tasks: Any, messages: Any) -> None:
-    """Take from `common` what all workers need, then train seeds from `tasks` until there are none, sending each epoch's history home.
+def _work(common: Any, tasks: Any, unfinished: Any, messages: Any) -> None:
+    """Take from `common` what all workers need, then train seeds from `tasks` until all are finished, sending each epoch's history home.
 
-    A worker has one thread and no denormal numbers, and ends as soon as its parent is gone.
+    While more seeds are unfinished than there are workers, a seed goes back to the end of `tasks` after an epoch: else the last seeds
+    would train on a few cores while the others are idle. A worker has one thread and no denormal numbers, and ends with its parent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a file being written is cleaned up
@@ -193,7 +215,18 @@ def _work(common: Any, tasks: Any, messages: Any) -> None:
     recipe, mnist, workers, folder = pickle.loads(common.get())
     try:
         while (task := tasks.get()) is not None:
-            _one(recipe, mnist, *task, "cpu", workers, folder, lambda *message, resumed=False: messages.put((*message, resumed)))
+            (seed, key, began), now = task, time.time()
+            send = lambda *message, resumed=False: messages.put((*message, resumed))  # noqa: E731
+            try:
+                _one(recipe, mnist, seed, key, "cpu", workers, folder, send, began, lambda: unfinished.value > workers)
+            except _Paused:
+                tasks.put((seed, key, began or now))
+                continue
+            with unfinished.get_lock():
+                unfinished.value -= 1
+                if not unfinished.value:
+                    for _ in range(workers):
+                        tasks.put(None)
     except Exception as error:
         messages.put(error if isinstance(error, MnistlibError) else TrainingError(f"{type(error).__name__}: {error}"))
 
