@@ -76,6 +76,37 @@ def test_the_target_is_reached_with_the_whole_interval_and_held_with_the_mean(fe
     assert formatting.interval((low, high)) in reached.figures and comparison.share(1, 2) in held.figures
 
 
+def test_a_step_is_compared_with_the_ablations_beside_it(few, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(results.files, "root", lambda: tmp_path / "nowhere")
+    made = report("00_skeleton", trained, few, tmp_path)
+    missing = made.better_than("softmax")
+    assert (
+        missing.outcome == "no comparison"
+        and "softmax" in missing.figures
+        and "no result of softmax" in repr(result_tables.ablations(made))
+    )
+    floor = replace(steps.get("softmax"), recipe=replace(steps.get("softmax").recipe, epochs=2))
+    step_report.make(floor, floor.recipe, few, finished(floor.recipe, few), tmp_path)
+    claim = made.better_than("softmax")
+    moved, _ = made.beside("softmax")
+    wrong = results.read_predictions(results.read(tmp_path / "results" / "softmax.json"), tmp_path)[0] != few.eval.labels.numpy()
+    assert claim.effect == moved.effect and moved.effect.value == pytest.approx(wrong.mean() - made.wrong.mean())
+    assert claim.outcome != "no comparison" and comparison.figures(moved) in repr(result_tables.ablations(made))
+
+
+def test_recipes_that_were_trained_twice_show_both_counts():
+    look = {"step": "01_capacity", "recipe": "ab" * 32, "seeds": [0, 1], "final": [0.9941, 0.9951]}
+    looks = [
+        look,
+        look | {"final": [0.9940, 0.9939]},
+        look | {"recipe": "cd" * 32},
+        look | {"step": "another", "final": [0.9]},
+        look | {"step": "another"},
+    ]
+    said = repr(result_tables.repeated(looks))
+    assert "01_capacity, recipe abababab  2 of 2, then 1 of 2" in said and "cdcd" not in said and "another" not in said
+
+
 def test_a_later_step_is_compared_with_the_first_as_well(few, trained, tmp_path):
     first, second, third = (report(name, trained, few, tmp_path) for name in ("00_skeleton", "01_capacity", "02_regularise"))
     assert (third.before.result.step, third.first.result.step) == ("01_capacity", "00_skeleton")

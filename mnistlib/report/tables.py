@@ -113,7 +113,9 @@ def _statistics(image_set: ImageSet) -> dict[str, str]:
 def layers(net: ModelSummary) -> Shown:
     """Return the layers of a net with shapes, parameters, multiply-accumulates and receptive fields, and its warnings."""
     rows = [[layer.kind, formatting.shape(layer.output), *_costs(layer)] for layer in net.layers]
-    caption = "The layers in order; the receptive field in the total is that before global pooling"
+    caption = (
+        "The layers in order. Padding counts in the receptive field, which may exceed the image; the total is that before global pooling"
+    )
     head = ["Layer", "Output", "Parameters", "MACs", "Receptive field"]
     shown = table(caption, head, rows, ["Total", "", *_costs(net)])
     return together([shown, *(sentence(text, "note") for text in net.wasted)])
