@@ -33,7 +33,7 @@ pages: $(USER_STAMP) ## rebuild every page of reports/ without training
 bench: $(USER_STAMP) ## time the series against two public recipes, write reports/benchmarks.html
 	@$(PY) -m benchmarks
 
-choices: $(USER_STAMP) ## train the candidates of every step on the validation split, record the choices
+choices: $(USER_STAMP) ## train the candidates of every step on six folds of writers, record the choices
 	@$(RUN) choose
 
 step: $(USER_STAMP) ## copy a step into one of your own: make step NAME=06_mine FROM=05_short

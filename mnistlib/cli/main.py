@@ -100,7 +100,7 @@ def new_step(name: str, source: str) -> None:
 def choose(names: tuple[str, ...]) -> None:
     """Train the candidates of steps and record the choices.
 
-    All steps unless some are named; the validation split decides.
+    All steps unless some are named; six folds of writers decide.
     """
     from mnistlib import steps
     from mnistlib.selection import search
