@@ -45,7 +45,7 @@ def findings(made: Sequence[Placed]) -> Shown:
 def models_table(made: Sequence[Placed]) -> Shown:
     """Return a row per published model: the claim, the prediction interval of one more seed, the measurement and its verdict."""
     head = ["Model", "Parameters", "Claim, best epoch", "One more seed, best epoch", "Claim, last epoch", "One more seed, last epoch"]
-    columns = ["Verdict", "Interval", "Seeds passing", "MACs", "Receptive field", "Time per seed"]
+    columns = ["Verdict", "Interval", "Seeds passing", "MACs", "Time per seed"]
     rows = []
     for each in made:
         model, cells = each.model, result_tables.row(each.result)
