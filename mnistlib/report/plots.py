@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any
@@ -175,3 +176,9 @@ def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
         f"{what}, and a dashed line at the target of {formatting.percent(MIN_ACCURACY)}. Means: {'; '.join(map(' '.join, means.items()))}."
     )
     return figure
+
+
+def first_seeds(report: Any, n: int = 5) -> ReportFigure:
+    """Draw the accuracies of a step's first seeds above those of all its seeds."""
+    both = [report.first_seeds(n), report] if len(report.runs) > n else [report]
+    return accuracies([replace(each.result, step=formatting.counted(len(each.runs), "seed")) for each in both], "number of seeds")

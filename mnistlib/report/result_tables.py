@@ -42,7 +42,7 @@ def _targets(split: str, end: str) -> dict[str, tuple[str, str]]:
 
 
 def curves_table(runs: Sequence[Any], split: str) -> Shown:
-    """Return the values behind the curves, folded: means over the seeds, and the evaluated accuracy of every seed."""
+    """Return the values behind the curves, folded: means over the seeds, and the evaluated accuracy of each of a few seeds."""
     accuracies, many, name = plots.per_epoch(runs, "eval_accuracy"), len(runs) > 1, split.capitalize()
     sds = accuracies.std(0, ddof=1) if many else [None] * accuracies.shape[1]
     columns = {
@@ -53,8 +53,9 @@ def curves_table(runs: Sequence[Any], split: str) -> Shown:
         "Training accuracy": _cells(formatting.percent, plots.per_epoch(runs, "train_accuracy").mean(0)),
         f"{name} accuracy": _cells(formatting.mean_sd, accuracies.mean(0), sds),
     }
-    columns |= {f"Seed {run.seed}": _cells(formatting.percent, row) for run, row in zip(runs, accuracies, strict=True) if many}
-    over = f"means of {formatting.count(len(runs))} seeds, {split} accuracy for each seed as well" if many else "one seed"
+    each = {f"Seed {run.seed}": _cells(formatting.percent, row) for run, row in zip(runs, accuracies, strict=True)}
+    columns |= each if 1 < len(runs) <= DIGITS else {}  # more columns than that nobody reads
+    over = f"means of {formatting.count(len(runs))} seeds" if many else "one seed"
     caption = f"Loss and accuracy per epoch, {over}; training values are measured while training, the learning rate in the last step"
     return folded(FOLDED, table(caption, list(columns), zip(*columns.values(), strict=True)))
 
