@@ -18,7 +18,7 @@ from machines import Machine
 
 from mnistlib.aws import client, ec2, inventory, launch
 from mnistlib.aws.launch import LaunchOptions, LaunchPlan
-from mnistlib.cli import cloud_options
+from mnistlib.cli import cloud as cloud_commands
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.notebook import runner
 from mnistlib.sweep import job
@@ -369,7 +369,7 @@ def test_a_look_that_fails_ends_the_waiting_only_if_it_goes_on_failing(cloud, st
         assert launch.follow(plan.folder, look).word == "succeeded"
     else:
         with pytest.raises(client.CloudError, match="No network.*`f`.*`s`"):
-            cloud_options._wait(plan.folder, look, {"follow": "f", "stop": "s"})
+            cloud_commands._wait(plan.folder, look, {"follow": "f", "stop": "s"})
 
 
 def test_a_damaged_result_replaces_nothing(cloud, story, tmp_path, ask):

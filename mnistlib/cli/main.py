@@ -7,9 +7,8 @@ from typing import Any
 import click
 
 from mnistlib import __version__, logs
-from mnistlib.cli.ec2 import ec2
-from mnistlib.cli.options import Commands, folder, parameterised, tell
-from mnistlib.cli.sagemaker import sagemaker
+from mnistlib.cli.cloud import ec2, sagemaker
+from mnistlib.cli.options import folder, parameterised, tell
 from mnistlib.cli.sweep import job, sweep
 from mnistlib.errors import MnistlibError
 from mnistlib.notebook.signals import Stopped, Stopping
@@ -17,7 +16,7 @@ from mnistlib.notebook.signals import Stopped, Stopping
 # Every command imports what it needs itself, so that `--help` and a mistyped command answer at once.
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(__version__, prog_name="mnistlib", message="%(prog)s %(version)s")
 def commands() -> None:
     """MNIST under 8,000 parameters: train steps, build reports, classify images."""

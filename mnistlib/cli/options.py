@@ -2,25 +2,13 @@
 
 import ast
 import functools
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from mnistlib.errors import SettingError, nearest
-
-
-class Commands(click.Group):
-    """A group that names the nearest command where one is unknown."""
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command that the arguments begin with, or raise SettingError."""
-        names = self.list_commands(ctx)
-        if args[0] not in names and not args[0].startswith("-"):
-            raise SettingError(f"There is no command {args[0]!r}.{nearest(args[0], names)} The commands are {', '.join(names)}.")
-        return super().resolve_command(ctx, args)
+from mnistlib.errors import SettingError
 
 
 def parameterised(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,7 +60,6 @@ def literal(text: str) -> Any:
 
 
 def tell(*lines: str) -> None:
-    """Print lines at once, also into a pipe."""
+    """Print lines, each flushed."""
     for line in lines:
         click.echo(line)
-        sys.stdout.flush()

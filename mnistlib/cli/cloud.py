@@ -1,4 +1,4 @@
-"""The commands that EC2 and SageMaker share: run, status and fetch."""
+"""Notebooks in the cloud: mnistlib ec2 … and mnistlib sagemaker …, which share run, status and fetch."""
 
 import functools
 import importlib
@@ -10,7 +10,7 @@ import click
 
 from mnistlib import logs
 from mnistlib.cli.options import folder, parameterised, tell
-from mnistlib.errors import MnistlibError
+from mnistlib.errors import MnistlibError, SettingError
 
 if TYPE_CHECKING:
     from mnistlib.aws.client import Session
@@ -141,3 +141,57 @@ def _exit(state: "State") -> None:
     if state.reason:
         click.echo(state.reason, err=True)
     sys.exit(state.word != "succeeded")
+
+
+@click.group()
+def ec2() -> None:
+    """Run a notebook on an Amazon EC2 instance of its own."""
+
+
+@click.group()
+def sagemaker() -> None:
+    """Run a notebook as an Amazon SageMaker training job."""
+
+
+add_commands(ec2, "c7i.xlarge", "terminate")
+ec2.commands["run"].params.append(click.Option(["--key-name"], metavar="NAME", help="A key pair of your own, if you need SSH."))
+add_commands(sagemaker, "ml.c5.xlarge", "stop")
+
+
+@ec2.command()
+@click.argument("name", metavar="[RUN]", required=False)
+@click.option("--all", "everything", is_flag=True, help="Every instance of this project in the region.")
+@aws_command
+def terminate(session: "Session", name: str | None, everything: bool) -> None:
+    """Terminate the instance of a run; what was saved stays."""
+    from mnistlib.aws import ec2 as service
+
+    if (name is None) == (not everything):
+        raise SettingError("Name the run whose instance is to be terminated, or give --all.")
+    ended = service.terminate(session, name)
+    whose = f"of the run {name!r}" if name else "of this project"
+    tell(*[f"Terminating {one}." for one in ended] or [f"There is no instance {whose} here; `ec2 list --everywhere` lists all."])
+
+
+@ec2.command(name="list")
+@click.option("--everywhere", is_flag=True, help="In every region of the account.")
+@aws_command
+def list_all(session: "Session", everywhere: bool) -> None:
+    """List everything of this project that costs money: instances, training jobs, notebook instances."""
+    from mnistlib.aws import inventory
+
+    found = list(inventory.running(session, everywhere))
+    tell(*found or ["Nothing of this project is running."])
+    if any(inventory.UNKNOWN in line for line in found):
+        sys.exit(1)
+
+
+@sagemaker.command()
+@NAME
+@aws_command
+def stop(session: "Session", name: str) -> None:
+    """Stop the training job of a run; what was saved stays."""
+    from mnistlib.aws import sagemaker as service
+
+    job = service.stop(session, name)
+    tell(f"Stopping {job}." if job else f"{name} has no active training job.")
