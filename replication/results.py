@@ -10,8 +10,7 @@ import yaml
 
 from mnistlib.errors import ResultError, validated
 from mnistlib.logs import log
-from mnistlib.published.replication import Replication, comparable
-from mnistlib.published.repository import ABLATIONS, MODELS, Accuracy
+from mnistlib.published.repository import ABLATIONS, MODELS, Accuracy, Replication, comparable
 from mnistlib.report import result as stored
 from mnistlib.report.result import Result
 from mnistlib.stats.intervals import Bounds

@@ -12,8 +12,7 @@ from torch.optim import SGD, Adam, lr_scheduler
 from mnistlib import data, recipe_dict, train
 from mnistlib.errors import SettingError
 from mnistlib.published import repository, training
-from mnistlib.published.schedulers import OneCycleLR, ReduceLROnPlateau, StepLR
-from mnistlib.published.training import EarlyStopping, PublishedRecipe, PublishedTrainer
+from mnistlib.published.training import EarlyStopping, OneCycleLR, PublishedRecipe, PublishedTrainer, ReduceLROnPlateau, StepLR
 from mnistlib.recipe import Augment, Optimizer, Schedule
 from mnistlib.runs import cache, run
 

@@ -12,8 +12,8 @@ from example_results import result as example
 from scipy import stats
 
 from mnistlib import files
-from mnistlib.published import replication, repository, tables
-from mnistlib.published.repository import Claim, PublishedModel
+from mnistlib.published import repository, tables
+from mnistlib.published.repository import Claim, PublishedModel, Replication, comparable
 from mnistlib.report.result import Result
 from replication import figures, overview, spread, studies
 from replication import results as collected
@@ -30,11 +30,11 @@ def result(name: str = MODEL.name, curves: tuple[tuple[float, ...], ...] = CURVE
 
 
 def placed(*models: PublishedModel) -> list[collected.Placed]:
-    return collected.with_prediction_intervals([replication.Replication(model, result()) for model in models])
+    return collected.with_prediction_intervals([Replication(model, result()) for model in models])
 
 
 def test_a_replication_takes_a_claim_apart():
-    made = replication.Replication(MODEL, result())
+    made = Replication(MODEL, result())
     assert (made.bests, made.finals, made.luckiest) == ([0.995, 0.993, 0.994], [0.994, 0.993, 0.992], 0)
     assert made.mean == pytest.approx(0.993)
 
@@ -53,7 +53,7 @@ def test_a_claim_lies_inside_above_or_below_the_prediction_interval():
 
 def test_only_a_full_run_on_the_test_images_is_compared_with_a_claim():
     for other in (replace(result(), train_limit=500), replace(result(), recipe=replace(MODEL.recipe, epochs=4))):
-        assert not replication.comparable(MODEL, other)
+        assert not comparable(MODEL, other)
     assert "no claim" in tables.beside_claims(MODEL, replace(result(), split="validation")).text
 
 

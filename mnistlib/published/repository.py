@@ -1,16 +1,18 @@
-"""The published models by name, read from models.yaml and registered as steps; and what other public repositories report."""
+"""The published models by name, read from models.yaml and registered as steps, and their claims beside seeds of the same recipes."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import yaml
 from pydantic import TypeAdapter
 
 from mnistlib import steps
 from mnistlib.errors import SettingError, between, nearest, validated
 from mnistlib.published.training import PublishedRecipe
+from mnistlib.report.result import Result
 
 NETS = "mnistlib.published.nets"
 NOTEBOOK = "published"
@@ -86,6 +88,39 @@ class PublishedModel:
         parameters = self.n_parameters if self.corrected else self.published_parameters or self.n_parameters
         claimed = {"repository": self.repository, "title": self.title, "parameters": parameters, "claims": claims}
         return steps.Step(self.name, self.title, self.recipe, self.before, self.seeds, notebook=NOTEBOOK, claim=claimed if claims else None)
+
+
+@dataclass(frozen=True)
+class Replication:
+    """A published model beside seeds of the same recipe; accuracies are fractions of the test images."""
+
+    model: PublishedModel
+    result: Result
+
+    @property
+    def bests(self) -> list[float]:
+        """Return each seed's best epoch, chosen on the test set."""
+        return [max(run.history.eval_accuracy) for run in self.result.runs]
+
+    @property
+    def finals(self) -> list[float]:
+        """Return each seed's last epoch."""
+        return [run.final for run in self.result.runs]
+
+    @property
+    def luckiest(self) -> int:
+        """Return the place of the seed with the best epoch of all, the first where several have it."""
+        return int(np.argmax(self.bests))
+
+    @property
+    def mean(self) -> float:
+        """Return the mean of the seeds' last epochs."""
+        return self.result.summary.final_mean
+
+
+def comparable(model: PublishedModel, result: Result) -> bool:
+    """Say whether a result is a full run of a model's present recipe, evaluated on the test images."""
+    return result.headline and result.recipe == model.recipe
 
 
 def _published_model(value: dict[str, Any]) -> PublishedModel:

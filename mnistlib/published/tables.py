@@ -6,8 +6,7 @@ from dataclasses import fields
 import numpy as np
 
 from mnistlib import formatting
-from mnistlib.published.replication import Replication, comparable
-from mnistlib.published.repository import N_TEST, Claim, PublishedModel
+from mnistlib.published.repository import N_TEST, Claim, PublishedModel, Replication, comparable
 from mnistlib.recipe import Recipe
 from mnistlib.report import html, recipe_diff
 from mnistlib.report.html import Shown

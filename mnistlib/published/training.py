@@ -2,19 +2,63 @@
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 from torch import Generator, Tensor
+from torch.optim import Optimizer, lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
 
 from mnistlib import data
 from mnistlib.data import ImageSet, Mnist
 from mnistlib.errors import SettingError, between, validated
-from mnistlib.published import schedulers
-from mnistlib.published.schedulers import OneCycleLR, ReduceLROnPlateau, Scheduler
 from mnistlib.published.transforms import Transform, random_transforms
 from mnistlib.recipe import Recipe
 from mnistlib.train import Trainer, accuracy, batch_bounds, derive_seed, evaluate
+
+
+@validated
+class StepLR:
+    """The learning rate times `gamma` after every `step_size` epochs."""
+
+    step_size: Annotated[int, between(1, 100)]  # epochs
+    gamma: Annotated[float, between(1e-6, 1)] = 0.1
+    name: Literal["StepLR"] = "StepLR"
+
+
+@validated
+class OneCycleLR:
+    """The learning rate up to the recipe's along a cosine, then down to almost zero; the momentum (Adam's first beta) down and up."""
+
+    pct_start: Annotated[float, between(0.001, 0.999)] = 0.3  # fraction of all steps spent going up
+    div_factor: Annotated[float, between(1, 1e9)] = 25.0  # the peak divided by this is the first learning rate
+    final_div_factor: Annotated[float, between(1, 1e9)] = 1e4  # the first one divided by this is the last
+    base_momentum: Annotated[float, between(0, 0.999)] = 0.85  # at the peak
+    max_momentum: Annotated[float, between(0, 0.999)] = 0.95  # at both ends
+    name: Literal["OneCycleLR"] = "OneCycleLR"
+
+
+@validated
+class ReduceLROnPlateau:
+    """The learning rate times `factor` once the monitored accuracy has not improved for more than `patience` epochs."""
+
+    factor: Annotated[float, between(1e-6, 0.999)] = 0.1
+    patience: Annotated[int, between(0, 100)] = 10
+    threshold: Annotated[float, between(0, 1)] = 1e-4  # relative improvement on the best accuracy that counts as one
+    name: Literal["ReduceLROnPlateau"] = "ReduceLROnPlateau"
+
+
+Scheduler = Annotated[StepLR | OneCycleLR | ReduceLROnPlateau, Field(discriminator="name")]
+
+
+def torch_scheduler(scheduler: Scheduler, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+    """Return torch's scheduler of an optimizer whose learning rate is the recipe's."""
+    arguments, peak = asdict(scheduler), optimizer.param_groups[0]["lr"]
+    more = {"OneCycleLR": {"max_lr": peak, "total_steps": total_steps}, "ReduceLROnPlateau": {"mode": "max"}}
+    name = arguments.pop("name")
+    return getattr(lr_scheduler, name)(optimizer, **arguments, **more.get(name, {}))
 
 
 @validated
@@ -79,7 +123,7 @@ class PublishedTrainer(Trainer):
             return super().set_lr(step, n_images)
         steps_per_epoch = len(batch_bounds(n_images, self.recipe.batch_size))
         if self.torch_scheduler is None:
-            self.torch_scheduler = schedulers.make(chosen, self.optimizer, self.recipe.epochs * steps_per_epoch)
+            self.torch_scheduler = torch_scheduler(chosen, self.optimizer, self.recipe.epochs * steps_per_epoch)
         due = step if isinstance(chosen, OneCycleLR) else step // steps_per_epoch
         if self.torch_scheduler.last_epoch < due:
             with warnings.catch_warnings():  # in a resumed run the scheduler steps before the optimizer does
