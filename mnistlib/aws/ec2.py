@@ -3,12 +3,11 @@
 import shlex
 from typing import Any
 
-from mnistlib.aws import client, pricing
+from mnistlib.aws import client, pricing, stack
 from mnistlib.aws import launch as runs
 from mnistlib.aws.client import Session
 from mnistlib.aws.launch import LaunchOptions, LaunchPlan, State
 from mnistlib.aws.s3 import Folder
-from mnistlib.aws.stack import SCRIPTS
 from mnistlib.errors import SettingError
 from mnistlib.logs import log
 from mnistlib.sweep.job import Job
@@ -18,7 +17,7 @@ FALLBACK = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{arch
 DISK = 40  # GB, or more where the image needs more
 GRACE = 45  # minutes for set-up and last uploads, added to --minutes, until the watchdog terminates the instance
 UPLOADED = ("boot.sh", "run.sh")
-PROJECT, RUN = "project", "mnistlib-run"  # tags
+PROJECT, RUN = "project", "mnistlib-run"  # tags, as instance.yaml.j2 gives them
 BILLED = ("pending", "running", "shutting-down", "stopping", "stopped")  # of a stopped instance, the disk is billed
 RESUMES = "the same `ec2 run` resumes from what was saved."
 REASONS = {
@@ -44,8 +43,10 @@ def plan(job: Job, options: LaunchOptions) -> LaunchPlan:
     }
     exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in settings.items())
     watchdog = f"#!/bin/bash\nshutdown -h +{options.minutes + GRACE}\n"
-    request = _request(job.name, options, outputs, image)
-    request["UserData"] = watchdog + exports + (SCRIPTS / "user_data.sh").read_text(encoding="utf-8")
+    disks = [device["Ebs"].get("VolumeSize", 0) for device in image.get("BlockDeviceMappings", ()) if "Ebs" in device]
+    known = {"options": options, "outputs": outputs, "image": image}
+    request = stack.request("instance.yaml.j2", name=job.name, volume_size=max([DISK, *disks]), **known)
+    request["UserData"] = watchdog + exports + (stack.SCRIPTS / "user_data.sh").read_text(encoding="utf-8")
     try:
         ec2.run_instances(**request, DryRun=True)
     except ec2.exceptions.ClientError as error:
@@ -100,27 +101,6 @@ def _image_id(session: Session, name: str) -> str | None:
         return ssm.get_parameter(Name=name)["Parameter"]["Value"]
     except ssm.exceptions.ParameterNotFound:
         return None
-
-
-def _request(name: str, options: LaunchOptions, outputs: dict[str, str], image: dict[str, Any]) -> dict[str, Any]:
-    least = max((device["Ebs"].get("VolumeSize", 0) for device in image.get("BlockDeviceMappings", ()) if "Ebs" in device), default=0)
-    disk = {"VolumeSize": max(DISK, least), "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
-    tags = [{"Key": "Name", "Value": f"mnistlib {name}"}, {"Key": PROJECT, "Value": "mnistlib"}, {"Key": RUN, "Value": name}]
-    request = {
-        "ImageId": image["ImageId"],
-        "InstanceType": options.instance_type,
-        "MinCount": 1,
-        "MaxCount": 1,
-        "IamInstanceProfile": {"Name": outputs["InstanceProfile"]},
-        "SecurityGroupIds": [outputs["SecurityGroup"]],
-        "InstanceInitiatedShutdownBehavior": "terminate",
-        "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
-        "BlockDeviceMappings": [{"DeviceName": image.get("RootDeviceName", "/dev/xvda"), "Ebs": disk}],
-        "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")],
-    }
-    if options.spot:
-        request["InstanceMarketOptions"] = {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
-    return request | ({"KeyName": options.key_name} if options.key_name else {})
 
 
 def instances(session: Session, name: str | None = None) -> list[dict[str, Any]]:

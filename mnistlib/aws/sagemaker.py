@@ -6,12 +6,11 @@ from typing import Any
 
 import yaml
 
-from mnistlib.aws import client, pricing
+from mnistlib.aws import client, pricing, stack
 from mnistlib.aws import launch as runs
 from mnistlib.aws.client import Session
 from mnistlib.aws.launch import LaunchOptions, LaunchPlan, State
 from mnistlib.aws.s3 import Folder
-from mnistlib.aws.stack import SCRIPTS
 from mnistlib.errors import SettingError, nearest
 from mnistlib.sweep.job import Job
 
@@ -22,7 +21,6 @@ REGISTRY = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/"
     r"(?P<name>[^:@]+)(:(?P<imageTag>[^:@]+)|@(?P<imageDigest>sha256:[0-9a-f]{64}))"
 )
-DISK = 30  # GB
 GRACE = 15  # minutes for set-up, added to --minutes
 UPLOADED = ("entry.sh", "run.sh")
 LONGEST = 63  # characters of a training job's name
@@ -43,7 +41,9 @@ def plan(job: Job, options: LaunchOptions) -> LaunchPlan:
     if not _image_exists(session, image):
         raise SettingError(f"There is no image {image!r} in {region}; --image takes ACCOUNT.dkr.ecr.{region}.amazonaws.com/NAME:TAG.")
     price = pricing.sagemaker(session, options.instance_type) if options.price is None else options.price
-    request = _request(job, folder, options, region, outputs["TrainingRole"], image, price)
+    name = f"{slug(job.name)}-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
+    known = {"job": job, "folder": folder, "options": options, "outputs": outputs, "region": region, "image": image, "price": price}
+    request = stack.request("training_job.yaml.j2", name=name, root=runs.ROOT, seconds=60 * (options.minutes + GRACE), **known)
     return LaunchPlan(job, session, folder, options, image, options.minutes + GRACE, price, request)
 
 
@@ -56,7 +56,7 @@ def launch(plan: LaunchPlan) -> str:
 
 def default_image(region: str, instance_type: str) -> str:
     """Return AWS's own image with PyTorch for a region and an instance type."""
-    accounts = yaml.safe_load((SCRIPTS / "image_accounts.yaml").read_text(encoding="utf-8"))
+    accounts = yaml.safe_load((stack.SCRIPTS / "image_accounts.yaml").read_text(encoding="utf-8"))
     kind = GPU if re.match(r"ml\.(g|p)\d", instance_type) else CPU
     return IMAGE.format(account=accounts.get(region, ACCOUNT), region=region, kind=kind)
 
@@ -83,37 +83,6 @@ def slug(name: str) -> str:
     stem = re.sub("[^A-Za-z0-9]+", "-", stem)
     room = LONGEST - len("mnistlib--") - len(key) - len("-20200101000000")
     return f"mnistlib-{stem[:room].strip('-')}-{key}"
-
-
-def _request(job: Job, folder: Folder, options: LaunchOptions, region: str, role: str, image: str, price: float | None) -> dict[str, Any]:
-    name = f"{slug(job.name)}-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
-    seconds = 60 * (options.minutes + GRACE)
-    source = {"S3DataType": "S3Prefix", "S3Uri": f"{folder}/input/", "S3DataDistributionType": "FullyReplicated"}
-    return {
-        "TrainingJobName": name,
-        "RoleArn": role,
-        "AlgorithmSpecification": {
-            "TrainingImage": image,
-            "TrainingInputMode": "File",
-            "ContainerEntrypoint": ["bash", "/opt/ml/input/data/code/entry.sh"],
-        },
-        "InputDataConfig": [{"ChannelName": "code", "DataSource": {"S3DataSource": source}}],
-        "OutputDataConfig": {"S3OutputPath": f"s3://{folder.bucket}/{runs.ROOT}/sagemaker"},  # outside the run's folder
-        "CheckpointConfig": {"S3Uri": str(folder), "LocalPath": "/opt/ml/checkpoints"},
-        "ResourceConfig": {"InstanceType": options.instance_type, "InstanceCount": 1, "VolumeSizeInGB": DISK},
-        "StoppingCondition": {"MaxRuntimeInSeconds": seconds} | ({"MaxWaitTimeInSeconds": 4 * seconds} if options.spot else {}),
-        "EnableManagedSpotTraining": options.spot,
-        "Environment": {
-            "JOB": name,
-            "NOTEBOOK": job.notebook.name,
-            "SERVICE": "SageMaker managed spot" if options.spot else "SageMaker",
-            "INSTANCE_TYPE": options.instance_type,
-            "IMAGE": image,
-            "PRICE": "null" if price is None else str(price),
-            "REGION": region,
-        },
-        "Tags": [{"Key": "project", "Value": "mnistlib"}, {"Key": "mnistlib-run", "Value": job.name}],
-    }
 
 
 def training_jobs(session: Session, prefix: str = "mnistlib-", active: bool = False) -> list[dict[str, Any]]:

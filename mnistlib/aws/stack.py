@@ -1,6 +1,11 @@
-"""The CloudFormation stack of this project in an account: bucket, roles, instance profile and security group."""
+"""The CloudFormation stack of this project in an account: bucket, roles, instance profile and security group; requests from templates."""
 
+import json
 from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
 
 from mnistlib.aws import client
 from mnistlib.aws.client import Session
@@ -32,3 +37,10 @@ def stack_outputs(session: Session, name: str = NAME) -> dict[str, str]:
             f"There is no finished stack {name!r} in {region}; create it with `{command}`, or name another --stack or --region."
         )
     return outputs
+
+
+def request(template: str, **values: Any) -> dict[str, Any]:
+    """Return the request to AWS that a template in scripts/ gives with some values."""
+    found = jinja2.FileSystemLoader(SCRIPTS)
+    made = jinja2.Environment(loader=found, undefined=jinja2.StrictUndefined, finalize=json.dumps).get_template(template)
+    return yaml.safe_load(made.render(values))
