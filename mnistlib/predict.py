@@ -108,9 +108,8 @@ def _look(picture: Image.Image) -> tuple[np.ndarray, tuple[int, int, int, int]]:
     """Return the smallest rectangle of ink that holds the digit, and where it is in the picture: left, top, right, bottom."""
     factor = math.ceil(max(picture.size) / MAX_SIDE)
     ink = _pieces(_ink(np.atleast_3d(np.asarray(picture.reduce(factor), dtype=np.float32)) / 255))
-    rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
-    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    return ink[top:bottom, left:right], (factor * left, factor * top, factor * right, factor * bottom)
+    rows, columns = ndimage.find_objects((ink > 0).astype(int))[0]
+    return ink[rows, columns], tuple(factor * edge for edge in (columns.start, rows.start, columns.stop, rows.stop))
 
 
 def _ink(colours: np.ndarray) -> np.ndarray:
@@ -168,7 +167,7 @@ def _thicken(ink: np.ndarray) -> np.ndarray:
 
 def _centre(small: np.ndarray) -> np.ndarray:
     frame = np.zeros((SIDE, SIDE), dtype=np.uint8)
-    masses = (small.sum(1), small.sum(0))
-    top, left = (min(max(round(CENTRE - float(mass @ np.arange(len(mass)) / mass.sum())), 0), SIDE - len(mass)) for mass in masses)
+    places = zip(ndimage.center_of_mass(small), small.shape, strict=True)
+    top, left = (min(max(round(CENTRE - float(place)), 0), SIDE - side) for place, side in places)
     frame[top : top + small.shape[0], left : left + small.shape[1]] = np.round(255 * small)
     return frame

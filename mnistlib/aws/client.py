@@ -53,7 +53,8 @@ def aws_errors() -> Iterator[None]:
     except ClientError as error:
         table = yaml.safe_load(ADVICE.read_text(encoding="utf-8"))
         advice = next((one["advice"] for one in table if code(error) in one["codes"]), "AWS refused {operation} ({code}: {message}).")
-        known = {"code": code(error), "message": message(error), "operation": error.operation_name, "renew": RENEW, "quotas": QUOTAS}
+        reason = str(error.response.get("Error", {}).get("Message", "") or "no reason given").strip().rstrip(".")
+        known = {"code": code(error), "message": reason, "operation": error.operation_name, "renew": RENEW, "quotas": QUOTAS}
         raise CloudError(advice.format(**known)) from None
     except NoCredentialsError:
         raise CloudError(f"No AWS credentials were found; {RENEW}") from None
@@ -67,8 +68,3 @@ def aws_errors() -> Iterator[None]:
 def code(error: Any) -> str:
     """Return the code of a botocore ClientError."""
     return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def message(error: Any) -> str:
-    """Return the message of a botocore ClientError, without a full stop."""
-    return str(error.response.get("Error", {}).get("Message", "") or "no reason given").strip().rstrip(".")

@@ -41,9 +41,7 @@ def aws_command(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
     """Add run, status and fetch to a group that is named like its service; `stop` names its own command that stops a run."""
-
-    def service() -> Any:
-        return importlib.import_module(f"mnistlib.aws.{group.name}")
+    service = functools.partial(importlib.import_module, f"mnistlib.aws.{group.name}")
 
     def advice(session: "Session", name: str, bucket: str) -> dict[str, str]:
         start, end = f"mnistlib {group.name}", f"--region {session.region_name}"

@@ -67,7 +67,7 @@ def page(
         "result": results.to_json(result)["sha256"] if result else "",  # so that a page can be compared with its result
         "foot": [f"From the notebook {notebook.name if heading else f'{name}.ipynb'}", LICENCE, *day],  # one may make pages of other names
         "log_tail": "\n".join(log_tail),
-        **neighbours(name, series or {}),
+        "series": dict(series or {}),
     }
     text, _ = exporter.from_notebook_node(story, resources={"page": chrome})
     if elsewhere := markup.addresses(text):
@@ -107,16 +107,6 @@ def read(path: Path) -> nbformat.NotebookNode:
             raise ResultError(f"{path.name} was not executed in order: {where}, ran before a cell above it. Run all in a fresh kernel.")
         last = cell.execution_count
     return notebook
-
-
-def neighbours(name: str, series: Mapping[str, str]) -> dict[str, dict[str, str] | None]:
-    """Return the links to the page before and after one of a series."""
-    names = ["", *series, ""] if name in series else ["", name, ""]
-    place = names.index(name)
-    return {
-        way: {"href": f"{other}.html", "name": other.replace("_", " "), "title": series[other]} if other else None
-        for way, other in (("before", names[place - 1]), ("after", names[place + 1]))
-    }
 
 
 def style() -> str:
