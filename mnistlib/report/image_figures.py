@@ -35,13 +35,10 @@ def samples(image_set: Any) -> ReportFigure:
 
 def augmented(images: Any, *draws: Any) -> ReportFigure:
     """Draw up to ten images, and below them the same after each of some random augmentations, with or without a channel."""
-    rows = {"original": _plain(images)} | {f"augmented, draw {formatting.count(k)}": _plain(drawn) for k, drawn in enumerate(draws, 1)}
+    names = ["original", *(f"augmented, draw {formatting.count(k)}" for k in range(1, len(draws) + 1))]
+    rows = {name: np.asarray(drawn)[:DIGITS].reshape(-1, SIDE, SIDE) for name, drawn in zip(names, (images, *draws), strict=True)}
     shown, times = formatting.counted(len(rows["original"]), "image"), formatting.counted(len(draws), "random draw")
     return _rows(rows, f"{shown}, and the same after {times} of the augmentation.")
-
-
-def _plain(images: Any) -> np.ndarray:
-    return np.asarray(images)[:DIGITS].reshape(-1, SIDE, SIDE)
 
 
 def _rows(rows: dict[str, Any], alt: str) -> ReportFigure:
@@ -122,9 +119,8 @@ def confusion(matrix: np.ndarray) -> ReportFigure:
 
 
 def _confusion_alt(errors: np.ndarray) -> str:
-    words = _most_frequent(
-        Counter({(label, digit): errors[label, digit] for label, digit in np.argwhere(errors > 0)}), formatting.mean_count
-    )
+    kinds = Counter({(label, digit): errors[label, digit] for label, digit in np.argwhere(errors > 0)})
+    words = _most_frequent(kinds, formatting.mean_count)
     total = f"Confusion matrix: {formatting.mean_count(errors.sum())} errors per seed on average"
     return f"{total}; most frequent: {words}." if words else f"{total}."
 

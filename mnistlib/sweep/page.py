@@ -21,10 +21,7 @@ def build(sweep: Sweep) -> Path:
     """Write the summary of a sweep into its folder and return its path."""
     jobs = sweep.jobs
     names, first = differing(jobs), given(jobs[0])
-    found = [
-        (job, record, result(sweep.folder / job.name) if record and record.status == "succeeded" else None)
-        for job, record in zip(jobs, sweep.records, strict=True)
-    ]
+    found = [(job, record, result(job, record, sweep.folder)) for job, record in zip(jobs, sweep.records, strict=True)]
     drawn = [replace(made, step=label(job, jobs)) for job, _, made in found if made is not None]
     text = pages.render(
         "sweep.html.j2",
@@ -68,9 +65,9 @@ def value_text(value: Any) -> str:
     return ", ".join(map(formatting.number, value)) if isinstance(value, list | tuple) else formatting.number(value)
 
 
-def result(folder: Path) -> Result | None:
-    """Return the one result in a job's folder, None where there is none."""
-    paths = sorted((folder / "results").glob("*.json"))
+def result(one: Job, record: Record | None, folder: Path) -> Result | None:
+    """Return the one result in the folder of a job that has succeeded, None where there is none."""
+    paths = sorted((folder / one.name / "results").glob("*.json")) if record and record.status == "succeeded" else []
     return results.read(paths[0]) if paths else None
 
 
