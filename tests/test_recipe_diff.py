@@ -4,11 +4,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from mnistlib import steps
-from mnistlib.recipe import Augment, Optimizer, Schedule
+from mnistlib.recipe import Augment, Optimizer, Recipe, Schedule
 from mnistlib.report import recipe_diff
 
-BEFORE = steps.CAPACITY
+BEFORE = Recipe("narrow", Optimizer(lr=0.1))
 WARPED = replace(BEFORE, augment=Augment(shear=7.0))
 
 
