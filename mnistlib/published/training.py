@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field
 from torch import Generator, Tensor
 from torch.optim import Optimizer, lr_scheduler
-from torch.optim.lr_scheduler import LRScheduler
 
 from mnistlib import data
 from mnistlib.data import ImageSet, Mnist
@@ -53,7 +52,7 @@ class ReduceLROnPlateau:
 Scheduler = Annotated[StepLR | OneCycleLR | ReduceLROnPlateau, Field(discriminator="name")]
 
 
-def torch_scheduler(scheduler: Scheduler, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+def torch_scheduler(scheduler: Scheduler, optimizer: Optimizer, total_steps: int) -> lr_scheduler.LRScheduler:
     """Return torch's scheduler of an optimizer whose learning rate is the recipe's."""
     arguments, peak = asdict(scheduler), optimizer.param_groups[0]["lr"]
     more = {"OneCycleLR": {"max_lr": peak, "total_steps": total_steps}, "ReduceLROnPlateau": {"mode": "max"}}

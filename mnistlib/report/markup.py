@@ -42,8 +42,7 @@ def image(figure: ReportFigure) -> str:
 
 def first_line(cell: Mapping[str, Any]) -> str:
     """Return the first line of a cell's code that is neither empty nor papermill's heading."""
-    lines = [line for line in cell["source"].splitlines() if line.strip() and not line.startswith("# Parameters")]
-    return lines[0] if lines else ""
+    return next((line for line in cell["source"].splitlines() if line.strip() and not line.startswith("# Parameters")), "")
 
 
 def dress(story: str) -> str:
