@@ -36,6 +36,7 @@ RECORD = {
             "n_parameters": n,
             "n_macs": 432_160,
             "final": [mean - 0.0004, mean + 0.0004 + extra],
+            "loss": 0.0312,
             "mean": mean,
             "sd": 0.00051,
         }
@@ -173,9 +174,10 @@ def test_candidates_are_ranked_with_mean_and_spread_and_the_chosen_one_marked():
     shown = tables.candidates(json.loads(json.dumps(RECORD)))
     read = Tables(shown.html).rows[1:]
     assert [row[0] for row in read] == ["huge", "decay (chosen)", "nothing"]
-    assert [row[2] for row in read] == ["99.51% (seed sd 0.05)", "99.34% (seed sd 0.05)", "99.21% (seed sd 0.05)"]
+    assert [row[2] for row in read] == ["99.51% (fold sd 0.05)", "99.34% (fold sd 0.05)", "99.21% (fold sd 0.05)"]
     assert [row[-1] for row in read] == [recipe_diff.summary(made, steps.CAPACITY) for made in (HUGE, DECAY, BEFORE)]
-    assert [row[4] for row in read] == ["10,848 (over the limit)", "7,706", "7,706"] and "0.43 M" in read[0]
+    assert [row[4] for row in read] == ["0.0312"] * 3
+    assert [row[5] for row in read] == ["10,848 (over the limit)", "7,706", "7,706"] and "0.43 M" in read[0]
     assert "<strong>decay (chosen)</strong>" in shown.html and "10,000 images in 2 folds" in repr(shown)
     timed = [row | {"seconds": 75.0} for row in RECORD["candidates"]]
     assert all("1 min 15 s" in row for row in Tables(tables.candidates(RECORD | {"candidates": timed}).html).rows[1:])

@@ -68,16 +68,16 @@ def candidates(record: Mapping[str, Any] | None) -> Shown:
     for row in sorted(record["candidates"], key=lambda row: -row["mean"]):
         name = element("strong", f"{row['name']} (chosen)") if row["name"] == record["chosen"] else row["name"]
         over = "" if row["n_parameters"] < recipe.MAX_PARAMETERS else " (over the limit)"
-        cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"])]
+        cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"]).replace("seed", "fold")]
         if baseline:
             cells.append(_lead(row["final"], baseline) if row["change"] else "")
-        cells += [formatting.seconds(row["seconds"])] if timed else []
+        cells += [formatting.decimals(row["loss"]), *([formatting.seconds(row["seconds"])] if timed else [])]
         cells += [formatting.count(row["n_parameters"]) + over, f"{row['n_macs'] / 1e6:.2f} M"]
         rows.append([*cells, recipe_diff.summary(recipe_dict.from_dict(row["recipe"]), before)])
     images, folds = formatting.count(sum(record["n_eval"])), formatting.counted(len(record["splits"]), "fold")
     caption = f"The candidates: accuracy on {images} images in {folds} of writers held out, mean and standard deviation of the folds"
     lead = ["Images of 10,000 won, 95% interval"] * bool(baseline)
-    head = ["Candidate", "Idea", "Accuracy", *lead, *(["Time per seed"] if timed else []), "Parameters", "MACs", "Change"]
+    head = ["Candidate", "Idea", "Accuracy", *lead, "Loss", *(["Time per seed"] if timed else []), "Parameters", "MACs", "Change"]
     return together([table(caption, head, rows), sentence(f"The rule of choice: {record['rule']}.", "note")])
 
 
