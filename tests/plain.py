@@ -32,8 +32,13 @@ def logits(layers: list[Layer], weights: Mapping[str, np.ndarray], images: np.nd
 
 def conv(maps: np.ndarray, layer: Layer, arrays: Arrays) -> np.ndarray:
     """Lay every window out as a column, then multiply once."""
-    if layer["groups"] != 1 or layer["dilation"] != [1, 1] or layer["padding_mode"] != "zeros":
+    if layer["dilation"] != [1, 1] or layer["padding_mode"] != "zeros":
         raise NotImplementedError(f"only plain convolutions: {layer}")
+    if layer["groups"] > 1:
+        parts = [np.array_split(each, layer["groups"]) for each in (maps, *arrays.values())]
+        return np.concatenate(
+            [conv(own, {**layer, "groups": 1}, dict(zip(arrays, rest, strict=True))) for own, *rest in zip(*parts, strict=True)]
+        )
     (high, wide), (down, across), (y, x) = layer["kernel_size"], layer["padding"], layer["stride"]
     padded = np.pad(maps, ((0, 0), (0, 0), (down, down), (across, across)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (high, wide), axis=(2, 3))[:, :, ::y, ::x]
@@ -79,5 +84,6 @@ LAYERS: dict[str, Callable[[np.ndarray, Layer, Arrays], np.ndarray]] = {
     "Dropout2d": lambda maps, *_: maps,  # silent once training is over
     "GlobalMax": lambda maps, *_: maps.max((2, 3)),
     "GlobalAverage": lambda maps, *_: maps.mean((2, 3)),
+    "Flatten": lambda maps, *_: maps.transpose(0, 2, 3, 1).reshape(-1, maps.shape[1]),
     "Linear": linear,
 }

@@ -28,31 +28,32 @@ def test_a_candidate_replaces_at_most_one_field(name):
 
 @pytest.mark.slow
 def test_the_best_net_within_the_limit_is_chosen_and_all_are_on_record(tmp_path, monkeypatch, few):
-    few = replace(few, split="validation")
     quick = replace(steps.SKELETON, epochs=1)
     monkeypatch.setitem(steps.STEPS, "00_skeleton", replace(steps.get("00_skeleton"), recipe=quick))
-    considered = [Candidate(n, "An idea.", {"model": n}) for n in ("skeleton", "narrow")]
+    considered = [Candidate(n, "An idea.", {"model": n}) for n in ("huge", "narrow")]
+    monkeypatch.setitem(models.NETS, "huge", lambda dropout: models.skeleton(dropout, (8, 12, 40)))
     monkeypatch.setitem(candidates.CANDIDATES, "01_capacity", considered)
     monkeypatch.setattr(search, "SEEDS", (0, 1))
     trained = []
 
     def in_process(recipe, mnist, seeds, device, **options):
         assert options["use_cached"]
-        trained.append((recipe.model, *seeds))
+        trained.append((recipe.model, mnist.split, *seeds))
         return [replace(train(recipe, mnist, seeds[0]), key=f"{recipe.model}{seeds[0]}")]
 
     monkeypatch.setattr(search.seeds, "train_seeds", in_process)
-    monkeypatch.setattr(search.data, "load", lambda split: few)
+    monkeypatch.setattr(search.data, "load", lambda split: replace(few, split=split))
     monkeypatch.setattr(search.files, "root", lambda: tmp_path)
     record = search.choose("01_capacity")
-    assert record["chosen"] == "narrow"  # the skeleton is over the limit, however well it does
+    assert record["chosen"] == "narrow"  # the other is over the limit, however well it does
     assert search.read("01_capacity") == record
-    assert [row["name"] for row in record["candidates"]] == ["skeleton", "narrow"]
+    assert [row["name"] for row in record["candidates"]] == ["huge", "narrow"]
     assert all(len(row["final"]) == 2 and row["recipe"]["epochs"] == 1 for row in record["candidates"])
-    assert (record["split"], record["n_eval"], record["n_train"]) == ("validation", len(few.eval.labels), len(few.train.labels))
-    assert sorted(trained) == [("narrow", 0), ("narrow", 1), ("skeleton", 0), ("skeleton", 1)]
+    assert record["splits"] == ["fold 1 of 7", "fold 2 of 7"]  # each seed its fold, for both candidates
+    assert (record["n_eval"], record["n_train"]) == ([len(few.eval.labels)] * 2, [len(few.train.labels)] * 2)
+    assert sorted(trained) == [(net, f"fold {seed + 1} of 7", seed) for net in ("huge", "narrow") for seed in (0, 1)]
     path = search.path("01_capacity")
-    path.write_text(path.read_text().replace('"chosen": "narrow"', '"chosen": "skeleton"'))
+    path.write_text(path.read_text().replace('"chosen": "narrow"', '"chosen": "huge"'))
     with pytest.raises(ResultError, match="changed"):
         search.read("01_capacity")
 
@@ -77,15 +78,14 @@ def test_no_record_is_none():
 
 def row(name: str, mean: float, change: str = "model", **more) -> dict:
     """Return a line of a record: a net under every limit, unless told otherwise."""
-    about = {"n_parameters": 7_000, "n_macs": 400_000, "finalist": False, "seconds": 60.0}
+    about = {"n_parameters": 7_000, "n_macs": 400_000, "seconds": 60.0}
     return about | {"name": name, "mean": mean, "change": [change] if change else []} | more
 
 
 def test_the_most_accurate_wins_where_accuracy_is_sought():
     rows = [row("yardstick", 0.999, ""), row("good", 0.991), row("best", 0.992), row("large", 0.995, n_parameters=8_000)]
-    assert search.chosen("01_capacity", rows) == "best" and search.chosen("00_skeleton", rows) == "large"
+    assert search.chosen("01_capacity", rows) == search.chosen("00_skeleton", rows) == "best"
     assert search.chosen("01_capacity", [*rows, row("costly", 0.994, n_macs=500_001)]) == "best"
-    assert search.chosen("01_capacity", [*rows, row("finalist", 0.990, finalist=True)]) == "finalist"
 
 
 def test_the_quickest_of_those_as_accurate_wins_where_time_is_sought():
