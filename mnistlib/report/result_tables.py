@@ -210,6 +210,8 @@ def ablations(report: StepReport) -> Shown:
         difference, sentence_ = report.beside(ablation.name)
         won = comparison.figures(difference) if difference else sentence_
         rows.append([f"{ablation.title} ({ablation.name})", recipe_diff.summary(ablation.recipe, report.step.recipe), won])
+    if not rows:
+        return phrase("")
     caption = f"What {report.step.name} wins by what each ablation takes away; {LEVEL} intervals"
     return table(caption, ["Ablation", "Change", "Images of 10,000 that the step wins"], rows)
 
