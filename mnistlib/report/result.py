@@ -306,5 +306,5 @@ def find(step: str | None, wanted: dict[str, Any], data: str, results_dir: Path)
             return Earlier(result, digits), ""
         except ResultError as error:
             sentences.append(str(error))
-    none = f"There is no result of {step} to compare with; run its notebook with the same parameters first."
+    none = f"There is no result of {step} to compare with; train it with the same parameters first."
     return None, " ".join(dict.fromkeys(sentences)) or none
