@@ -29,7 +29,7 @@ IMAGES = 4_096
 def activation_first(recipe: Recipe) -> nn.Sequential:
     """Return a net of the series with pooling after normalization and ReLU, as most public ones have it."""
 
-    def conv(n_in: int, n_out: int, kernel: int = 3, padding: int | None = None, stride: int = 1, pool: bool = False) -> nn.Sequential:
+    def conv(n_in: int, n_out: int, kernel: int = 3, padding: int = 1, stride: int = 1, pool: bool = False) -> nn.Sequential:
         block = plain(n_in, n_out, kernel, padding, stride)
         return nn.Sequential(block, nn.MaxPool2d(2)) if pool else block
 

@@ -22,6 +22,7 @@ from mnistlib.cli import main
 from mnistlib.errors import SettingError
 from mnistlib.notebook.signals import Stopped, Stopping
 from mnistlib.report import markup
+from mnistlib.report import result as results
 from mnistlib.sweep import job, ray_sweep, worker
 from mnistlib.sweep import page as site
 
@@ -167,7 +168,7 @@ def test_a_stopped_sweep_on_this_machine_resumes_lists_failures_and_is_summarise
     folders = sorted((path for path in out.iterdir() if path.is_dir()), key=lambda path: job.read(path).status)
     assert [job.read(path).status for path in folders] == ["failed", "succeeded"]
     assert {"05_short.html", job.EPOCHS, job.LOG} <= {path.name for path in folders[1].iterdir()}
-    made = site.result(folders[1])
+    made = results.read(next((folders[1] / "results").glob("*.json")))
     page = (out / site.NAME).read_text()
     assert made.epochs == 4 and f'href="{folders[1].name}/05_short.html"' in page and "Failed: 1." in page
     assert f"{100 * made.summary.final_mean:.2f}" in page and not markup.addresses(page) and "<script" not in page
