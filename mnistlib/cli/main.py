@@ -101,10 +101,9 @@ def choose(names: tuple[str, ...]) -> None:
 
     All steps unless some are named; six folds of writers decide.
     """
-    from mnistlib import steps
-    from mnistlib.selection import search
+    from mnistlib.selection import candidates, search
 
-    for name in names or steps.STEPS:
+    for name in names or candidates.CANDIDATES:
         search.choose(name)
 
 

@@ -147,9 +147,9 @@ def _overridden(step: steps.Step, recipe: Recipe) -> str:
 
 
 def _provenance(runs: Sequence[Run]) -> dict[str, Any]:
-    """Return the provenance of the run that began first, with the seconds of all epochs of all runs, and the cloud instance's facts."""
-    earliest = min((run.provenance for run in runs), key=lambda about: about["started"])
-    return {**earliest, "seconds": round(sum(sum(run.history.seconds) for run in runs), 1), **provenance.instance(time.time())}
+    """Return the provenance of all runs, with the seconds of all their epochs, and the cloud instance's facts."""
+    seconds = sum(sum(run.history.seconds) for run in runs)
+    return provenance.combine([run.provenance for run in runs], seconds) | provenance.instance(time.time())
 
 
 def restore(step: str, mnist: Mnist, place: Path, results_dir: Path) -> int:

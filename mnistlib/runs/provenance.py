@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,7 @@ from mnistlib.runs import device as device_module
 PACKAGES = ("torchvision", "numpy", "papermill")
 INSTANCE = "MNISTLIB_INSTANCE"  # cloud instance metadata, read from the environment: a JSON object with these keys
 FACTS = ("service", "id", "type", "region", "image", "since", "price")  # `since` in seconds since the epoch, `price` in dollars an hour
+DIFFER = ("python", "torch", "commit", "cpu", "instructions", "gpu")  # the runs of one result may differ in these
 GENERATED = ("reports", "images", "README.md", "docs/replication.md")  # a series writes these as it goes; they change no result
 
 
@@ -43,6 +45,14 @@ def collect(started: float, seconds: float, device: str, workers: int = 1, threa
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "gpu": torch.cuda.get_device_name() if device.startswith("cuda") and torch.cuda.is_available() else None,
     }
+
+
+def combine(runs: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """Return the provenance of several runs that took `seconds` together: that of the first to begin, with all values that differ."""
+    runs = sorted(runs, key=lambda run: run["started"])
+    values = {name: dict.fromkeys(part for run in runs if run.get(name) for part in run[name].split(", ")) for name in DIFFER}
+    changed = {"changed": any(run["changed"] for run in runs)} if "changed" in runs[0] else {}
+    return {**runs[0], **{name: ", ".join(parts) for name, parts in values.items() if parts}, **changed, "seconds": round(seconds, 1)}
 
 
 def instance(now: float) -> dict[str, Any]:
