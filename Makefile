@@ -17,7 +17,7 @@ help: ## list the targets
 	@echo
 	@echo "Each target sets up .venv first; PYTHON=/path/to/python names the Python (3.11 to 3.13) to build it with."
 
-report: $(USER_STAMP) ## train a step, write its page below build/, print the verdict: make report STEP=05_short
+report: $(USER_STAMP) ## train a step, write its page below build/, print the verdict: make report STEP=00_skeleton
 	@$(RUN) report "$(STEP)"
 
 series: $(USER_STAMP) ## train what is missing of the steps, rebuild reports/
@@ -36,8 +36,8 @@ bench: $(USER_STAMP) ## time the series against two public recipes, write report
 choices: $(USER_STAMP) ## train the candidates of every step on six folds of writers, record the choices
 	@$(RUN) choose
 
-step: $(USER_STAMP) ## copy a step into one of your own: make step NAME=06_mine FROM=05_short
-	@$(foreach name,NAME FROM,$(if $($(name)),,$(error $(name) is missing: make step NAME=06_mine FROM=05_short)))$(RUN) new-step "$(NAME)" --from "$(FROM)"
+step: $(USER_STAMP) ## copy a step into one of your own: make step NAME=04_mine FROM=03_augment
+	@$(foreach name,NAME FROM,$(if $($(name)),,$(error $(name) is missing: make step NAME=04_mine FROM=03_augment)))$(RUN) new-step "$(NAME)" --from "$(FROM)"
 
 check: $(DEV_STAMP) ruff ## ruff and the quick tests
 	@$(TESTS) -m "not slow and not smoke"

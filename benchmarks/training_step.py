@@ -29,8 +29,8 @@ IMAGES = 4_096
 def activation_first(recipe: Recipe) -> nn.Sequential:
     """Return a net of the series with pooling after normalization and ReLU, as most public ones have it."""
 
-    def conv(n_in: int, n_out: int, kernel: int = 3, padding: int = 1, stride: int = 1, pool: bool = False) -> nn.Sequential:
-        block = plain(n_in, n_out, kernel, padding, stride)
+    def conv(*shape: int, pool: bool = False, **more: Any) -> nn.Sequential:
+        block = plain(*shape, **more)
         return nn.Sequential(block, nn.MaxPool2d(2)) if pool else block
 
     plain = models.conv
@@ -64,7 +64,8 @@ VARIANTS = {
 }
 
 
-NETS = ("skeleton", "narrow", "mnistlib.selection.nets:strided", "mnistlib.selection.nets:strided_8ch")  # timed beside the step's own
+_OTHERS = "mnistlib.selection.nets:"
+NETS = ("skeleton", "narrow", "strided_pool", f"{_OTHERS}strided", f"{_OTHERS}strided_8ch")  # timed beside the step's own
 
 
 def main() -> None:

@@ -36,14 +36,24 @@ def interval(bounds: Sequence[float], digits: int = 2) -> str:
     return f"{100 * bounds[0]:.{digits}f} to {percent(bounds[1], digits)}"
 
 
+def against(bounds: Sequence[float], target: float) -> str:
+    """Return an interval of percentages with the digits it needs to differ from a target that it misses or beats."""
+    return interval(bounds, max(digits_against(bound, target) for bound in bounds))
+
+
 def amount(unit: Unit, value: float) -> str:
     """Return a quantity in a unit: "5.2 images"."""
     return change(unit, value).removeprefix("+")
 
 
 def change(unit: Unit, *differences: float) -> str:
-    """Return a difference, or the two ends of its interval, with true minus signs: "+0.06 points", "−0.3 to +10.7 images"."""
-    texts = [f"{unit.factor * difference:+.{unit.digits}f}" for difference in differences]
+    """Return a difference, or the two ends of its interval, with true minus signs: "+0.06 points", "−0.3 to +10.7 images".
+
+    Hundreds are written without decimals.
+    """
+    values = [unit.factor * difference for difference in differences]
+    digits = 0 if max(map(abs, values)) >= 100 else unit.digits
+    texts = [f"{value:+.{digits}f}" for value in values]
     return f"{' to '.join(text.replace('-', '−') if float(text) else text[1:] for text in texts)} {unit.name}".strip()
 
 

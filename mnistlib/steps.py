@@ -40,9 +40,7 @@ STEPS: dict[str, Step] = {
         Step("03_augment", "Augmentation", AUGMENT, "02b_anneal"),
     )
 }
-ABLATIONS: dict[str, Step] = {
-    step.name: step for step in (Step("softmax", "Softmax regression", FLOOR, beside="00_skeleton"),)
-}
+ABLATIONS: dict[str, Step] = {step.name: step for step in (Step("softmax", "Softmax regression", FLOOR, beside="00_skeleton"),)}
 _REGISTERED: dict[str, Step] = {}  # others, such as the published models
 
 

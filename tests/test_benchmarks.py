@@ -142,8 +142,8 @@ def test_baselines_run_as_processes_and_every_second_has_a_part(tmp_path):
 
 @pytest.mark.slow
 def test_a_step_is_the_sum_of_its_parts_and_removing_an_optimisation_changes_no_result():
-    measured = training_step.measure(training_step.train.new_model(steps.SPEED, 0), steps.SPEED, "as it is", 6)
+    measured = training_step.measure(training_step.train.new_model(steps.AUGMENT, 0), steps.AUGMENT, "as it is", 6)
     assert measured["step"] == pytest.approx(sum(measured[part] for part in ("prepare", "forward", "backward", "optimizer")), rel=0.5)
     assert 0 < measured["efficiency"] < 1
-    pixels, net = torch.rand(4, 1, 28, 28), training_step.train.new_model(steps.SPEED, 0).eval()
-    torch.testing.assert_close(training_step.activation_first(steps.SPEED).eval()(pixels), net(pixels))
+    pixels, net = torch.rand(4, 1, 28, 28), training_step.train.new_model(steps.AUGMENT, 0).eval()
+    torch.testing.assert_close(training_step.activation_first(steps.AUGMENT).eval()(pixels), net(pixels))

@@ -307,7 +307,7 @@ def test_every_step_can_be_copied(name, tmp_path):
 
 @pytest.mark.parametrize("change", [{"augment": None}, {"schedule": None}, {"label_smoothing": 0.1}])
 def test_a_step_of_ones_own_can_be_copied_whatever_it_changes(change, repository, monkeypatch):
-    mine = steps.Step("06_mine", "Mine", replace(steps.SHORT, **change), "05_short")
+    mine = steps.Step("06_mine", "Mine", replace(steps.AUGMENT, **change), "03_augment")
     monkeypatch.setitem(steps.STEPS, mine.name, mine)
     monkeypatch.setattr(steps, "MINE", mine.recipe, raising=False)
     write(repository / "notebooks" / "06_mine.ipynb", "seeds = [0]", 'from mnistlib import steps\n\nstep = steps.get("06_mine")')

@@ -127,9 +127,9 @@ def test_targets_call_the_commands_and_a_step_needs_name_and_source(clone):
     assert make(clone, "published").returncode == make(clone, "pages").returncode == 0
     ran = (clone / "ran").read_text().splitlines()[-3:]
     assert ran == ["-m replication", "-m mnistlib build-series --no-training", "-m replication --no-training"]
-    assert make(clone, "step", "NAME=06_mine", "FROM=05_short").returncode == 0
-    assert (clone / "ran").read_text().splitlines()[-1] == "-m mnistlib new-step 06_mine --from 05_short"
-    for words, missing in ((["FROM=05_short"], "NAME"), (["NAME=06_mine"], "FROM")):
+    assert make(clone, "step", "NAME=04_mine", "FROM=03_augment").returncode == 0
+    assert (clone / "ran").read_text().splitlines()[-1] == "-m mnistlib new-step 04_mine --from 03_augment"
+    for words, missing in ((["FROM=03_augment"], "NAME"), (["NAME=04_mine"], "FROM")):
         done = make(clone, "step", *words)
         assert done.returncode == 2 and f"{missing} is missing" in done.stderr
 

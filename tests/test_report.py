@@ -322,7 +322,7 @@ def test_a_verdict_is_one_word_and_every_limit_that_is_exceeded():
     shown = result_tables.verdict_words(comparison.Verdict("over", "within", "below", "not held"))
     assert shown.text == "below, not held, parameters over" and shown.html.count('class="verdict bad"') == 3
     row = result_tables.row(replace(RESULT, summary=replace(RESULT.summary, n_held=1)))
-    assert (row["Seeds passing"].text, row["Held"].text, row["Time per seed"].text) == ("2 of 3", "1 of 3", "3.8 s")
+    assert (row["Seeds passing"].text, row["Seeds holding"].text, row["Time per seed"].text) == ("2 of 3", "1 of 3", "3.8 s")
 
 
 def test_a_saved_result_is_handed_to_programs_and_its_text_says_nothing_of_the_machine(tmp_path):

@@ -381,7 +381,7 @@ def test_an_inconclusive_claim_says_what_would_decide_it():
     made = judged(-0.0002, 0.0008)
     assert formatting.amount(formatting.IMAGES, made.effect.smallest) in made.figures
     assert f"about {made.effect.seeds_for(0.0003)} seeds" in made.figures and made.effect.seeds_for(0.0003) > 30
-    assert "no number of seeds" in judged(-0.0002, 0.0008, effect={"writers": 1.0}).figures
+    assert "too few writers" in judged(-0.0002, 0.0008, effect={"writers": 1.0}).figures
     single = judged(0.0001, 0.0008, effect={"n_seeds": 1})
     assert single.outcome == "inconclusive" and "single seed" in single.figures and "seeds would do" in single.figures
     assert judged(0.0001, 0.0008).figures == "x"

@@ -147,7 +147,7 @@ def test_a_stopped_sweep_on_this_machine_resumes_lists_failures_and_is_summarise
     monkeypatch.setenv("TMPDIR", str(temp))
     absent = "mps" if torch.cuda.is_available() else "cuda"
     (tmp_path / "grid.yaml").write_text(f"device: [cpu, {absent}]")
-    command = ["sweep", "05_short", "--grid-file", str(tmp_path / "grid.yaml"), "-y", "{seeds: [0], epochs: 4, train_limit: 100}"]
+    command = ["sweep", "00_skeleton", "--grid-file", str(tmp_path / "grid.yaml"), "-y", "{seeds: [0], epochs: 4, train_limit: 100}"]
     monkeypatch.setattr("sys.argv", ["mnistlib", *command, "--out", str(out), "--cpus", "0.5"])
 
     def epochs() -> list[int]:
@@ -163,14 +163,14 @@ def test_a_stopped_sweep_on_this_machine_resumes_lists_failures_and_is_summarise
     assert ended.value.code == 1
     said = capsys.readouterr()
     assert epochs() == [1, 2, 3, 4], "the job did not resume after its last epoch"
-    assert "Failed: 05_short-" in said.err and f"device {absent}" in said.err
+    assert "Failed: 00_skeleton-" in said.err and f"device {absent}" in said.err
     assert f"Summary: {out / 'index.html'}" in said.out and "machines: 1, " in said.out
     folders = sorted((path for path in out.iterdir() if path.is_dir()), key=lambda path: job.read(path).status)
     assert [job.read(path).status for path in folders] == ["failed", "succeeded"]
-    assert {"05_short.html", job.EPOCHS, job.LOG} <= {path.name for path in folders[1].iterdir()}
+    assert {"00_skeleton.html", job.EPOCHS, job.LOG} <= {path.name for path in folders[1].iterdir()}
     made = results.read(next((folders[1] / "results").glob("*.json")))
     page = (out / site.NAME).read_text()
-    assert made.epochs == 4 and f'href="{folders[1].name}/05_short.html"' in page and "Failed: 1." in page
+    assert made.epochs == 4 and f'href="{folders[1].name}/00_skeleton.html"' in page and "Failed: 1." in page
     assert f"{100 * made.summary.final_mean:.2f}" in page and not markup.addresses(page) and "<script" not in page
     assert gone(lambda: left(temp))
 

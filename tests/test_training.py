@@ -33,7 +33,7 @@ def given(few: data.Mnist, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> d
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["003-model-3", "05_short"])
+@pytest.mark.parametrize("name", ["003-model-3", "00_skeleton"])
 def test_a_model_or_a_step_trains_to_a_result_and_a_log(name, given, tmp_path):
     made, path = training.run(name, given | {"seeds": [1]})
     assert made.path == tmp_path / "results" / f"{name}.json" and results.read(made.path).seeds == [1]
@@ -71,7 +71,7 @@ def test_an_unknown_name_or_parameter_stops_before_anything_is_trained(name, mor
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"])
 def test_a_stopped_training_says_so_and_resumes_after_its_last_epoch(number, code, given, tmp_path, monkeypatch, capsys):
     journal, n_epochs = tmp_path / "epochs.jsonl", 30
-    command = ["train", "05_short", "--seed", "0", "-p", "epochs", str(n_epochs), "-p", "results_dir", str(tmp_path), "--device", "cpu"]
+    command = ["train", "00_skeleton", "--seed", "0", "-p", "epochs", str(n_epochs), "-p", "results_dir", str(tmp_path), "--device", "cpu"]
     monkeypatch.setattr(sys, "argv", ["mnistlib", *command])
 
     def stop() -> None:

@@ -26,7 +26,7 @@ def accuracy(result: Result) -> str:
     seeds = formatting.counted(summary.n_seeds, "seed")
     return (
         f"{result.step}: {mean} of {formatting.count(result.n_eval)} {result.split} images {end}; {seeds}, "
-        f"{formatting.counted(result.epochs, 'epoch')} (95% interval {formatting.interval(summary.interval)})."
+        f"{formatting.counted(result.epochs, 'epoch')} (95% interval {formatting.against(summary.interval, MIN_ACCURACY)})."
     )
 
 

@@ -69,20 +69,22 @@ def block(results: Sequence[Result]) -> str:
 
 
 def answer(results: Sequence[Result]) -> str:
-    """Return the result of the series in three sentences: the floor, the step with the finished recipe, and how it holds the target."""
+    """Return the result of the series in three sentences: the floor, the step with the finished recipe, and its verdict."""
     found = {one.step: one for one in results}
     if not {FLOOR, HEADLINE} <= found.keys():
         return "There are no results of the whole series yet."
     floor, top = found[FLOOR], found[HEADLINE]
     summary, percent, count = top.summary, formatting.percent, formatting.count
     times = (1 - floor.summary.final_mean) / (1 - summary.final_mean)
-    held = formatting.of(summary.n_held, summary.n_seeds)
+    target, interval = recipe.MIN_ACCURACY, formatting.against(summary.interval, recipe.MIN_ACCURACY)
     return (
         f"Softmax regression, one linear layer of {count(floor.n_parameters)} parameters, classifies "
         f"{percent(floor.summary.final_mean)} of MNIST's test images correctly. The convolutional net of this series has "
-        f"{count(top.n_parameters)} and classifies {percent(summary.final_mean)} after {count(top.epochs)} epochs (mean of "
-        f"{count(summary.n_seeds)} seeds; with other seeds and other writers {formatting.interval(summary.interval)}): {times:.0f} times "
-        f"fewer errors. The exercise asks for {percent(recipe.MIN_ACCURACY)}, held in the last epochs; {held} seeds do."
+        f"{count(top.n_parameters)} parameters and classifies {percent(summary.final_mean)} after {count(top.epochs)} epochs: {times:.0f} "
+        f"times fewer errors. That is the mean of {formatting.counted(summary.n_seeds, 'seed')}; its {result_tables.LEVEL} interval, for "
+        f"other seeds and other writers, is {interval}. The exercise asks for {percent(target)}, held in the last "
+        f"{count(recipe.HELD_EPOCHS)} epochs. The mean is {top.verdict.accuracy} that and {top.verdict.held}; of the single seeds, "
+        f"{formatting.of(summary.n_held, summary.n_seeds)} hold it."
     )
 
 

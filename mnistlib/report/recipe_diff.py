@@ -14,14 +14,14 @@ UNNAMED = (Optimizer, Schedule, Augment)  # their field says what they are; ever
 def changes(now: Any, before: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield name, value before and value now of every differing field, those of parts with a dot: `("optimizer.lr", 0.1, 0.05)`.
 
-    A part that was not there before gives those of its fields that are not at their defaults, each with None before.
+    A part that was not there before gives those of its fields that are not at their defaults, a schedule all, each with None before.
     """
     if now == before:
         return
     if is_dataclass(now) and (type(before) is type(now) or not name):
         for field in dict.fromkeys(field.name for recipe in (now, before) for field in fields(recipe)):
             yield from changes(getattr(now, field, None), getattr(before, field, None), f"{name}.{field}".lstrip("."))
-    elif isinstance(now, UNNAMED) and before is None and (inner := _not_default(now)):
+    elif isinstance(now, UNNAMED) and before is None and (inner := vars(now) if isinstance(now, Schedule) else _not_default(now)):
         yield from ((f"{name}.{field}", None, value) for field, value in inner.items())
     else:
         yield name, before, now

@@ -73,6 +73,11 @@ class Result:
         return [run.train_accuracy_clean - run.final for run in self.runs]
 
     @property
+    def train_errors(self) -> list[float]:
+        """Return each seed's share of errors on the clean training images."""
+        return [1 - run.train_accuracy_clean for run in self.runs]
+
+    @property
     def seconds(self) -> list[float]:
         """Return the seconds that each seed took, evaluation included."""
         return [sum(run.history.seconds) for run in self.runs]

@@ -20,7 +20,7 @@ from mnistlib.stats.misclassified import Misclassified
 LEVEL = formatting.percent(intervals.LEVEL, 0)  # of the intervals
 FOLDED = "The data as a table"
 _LABEL_ERRORS = {None: "", "majority": "wrong, by majority", "split": "opinions split", "neither": "neither digit"}
-_CLAIMS = (StepReport.reached, StepReport.better, StepReport.no_worse, StepReport.narrower, StepReport.quicker)
+_CLAIMS = (StepReport.reached, StepReport.better, StepReport.no_worse)
 _FACTS = {
     "torch": "PyTorch", "numpy": "NumPy", "cpu": "CPU", "gpu": "GPU", "seconds": "Training time, all seeds", "id": "Instance",
     "changed": "Uncommitted changes", "instructions": "CPU instructions", "machine_seconds": "Machine time",
@@ -69,9 +69,9 @@ def result(result: Result, remark: str = "") -> Shown:
     summary, verdict, split = result.summary, result.verdict, result.split
     digits, lowest, by_seed = partial(formatting.digits_against, target=MIN_ACCURACY), summary.lowest_mean, summary.seed_interval
     end = "at the epoch that was kept" if any(run.kept_epoch for run in result.runs) else "after the last epoch"
-    interval = formatting.interval(summary.interval, max(map(digits, summary.interval)))
-    over_seeds = formatting.interval(by_seed) if by_seed else "none: a single seed"
-    best = max(max(run.history.eval_accuracy) for run in result.runs)
+    interval = formatting.against(summary.interval, MIN_ACCURACY)
+    over_seeds = formatting.against(by_seed, MIN_ACCURACY) if by_seed else "none: a single seed"
+    best = [max(run.history.eval_accuracy) for run in result.runs]
     cost = formatting.dollars(result.provenance.get("cost", result.provenance.get("cost_at_most")))
     achieved = {
         "accuracy": formatting.mean_sd(summary.final_mean, summary.final_sd, digits(summary.final_mean)),
@@ -89,10 +89,13 @@ def result(result: Result, remark: str = "") -> Shown:
         "Seeds at or above the target in each of these last epochs": comparison.share(summary.n_held, summary.n_seeds),
         f"Lowest and highest seed {end}": " and ".join(extremes),
         f"Accuracy on the clean training images {end}": formatting.percent(np.mean([run.train_accuracy_clean for run in result.runs])),
+        f"Gap: that minus the accuracy on the {split} images": formatting.change(formatting.POINTS, np.mean(result.gaps)),
         f"{split.capitalize()} loss (cross-entropy) {end}": formatting.decimals(np.mean(summary.losses)),
         f"Expected calibration error {end}": formatting.percent(np.mean(summary.calibration_errors)),
-        "A seed takes": f"{formatting.seconds(np.median(result.seconds))} (median); energy not known; {cost}",
-        f"Best epoch of any seed, chosen on the {split} images": formatting.percent(best),
+        "Time per seed": f"{formatting.seconds(np.median(result.seconds))} (median); energy not known; {cost}",
+        f"Each seed at its best epoch, chosen on the {split} images": " on average, at most ".join(
+            map(formatting.percent, (np.mean(best), max(best)))
+        ),
     }
     more |= {f"Difference from {each.from_}": comparison.figures(each) for each in (result.difference, result.since_first) if each}
     rows += [[name, "", text, ""] for name, text in more.items()]
@@ -109,11 +112,11 @@ def row(result: Result, before: Result | None = None) -> dict[str, Shown]:
     """Return the cells of a result in a table of results, by column; `before` is the result of the step that it changes."""
     summary = result.summary
     texts = {
-        "Change": recipe_diff.summary(result.recipe, before.recipe) if before else "the first recipe",
+        "Change": recipe_diff.summary(result.recipe, before.recipe) if before else "the floor",
         "Accuracy": formatting.mean_sd(summary.final_mean, summary.final_sd),
-        "Interval": formatting.interval(summary.interval),
+        "Interval": formatting.against(summary.interval, MIN_ACCURACY),
         "Seeds passing": formatting.of(summary.n_pass, summary.n_seeds),
-        "Held": formatting.of(summary.n_held, summary.n_seeds),
+        "Seeds holding": formatting.of(summary.n_held, summary.n_seeds),
         "Verdict": verdict_words(result.verdict),
         "Parameters": formatting.count(result.n_parameters),
         "MACs": f"{result.n_macs / 1e6:.2f} M",
@@ -185,12 +188,15 @@ def first_five(report: StepReport, n: int = 5) -> Shown:
     """Return what the first five seeds alone would have shown beside all seeds; nothing where there are no more."""
     if len(report.runs) <= n:
         return phrase("")
-    both = [report.first_seeds(n), report]
+    both, against = [report.first_seeds(n), report], formatting.against
     summaries = [each.result.summary for each in both]
     rows: list[list[Cell]] = [
         ["Mean", *(formatting.mean_sd(each.final_mean, each.final_sd) for each in summaries)],
-        ["Interval: other seeds and other writers", *(formatting.interval(each.interval) for each in summaries)],
-        ["Interval: the same images, other seeds", *(formatting.interval(each.seed_interval) for each in summaries if each.seed_interval)],
+        ["Interval: other seeds and other writers", *(against(each.interval, MIN_ACCURACY) for each in summaries)],
+        [
+            "Interval: the same images, other seeds",
+            *(against(each.seed_interval, MIN_ACCURACY) for each in summaries if each.seed_interval),
+        ],
     ]
     if report.result.difference:
         differences, name = [each.result.difference for each in both], report.result.difference.from_
@@ -212,8 +218,8 @@ def ablations(report: StepReport) -> Shown:
         rows.append([f"{ablation.title} ({ablation.name})", recipe_diff.summary(ablation.recipe, report.step.recipe), won])
     if not rows:
         return phrase("")
-    caption = f"What {report.step.name} wins by what each ablation takes away; {LEVEL} intervals"
-    return table(caption, ["Ablation", "Change", "Images of 10,000 that the step wins"], rows)
+    caption = f"{report.step.name} minus each ablation: the accuracy on the same images, with {LEVEL} intervals"
+    return table(caption, ["Ablation", "What it changes", "Images that the step wins"], rows)
 
 
 def repeated(looks: Sequence[Mapping[str, Any]]) -> Shown:
@@ -224,13 +230,13 @@ def repeated(looks: Sequence[Mapping[str, Any]]) -> Shown:
             runs.setdefault((look["step"], look["recipe"], tuple(look["seeds"])), []).append(look["final"])
     rows = [
         [
-            f"{name}, recipe {digest[:8]}",
+            f"An earlier {name}, recipe {digest[:8]}",
             ", then ".join(formatting.of(sum(each >= MIN_ACCURACY for each in final), len(final)) for final in finals),
         ]
         for (name, digest, _), finals in runs.items()
         if len(finals) > 1
     ]
-    return table("The same recipe and seeds, trained again: seeds at or above the target", ["Earlier recipe", "Seeds passing"], rows)
+    return table("The same recipe and seeds, trained again: seeds at or above the target", ["Recipe", "Seeds passing"], rows)
 
 
 def provenance(result: Result) -> Shown:

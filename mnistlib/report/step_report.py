@@ -71,10 +71,9 @@ class StepReport:
     def reached(self) -> Claim:
         """Claim that the mean accuracy is above the target."""
         claim, summary = f"The mean reaches the target of {formatting.percent(MIN_ACCURACY)}.", self.result.summary
-        by_seed = f"; the same images, other seeds: {formatting.interval(summary.seed_interval)}" if summary.seed_interval else ""
-        figures = (
-            f"{formatting.percent(summary.final_mean)} (other seeds and other writers: {formatting.interval(summary.interval)}{by_seed})"
-        )
+        whole, by_seed = (bounds and formatting.against(bounds, MIN_ACCURACY) for bounds in (summary.interval, summary.seed_interval))
+        also = f"; the same images, other seeds: {by_seed}" if by_seed else ""
+        figures = f"{formatting.percent(summary.final_mean)} (other seeds and other writers: {whole}{also})"
         return comparison.judge(claim, summary.accuracy, figures, formatting.IMAGES, MIN_ACCURACY)
 
     def held(self) -> Claim:
@@ -87,6 +86,10 @@ class StepReport:
     def narrower(self) -> Claim:
         """Claim that the gap between clean training and test accuracy is smaller than before."""
         return self._lower("The gap between clean training and test accuracy is smaller than", "gaps", formatting.POINTS)
+
+    def fits_better(self) -> Claim:
+        """Claim that fewer clean training images are misclassified than before."""
+        return self._lower("The error on the clean training images is lower than", "train_errors", formatting.POINTS)
 
     def quicker(self) -> Claim:
         """Claim that a seed trains in less time than before."""

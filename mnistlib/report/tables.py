@@ -62,28 +62,24 @@ def candidates(record: Mapping[str, Any] | None) -> Shown:
     """Return every candidate of a step's choice (reports/choices/<step>.json) with what the rule looks at, best first."""
     if record is None:
         return sentence("There is no record of a choice for this step.", "note")
-    before, timed = steps.get(record["before"] or record["step"]).recipe, "seconds" in record["candidates"][0]
-    baseline = next((row["final"] for row in record["candidates"] if not row["change"]), None)
-    rows = []
+    before, rows = steps.get(record["before"] or record["step"]).recipe, []
+    best = next(row["final"] for row in record["candidates"] if row["name"] == record["chosen"])
     for row in sorted(record["candidates"], key=lambda row: -row["mean"]):
         name = element("strong", f"{row['name']} (chosen)") if row["name"] == record["chosen"] else row["name"]
         over = "" if row["n_parameters"] < recipe.MAX_PARAMETERS else " (over the limit)"
         cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"]).replace("seed", "fold")]
-        if baseline:
-            cells.append(_lead(row["final"], baseline) if row["change"] else "")
-        cells += [formatting.decimals(row["loss"]), *([formatting.seconds(row["seconds"])] if timed else [])]
+        cells += ["" if row["name"] == record["chosen"] else _difference(row["final"], best), formatting.decimals(row["loss"])]
         cells += [formatting.count(row["n_parameters"]) + over, f"{row['n_macs'] / 1e6:.2f} M"]
         rows.append([*cells, recipe_diff.summary(recipe_dict.from_dict(row["recipe"]), before)])
     images, folds = formatting.count(sum(record["n_eval"])), formatting.counted(len(record["splits"]), "fold")
     caption = f"The candidates: accuracy on {images} images in {folds} of writers held out, mean and standard deviation of the folds"
-    lead = ["Images of 10,000 won, 95% interval"] * bool(baseline)
-    head = ["Candidate", "Idea", "Accuracy", *lead, "Loss", *(["Time per seed"] if timed else []), "Parameters", "MACs", "Change"]
+    head = ["Candidate", "Idea", "Accuracy", "Against the chosen one, of 10,000", "Loss", "Parameters", "MACs", "Change"]
     return together([table(caption, head, rows), sentence(f"The rule of choice: {record['rule']}.", "note")])
 
 
-def _lead(now: Sequence[float], before: Sequence[float]) -> str:
-    """Return the mean difference between two candidates on the same folds with its interval."""
-    effect = intervals.welch([a - b for a, b in zip(now, before, strict=True)])
+def _difference(one: Sequence[float], other: Sequence[float]) -> str:
+    """Return the mean difference between two candidates on the same folds with its 95% interval."""
+    effect = intervals.welch([a - b for a, b in zip(one, other, strict=True)])
     return f"{formatting.change(formatting.IMAGES, effect.value)} ({formatting.change(formatting.IMAGES, *effect.interval)})"
 
 
@@ -113,9 +109,7 @@ def _statistics(image_set: ImageSet) -> dict[str, str]:
 def layers(net: ModelSummary) -> Shown:
     """Return the layers of a net with shapes, parameters, multiply-accumulates and receptive fields, and its warnings."""
     rows = [[layer.kind, formatting.shape(layer.output), *_costs(layer)] for layer in net.layers]
-    caption = (
-        "The layers in order. Padding counts in the receptive field, which may exceed the image; the total is that before global pooling"
-    )
+    caption = "The layers in order. Padding counts in the receptive field, which may exceed the image; the total is that of the last map"
     head = ["Layer", "Output", "Parameters", "MACs", "Receptive field"]
     shown = table(caption, head, rows, ["Total", "", *_costs(net)])
     return together([shown, *(sentence(text, "note") for text in net.wasted)])

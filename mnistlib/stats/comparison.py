@@ -70,7 +70,7 @@ def judge(claim: str, effect: Effect, figures: str, unit: Unit, threshold: float
     if effect.n_seeds > 1 and (above or below):
         return Claim(claim, "supported" if below == lower else "refuted", figures, effect)
     n = effect.seeds_for(effect.value - threshold)
-    seeds = "no number of seeds would do with these writers" if n is None else f"about {formatting.count(n)} seeds would do"
+    seeds = f"about {formatting.count(n)} seeds would decide it" if n else "more seeds cannot decide it, the images have too few writers"
     why = f"it could see {formatting.amount(unit, effect.smallest)} or more" if effect.n_seeds > 1 else "a single seed decides nothing"
     return Claim(claim, "inconclusive", f"{figures}; {why}; if the true value is the measured one, {seeds}", effect)
 

@@ -37,7 +37,8 @@ def contrast(tables: Sequence[np.ndarray], weights: Sequence[float], writers: np
 
     A table says which images each seed of one recipe gets wrong, bool [n_seeds, n_images]; all tables are over the same images. The
     variance is that between writers, students and census employees apart, plus that between seeds, minus what both count: two-way
-    clustering (Cameron, Gelbach and Miller 2011). A recipe with one seed varies over writers alone.
+    clustering (Cameron, Gelbach and Miller 2011). A recipe with one seed varies over writers alone. Few seeds can be less certain than
+    that: where the interval over seeds alone is the wider one, it is returned.
     """
     tables = [np.asarray(table, bool) for table in tables]
     names, writer = np.unique(np.stack([np.asarray(groups) == STUDENTS, np.asarray(writers)]), axis=1, return_inverse=True)
@@ -56,10 +57,11 @@ def contrast(tables: Sequence[np.ndarray], weights: Sequence[float], writers: np
         per_seed, seeds, squares = per_seed + variance, seeds + variance / n_seeds, squares + (variance / n_seeds) ** 2 / (n_seeds - 1)
         twice += sum(_variances(parts - parts.mean(0), group, sizes)) / (n_seeds * (n_seeds - 1))
     by_writer = _variances(mean, group, sizes)
-    variance, squares = sum(by_writer) + max(seeds - twice, 0.0), squares * (seeds > twice)  # what seeds add is at least nothing
-    squares += sum(each**2 / (size - 1) for each, size in zip(by_writer, sizes, strict=True) if each)
-    writers_alone = max(variance - (seeds or per_seed), 0.0)
-    return _effect(value, variance, squares, n_seeds=min(map(len, tables)), per_seed=per_seed, writers=writers_alone)
+    variance = sum(by_writer) + max(seeds - twice, 0.0)  # what seeds add is at least nothing
+    of_writers = sum(each**2 / (size - 1) for each, size in zip(by_writer, sizes, strict=True) if each)
+    about = {"n_seeds": min(map(len, tables)), "per_seed": per_seed, "writers": max(variance - (seeds or per_seed), 0.0)}
+    both = _effect(value, variance, of_writers + squares * (seeds > twice), **about)
+    return max(both, _effect(value, seeds, squares, **about), key=lambda effect: effect.interval[1])
 
 
 def _variances(parts: np.ndarray, group: np.ndarray, sizes: np.ndarray) -> list[float]:
@@ -69,8 +71,12 @@ def _variances(parts: np.ndarray, group: np.ndarray, sizes: np.ndarray) -> list[
 
 
 def accuracy(table: np.ndarray, writers: np.ndarray, groups: np.ndarray) -> Effect:
-    """Return a recipe's mean accuracy; its interval is symmetric in the logit, because that of a rare error is skewed."""
-    mean = contrast([table], [1], writers, groups)
+    """Return a recipe's mean accuracy with its interval."""
+    return of_share(contrast([table], [1], writers, groups))
+
+
+def of_share(mean: Effect) -> Effect:
+    """Return a mean accuracy with an interval that is symmetric in the logit, because that of a rare error is skewed."""
     if not 0 < mean.value < 1:
         return mean
     middle, half = scipy.special.logit(mean.value), (mean.interval[1] - mean.value) / (mean.value * (1 - mean.value))

@@ -66,7 +66,7 @@ def summarise(
         final_min=int(final.min()) / n_images,
         final_max=int(final.max()) / n_images,
         accuracy=intervals.accuracy(wrong, writers, groups),
-        seed_interval=by_seed and by_seed.interval,
+        seed_interval=by_seed and intervals.of_share(by_seed).interval,
         n_pass=sum(row[-1] for row in reached),
         n_held=sum(len(row) >= HELD_EPOCHS and all(row[-HELD_EPOCHS:]) for row in reached),
         lowest_mean=min(map(sum, zip(*last, strict=True))) / (n_seeds * n_images) if len(last) == n_seeds else None,
