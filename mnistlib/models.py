@@ -59,7 +59,7 @@ def skeleton(dropout: float = 0.0, maps: tuple[int, int, int] = (8, 12, 16), nor
 
 
 def weighted(dropout: float = 0.0, pool: nn.Module | None = None, norm: bool = True) -> nn.Sequential:
-    """Return a net that pools early; its head learns a weight for each place of the last maps, or pools them as it is told."""
+    """Return a net that pools early; its head learns a weight for each place of the last maps, or uses the pooling given."""
     return nn.Sequential(
         conv(1, 8, 5, padding=0, pool=True, norm=norm),
         *drop(dropout),

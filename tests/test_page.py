@@ -181,8 +181,8 @@ def test_figures_carry_the_alt_text_of_their_output_and_half_their_pixels(text):
 def test_code_parameters_and_progress_are_folded(text):
     page = Outline(text)
     assert all("open" not in attrs for attrs in page.all("details"))
-    assert "<summary>Parameters <code>seeds: list[int] = [0, 1]" in text
-    assert "<summary>Parameters given to this run <code>epochs = 2</code></summary>" in text
+    assert "<summary>Settings <code>seeds: list[int] = [0, 1]" in text
+    assert "<summary>Settings given to this run <code>epochs = 2</code></summary>" in text
     n_code = sum(kind != "md" and source != "" for kind, source in CELLS) + 1
     assert len(re.findall(r'<details class="code">', text)) == n_code == len(re.findall(r'<div class=" ?highlight', text))
     assert '<span class="kn">import</span>' in text, "code is not highlighted"
