@@ -19,7 +19,7 @@ from mnistlib import files
 from mnistlib.augment import Augment
 from mnistlib.errors import ResultError, SettingError, TrainingError
 from mnistlib.recipe import Optimizer, Recipe
-from mnistlib.runs import Run, cache, device, run, seeds, train_seeds
+from mnistlib.runs import Run, cache, device, provenance, run, seeds, train_seeds
 
 TINY = Recipe("strided_pool", epochs=2, batch_size=64, augment=Augment(degrees=5))
 LONG = replace(TINY, epochs=12)
@@ -81,6 +81,15 @@ def test_more_seeds_than_workers_take_turns_and_equal_those_that_train_alone(few
     assert suffixes(tmp_path) == [".run"] * 3 + [".unfinished"] * 3
     for one in done:
         assert one.provenance["seconds"] == pytest.approx(sum(one.history.seconds), abs=0.1)
+
+
+def test_runs_of_different_machines_have_a_provenance_that_names_them_all():
+    first = {"started": "2026-11-25T05:00:00Z", "cpu": "A", "instructions": "AVX512", "commit": "aa", "changed": False, "cores": 2}
+    second = first | {"started": "2026-11-27T05:00:00Z", "instructions": "AVX2", "commit": "bb", "gpu": None}
+    both = provenance.combine([second, first], 61.26)
+    assert both == first | {"instructions": "AVX512, AVX2", "commit": "aa, bb", "seconds": 61.3}
+    assert provenance.combine([second, both], 1)["instructions"] == "AVX512, AVX2"  # of a result that was read back
+    assert provenance.combine([first, second | {"changed": True}], 1)["changed"]
 
 
 def test_a_reported_run_is_trained_anew_unless_cached_runs_are_wanted(few, tmp_path, in_process):

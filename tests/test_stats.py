@@ -160,6 +160,15 @@ def test_seeds_widen_the_interval():
     assert width(one(table(1_000, 0, 40), *people)) > 1.5 * width(one(table(1_000, 20, 20), *people))
 
 
+def test_other_writers_as_well_is_never_less_certain_than_other_seeds_alone():
+    """By chance, seeds can differ by more than their mistakes on each writer do."""
+    writers, groups = np.repeat(np.arange(50), 16), np.zeros(800)
+    wrong = np.stack([np.arange(800) % 16 < mistakes for mistakes in (1, 2, 3)])  # the same number on every writer
+    alone, both = intervals.welch(1 - wrong.mean(1)), one(wrong, writers, groups)
+    assert both.interval == alone.interval and both.n_seeds == 3
+    assert one(wrong[:1], writers, groups).interval[1] >= 1 - wrong[0].mean()
+
+
 def test_neither_the_order_of_images_nor_the_names_of_writers_matter():
     writers, groups = crowd()
     wrong = hard_writers(writers, 3, 5)
@@ -173,6 +182,8 @@ def test_an_accuracys_interval_stays_below_one_and_is_wider_below_the_mean():
     made = intervals.accuracy(wrong, writers, groups)
     assert made.interval[1] < 1 and made.value - made.interval[0] > made.interval[1] - made.value
     assert intervals.accuracy(np.zeros((2, len(writers)), bool), writers, groups).interval == (1, 1)
+    by_seed = intervals.of_share(intervals.welch([0.9990, 0.9999, 0.9999]))
+    assert by_seed.interval[1] < 1 and by_seed.interval[0] < intervals.welch([0.9990, 0.9999, 0.9999]).interval[0] + 1e-3
 
 
 def test_a_whole_test_set_takes_under_half_a_second():
@@ -383,7 +394,7 @@ def test_an_inconclusive_claim_says_what_would_decide_it():
     assert f"about {made.effect.seeds_for(0.0003)} seeds" in made.figures and made.effect.seeds_for(0.0003) > 30
     assert "too few writers" in judged(-0.0002, 0.0008, effect={"writers": 1.0}).figures
     single = judged(0.0001, 0.0008, effect={"n_seeds": 1})
-    assert single.outcome == "inconclusive" and "single seed" in single.figures and "seeds would do" in single.figures
+    assert single.outcome == "inconclusive" and "single seed" in single.figures and "seeds would decide it" in single.figures
     assert judged(0.0001, 0.0008).figures == "x"
 
 

@@ -40,7 +40,7 @@ def report(name: str, trained, few, folder) -> StepReport:
 def test_a_step_is_compared_with_the_one_before_and_its_claims_are_kept(few, trained, tmp_path):
     first = report("00_skeleton", trained, few, tmp_path)
     assert first.before is first.first is None and "first step" in first.sentence
-    claims = (first.better(), first.no_worse(), first.narrower(), first.quicker(), first.lower_loss(), first.better_calibrated())
+    claims = (first.better(), first.no_worse(), first.narrower(), first.fits_better(), first.quicker(), first.lower_loss())
     assert {claim.outcome for claim in claims} == {"no comparison"} and all(claim.figures == first.sentence for claim in claims)
     second = report("01_capacity", trained, few, tmp_path)
     assert second.before.result.step == "00_skeleton" and second.first is None and second.sentence == ""
@@ -55,6 +55,8 @@ def test_a_step_is_compared_with_the_one_before_and_its_claims_are_kept(few, tra
     assert results.read(second.path).claims == claims and len(claims) == 5
     losses = [np.mean(each.result.summary.losses) for each in (second, first)]
     assert all(formatting.decimals(loss) in second.lower_loss().figures for loss in losses)
+    errors = [formatting.amount(formatting.POINTS, np.mean(each.result.train_errors)) for each in (second, first)]
+    assert all(error in second.fits_better().figures for error in errors)
     assert second.result.keys["notebook"] and second.result.verdict is None  # a part of the training images
     assert second.result.provenance["seconds"] == pytest.approx(sum(second.result.seconds), abs=0.1)
 
@@ -104,7 +106,7 @@ def test_recipes_that_were_trained_twice_show_both_counts():
         look | {"step": "another"},
     ]
     said = repr(result_tables.repeated(looks))
-    assert "01_capacity, recipe abababab  2 of 2, then 1 of 2" in said and "cdcd" not in said and "another" not in said
+    assert "An earlier 01_capacity, recipe abababab  2 of 2, then 1 of 2" in said and "cdcd" not in said and "another" not in said
 
 
 def test_a_later_step_is_compared_with_the_first_as_well(few, trained, tmp_path):
@@ -136,7 +138,7 @@ def test_the_first_five_seeds_stand_beside_all(few, trained, tmp_path):
             assert formatting.interval(bounds) in shown
         assert formatting.mean_sd(summary.final_mean, summary.final_sd) in shown and comparison.figures(difference) in shown
         assert formatting.amount(formatting.IMAGES, difference.effect.smallest) in shown
-    for claim in (whole.better(), whole.no_worse(), whole.narrower(), whole.quicker()):
+    for claim in (whole.better(), whole.no_worse(), whole.reached()):
         assert any(line.startswith(claim.claim) and line.endswith(claim.outcome) for line in shown.splitlines())
 
 

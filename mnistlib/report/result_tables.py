@@ -113,9 +113,7 @@ def row(result: Result, before: Result | None = None) -> dict[str, Shown]:
     summary = result.summary
     texts = {
         "Change": recipe_diff.summary(result.recipe, before.recipe) if before else "the floor",
-        "Accuracy": formatting.mean_sd(
-            summary.final_mean, summary.final_sd, formatting.digits_against(summary.final_mean, MIN_ACCURACY)
-        ),
+        "Accuracy": formatting.mean_sd(summary.final_mean, summary.final_sd, formatting.digits_against(summary.final_mean, MIN_ACCURACY)),
         "Interval": formatting.against(summary.interval, MIN_ACCURACY),
         "Seeds passing": formatting.of(summary.n_pass, summary.n_seeds),
         "Seeds holding": formatting.of(summary.n_held, summary.n_seeds),
