@@ -1,1 +1,1 @@
-"""The candidates of each step, how they fared on the validation split, and which was chosen."""
+"""The candidates of each step, how they fared on folds of writers, and which was chosen."""
