@@ -64,7 +64,8 @@ def verdict(n_parameters: int, epochs: int, summary: Summary) -> Verdict:
 def judge(claim: str, effect: Effect, figures: str, unit: Unit, threshold: float = 0.0, lower: bool = False) -> Claim:
     """Decide whether an effect is above a threshold, or `lower`: supported or refuted where its whole interval is on one side.
 
-    A single seed decides nothing. An inconclusive claim says how large an effect it could see (power 80%), and how many seeds would decide it.
+    A single seed decides nothing. An inconclusive claim says how large an effect it could see (power 80%), and how many seeds would
+    decide it.
     """
     above, below = effect.interval[0] > threshold, effect.interval[1] < threshold
     if effect.n_seeds > 1 and (above or below):
