@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import pytest
 import torch
 from example_results import LABELS, mnist, result, run
+from html_tables import Tables, rows
 
 from mnistlib import files, formatting, models, recipe, recipe_dict, steps
 from mnistlib.report import html, model_summary, recipe_diff, result_tables, tables
@@ -51,41 +51,6 @@ RESULT = result()
 RUNS = list(RESULT.runs)
 PREDICTIONS = [run.predictions for run in RUNS]
 WRONG = misclassified.most_misclassified(PREDICTIONS, mnist().eval, misclassified.label_errors("test"))
-
-
-class Tables(HTMLParser):
-    """Reads the tables of a piece of HTML: captions, classes, and every cell with its name, attributes and text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.captions, self.rows, self.cells, self.classes, self.stack = [], [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.stack.append(tag)
-        if tag == "table":
-            self.classes.append(dict(attrs).get("class"))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("th", "td"):
-            self.rows[-1].append("")
-            self.cells.append((tag, dict(attrs)))
-        if tag == "caption":
-            self.captions.append("")
-
-    def handle_data(self, text: str) -> None:
-        if "caption" in self.stack:
-            self.captions[-1] += text
-        elif "th" in self.stack or "td" in self.stack:
-            self.rows[-1][-1] += text
-
-    def handle_endtag(self, tag: str) -> None:
-        assert tag == self.stack.pop(), f"</{tag}> ends something else"
-
-
-def rows(shown: html.Shown) -> dict[str, list[str]]:
-    """Return a table's rows by their headings."""
-    return {row[0]: row[1:] for row in Tables(shown.html).rows}
 
 
 def starting(shown: html.Shown, words: str) -> list[str]:

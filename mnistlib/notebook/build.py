@@ -35,6 +35,7 @@ def build_series(train: bool = True) -> None:
         given = {"seeds": list(step.reported), "results_dir": PLACE, "use_cached": True}
         runner.run(files.notebook(step.name), place, given, reports / f"{step.name}.html", titles)
         _publish(step, place, reports)
+    runner.run(files.notebook("inside"), place, page=reports / "inside.html", series={"inside": "What the net has learned"})
     if (reports / "benchmarks.json").is_file():
         runner.run(files.notebook("benchmarks"), place, page=reports / "benchmarks.html", series={"benchmarks": "Speed"})
     log.info(f"Index: {index.build(reports)}")

@@ -45,16 +45,27 @@ def _rows(rows: dict[str, Any], alt: str) -> ReportFigure:
     figure, area = figure_style.sheet(len(rows) * _ROW + 2, scale=4)
     figure.alt = alt
     for k, (name, images) in enumerate(rows.items()):
-        _write(area, 2, k * _ROW + 7, name, FADED)
+        write(area, 2, k * _ROW + 7, name, FADED)
         top = max((float(np.max(image)) for image in images), default=1)
         for column, image in enumerate(images):
-            _digit(area, image, 2 + column * 32, k * _ROW + 14, top)
+            draw_image(area, image, 2 + column * 32, k * _ROW + 14, top)
     return figure
 
 
-def _digit(area: Axes, image: Any, left: int, upper: int, top: float = 255, frame: str = RULE, width: float = 0.8) -> None:
+def draw_image(
+    area: Axes,
+    image: Any,
+    left: int,
+    upper: int,
+    top: float = 255,
+    frame: str = RULE,
+    width: float = 0.8,
+    low: float = 0,
+    colours: str = "gray_r",
+) -> None:
+    """Draw an image as wide as a digit with its upper left corner at a place of a sheet; `low` and `top` are the ends of its colours."""
     extent = (left, left + SIDE, upper + SIDE, upper)
-    area.imshow(np.asarray(image), cmap="gray_r", vmin=0, vmax=top, extent=extent, interpolation="nearest", aspect="auto")
+    area.imshow(np.asarray(image), cmap=colours, vmin=low, vmax=top, extent=extent, interpolation="nearest", aspect="auto")
     area.add_patch(Rectangle((left, upper), SIDE, SIDE, fill=False, edgecolor=frame, linewidth=width))
 
 
@@ -71,20 +82,21 @@ def misclassified(found: Sequence[Misclassified], images: Any) -> ReportFigure:
     for k, one in enumerate(shown):
         left, upper = 3 + k % _COLUMNS * 43, 3 + k // _COLUMNS * 54
         frame = (ORANGE, 3.5) if one.label_error else (RULE, 0.8)
-        _digit(area, images[one.index], left, upper, 255, *frame)
+        draw_image(area, images[one.index], left, upper, 255, *frame)
         votes = formatting.of(one.votes, one.n_seeds)
         for line, (text, colour) in enumerate([(f"{one.label} → {one.prediction}", INK), (votes, INK), (_WRITERS[one.group], FADED)]):
-            _write(area, left, upper + SIDE + 5 + 6 * line, text, colour, "normal" if line else "bold")
+            write(area, left, upper + SIDE + 5 + 6 * line, text, colour, "normal" if line else "bold")
     if shown:
-        _write(area, 3, n_rows * 54 + 4, "label → most frequent prediction, seeds that misclassify it, writer", FADED)
+        write(area, 3, n_rows * 54 + 4, "label → most frequent prediction, seeds that misclassify it, writer", FADED)
     if flagged:
-        _write(area, 3, n_rows * 54 + 12, "framed: a label known to be wrong, by human vote", ORANGE)
+        write(area, 3, n_rows * 54 + 12, "framed: a label known to be wrong, by human vote", ORANGE)
     if not shown:
-        _write(area, 3, 24, figure.alt, INK)
+        write(area, 3, 24, figure.alt, INK)
     return figure
 
 
-def _write(area: Axes, x: float, y: float, text: str, colour: str, weight: str = "normal") -> None:
+def write(area: Axes, x: float, y: float, text: str, colour: str, weight: str = "normal") -> None:
+    """Write a text on a sheet, its middle on the left at a place."""
     area.text(x, y, text, fontsize=SMALL, fontweight=weight, color=colour, va="center")
 
 
