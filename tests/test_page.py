@@ -319,11 +319,11 @@ ANSWER = "<!-- answer:begin -->\nold\n<!-- answer:end -->"
 
 def test_readme_gets_its_first_paragraph_table_and_image_between_the_marks(reports, tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"# Title\n\n{ANSWER}\n\n{BEGIN}\nold\n{END}\n\nThe end.\n")
+    readme.write_text(f"# Title\n\n{ANSWER}\n\n{BEGIN}\nstale\n{END}\n\nThe end.\n")
     index.build_readme(reports, readme, tmp_path / "images")
     text = readme.read_text()
     assert text.startswith("# Title\n\n<!-- answer:begin -->\nThere are no results of the whole series yet.\n<!-- answer:end -->\n")
-    assert f"\n{BEGIN}\n![Accuracy" in text and text.endswith(f"{END}\n\nThe end.\n") and "old" not in text
+    assert f"\n{BEGIN}\n![Accuracy" in text and text.endswith(f"{END}\n\nThe end.\n") and "stale" not in text
     assert "| [03_augment](reports/03_augment.html) | " in text and "(images/steps.png)" in text
     assert len({line.count("|") for line in text.splitlines() if line.startswith("|")}) == 1
     assert Image.open(tmp_path / "images" / index.IMAGE).width == 1280
