@@ -191,7 +191,9 @@ def test_the_file_is_made_from_the_originals(mnist, tmp_path):
             assert made[name].dtype == there[name].dtype and np.array_equal(made[name], there[name]), name
 
 
-@pytest.mark.parametrize(("content", "word"), [(None, "train-images"), (b"another", "sha256"), (gzip.compress(b"another", mtime=0), "sha256")])
+@pytest.mark.parametrize(
+    ("content", "word"), [(None, "train-images"), (b"another", "sha256"), (gzip.compress(b"another", mtime=0), "sha256")]
+)
 def test_other_originals_are_refused(tmp_path, content, word):
     if content is not None:
         files.write(tmp_path / "train-images-idx3-ubyte.gz", content)
