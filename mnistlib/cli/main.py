@@ -99,7 +99,7 @@ def new_step(name: str, source: str) -> None:
 def choose(names: tuple[str, ...]) -> None:
     """Train the candidates of steps and record the choices.
 
-    All steps unless some are named, which may also be the searches in rounds; six folds of writers decide.
+    All steps unless some are named; six folds of writers decide.
     """
     from mnistlib.selection import candidates, search
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from mnistlib import data, files, formatting, models, recipe_dict, steps
 from mnistlib.data import Mnist
-from mnistlib.errors import ResultError, SettingError, TrainingError, nearest
+from mnistlib.errors import ResultError, TrainingError
 from mnistlib.logs import log
 from mnistlib.recipe import MAX_PARAMETERS, Recipe
 from mnistlib.report import model_summary
@@ -32,7 +32,7 @@ class Record:
         self.path, about = path(name), {"schema": 3, "step": name, "data": folds.sha256, "engine": cache.ENGINE}
         self.value = (read(name) if self.path.is_file() else None) or {}
         if self.value.get("schema") != 3:
-            self.value = about | {"before": None if name in candidates.SEARCHES else steps.get(name).before, "runs": {}}
+            self.value = about | {"before": steps.get(name).before, "runs": {}}
         if wrong := [word for word in ("data", "engine") if self.value[word] != about[word]]:
             raise ResultError(f"{self.path.name} was made with another {' and '.join(wrong)}; move it away to begin the search anew.")
 
@@ -52,9 +52,6 @@ class Record:
 
 def choose(name: str) -> dict[str, Any]:
     """Train every candidate of a step on each fold, those on record excepted, and write reports/choices/<step>.json."""
-    known = [*candidates.CANDIDATES, *candidates.SEARCHES]
-    if name not in known:
-        raise SettingError(f"There is no choice {name!r}.{nearest(name, known)} The choices are {', '.join(known)}.")
     record = Record(name, data.load())
     if name in candidates.SEARCHES:
         in_rounds(candidates.SEARCHES[name], record)
