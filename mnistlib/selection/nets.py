@@ -1,9 +1,8 @@
 """The nets that were considered for the series beside its own; `candidates` says why, reports/choices/ how they did."""
 
-from collections import OrderedDict
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
 from mnistlib.models import conv, drop, head, narrow, skeleton, weighted
 
@@ -49,27 +48,3 @@ def strided_8ch(dropout: float = 0.0) -> nn.Sequential:
         conv(16, 16),
         head(16),
     )
-
-
-class Residual(nn.Sequential):
-    """Layers whose output is added to their input."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """Return the sum: maps [n, c, h, w], of the same shape before and after."""
-        return maps + super().forward(maps)
-
-
-def separable(n_in: int, n_out: int, padding: int = 1) -> nn.Sequential:
-    """Return a depthwise and a pointwise convolution, batch normalization and ReLU; with a shortcut where shapes stay the same."""
-    depthwise, pointwise = nn.Conv2d(n_in, n_in, 3, padding=padding, groups=n_in, bias=False), nn.Conv2d(n_in, n_out, 1, bias=False)
-    layers = OrderedDict(depthwise=depthwise, pointwise=pointwise, norm=nn.BatchNorm2d(n_out), relu=nn.ReLU(inplace=True))
-    return (Residual if (n_in, padding) == (n_out, 1) else nn.Sequential)(layers)
-
-
-def residual(dropout: float = 0.0, first: int = 16, width: int = 34, paddings: tuple[int, ...] = (0, 1, 0, 1, 0)) -> nn.Sequential:
-    """Return a net of separable convolutions, one for each padding, after a first layer with pooling (MobileNet, Howard et al. 2017)."""
-    blocks = [separable(width if place else first, width, padding) for place, padding in enumerate(paddings)]
-    return nn.Sequential(conv(1, first, 5, padding=0, pool=True), *drop(dropout), *blocks, head(width))
-
-
-residual_longer = partial(residual, width=30, paddings=(0, 1, 0, 1, 0, 1))

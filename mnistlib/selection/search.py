@@ -1,170 +1,58 @@
-"""The choice of each step, made on writers who are held out in turn, with every candidate and every run on record."""
+"""The choice of each step, made on writers who are held out in turn, with every candidate on record."""
 
-import functools
-import multiprocessing
+import itertools
 import statistics
-import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from mnistlib import data, files, formatting, models, recipe_dict, steps
-from mnistlib.data import Mnist
-from mnistlib.errors import ResultError, TrainingError
 from mnistlib.logs import log
 from mnistlib.recipe import MAX_PARAMETERS, Recipe
 from mnistlib.report import model_summary
-from mnistlib.runs import cache, device, provenance, run
+from mnistlib.runs import Run, device, provenance, seeds
 from mnistlib.selection import candidates
-from mnistlib.selection.candidates import Arm, Round, Search
-from mnistlib.stats import intervals
+from mnistlib.selection.candidates import Candidate
 
 FOLDS = 7  # of the training writers; the last one is held back and chooses nothing
 SEEDS = tuple(range(FOLDS - 1))  # seed s is trained without fold s + 1 and evaluated on it, for every candidate alike
 MAX_MACS = 500_000  # per image, so that five seeds train within five minutes on two cores
 
 
-class Record:
-    """The record of a choice as it grows: what was run is kept in reports/choices/<step>.json after every run."""
-
-    def __init__(self, name: str, folds: Mnist) -> None:
-        self.path, about = path(name), {"schema": 3, "step": name, "data": folds.sha256, "engine": cache.ENGINE}
-        self.value = (read(name) if self.path.is_file() else None) or {}
-        if self.value.get("schema") != 3:
-            self.value = about | {"before": steps.get(name).before, "runs": {}}
-        if wrong := [word for word in ("data", "engine") if self.value[word] != about[word]]:
-            raise ResultError(f"{self.path.name} was made with another {' and '.join(wrong)}; move it away to begin the search anew.")
-
-    def add(self, key: str, made: dict[str, Any]) -> None:
-        """Keep a finished run, and what is new in its provenance."""
-        about, runs = made.pop("provenance", None), self.value["runs"]
-        runs[key] = made
-        if about:
-            known = [self.value["provenance"]] if "provenance" in self.value else []
-            self.value["provenance"] = provenance.combine([*known, about], sum(one.get("seconds", 0) for one in runs.values()))
-        self.write()
-
-    def write(self) -> None:
-        """Write the record, whole."""
-        files.write_signed(self.path, self.value)
-
-
 def choose(name: str) -> dict[str, Any]:
-    """Train every candidate of a step on each fold, those on record excepted, and write reports/choices/<step>.json."""
-    record = Record(name, data.load())
-    if name in candidates.SEARCHES:
-        in_rounds(candidates.SEARCHES[name], record)
-    else:
-        step = steps.get(name)
-        arms = [Arm(candidate, candidates.recipe(step, candidate)) for candidate in candidates.CANDIDATES[name]]
-        rows, about = measure(arms, SEEDS, [fold(seed) for seed in SEEDS], record)
-        record.value |= about | {"rule": rule(rows), "candidates": rows, "chosen": chosen(rows)}
-        record.write()
-    return record.value
+    """Train every candidate of a step on each fold, cached runs excepted, and write reports/choices/<step>.json."""
+    step = steps.get(name)
+    folds = [data.load(f"fold {seed + 1} of {FOLDS}") for seed in SEEDS]
+    considered = candidates.CANDIDATES[name]
+    recipes = [candidates.recipe(step, candidate) for candidate in considered]
 
+    def train(place: int, seed: int) -> Run:
+        (run,) = seeds.train_seeds(recipes[place], folds[seed], [seed], "cpu", workers=1, use_cached=True)
+        log.info(f"{name}  {considered[place].name}  seed {seed}  {formatting.percent(run.final)}")
+        return run
 
-def in_rounds(search: Search, record: Record) -> None:
-    """Run a search round by round; a round that was run before takes what is on record."""
-    base, kept, done = search.base, [], []
-    for part in search.rounds:
-        arms, seeds = candidates.arms(part, base, kept, search.limit), part.seeds or SEEDS
-        rows, about = measure(arms, seeds, [fold(seed, part.last_fold) for seed in seeds], record)
-        ranked = sorted((row for row in rows if "mean" in row), key=lambda row: -row["mean"])
-        made = about | {"name": part.name, "question": part.question, "base": recipe_dict.to_dict(base), "candidates": rows}
-        if part.factors:
-            made["effects"] = effects(part, [(arm.levels, row["final"]) for arm, row in zip(arms, rows, strict=True) if "mean" in row])
-            better = {one["factor"]: part.factors[one["factor"]][1] for one in made["effects"] if one["value"] > 0}
-            base, kept = recipe_dict.with_overrides(base, better), []
-        elif not part.last_fold:
-            made["kept"] = [row["name"] for row in ranked[: part.keep]]
-            kept = [next(arm for arm in arms if arm.candidate.name == name) for name in made["kept"]]
-            base = recipe_dict.with_overrides(kept[0].recipe, {"epochs": search.base.epochs}) if kept else base
-        record.value["rounds"] = done = [*done, made]
-        record.write()
-    record.value["recipe"] = recipe_dict.to_dict(base)
-    record.write()
-
-
-def effects(part: Round, finals: Sequence[tuple[tuple[int, ...], Sequence[float]]]) -> list[dict[str, Any]]:
-    """Return what the second value of each factor is worth against the first, with its interval over the folds."""
-    found = []
-    for place, name in enumerate(part.factors):
-        sides = [[final for levels, final in finals if levels[place] == side] for side in (1, 0)]
-        if not all(sides):  # no arm with one of the values came to an end
-            continue
-        high, low = ([statistics.mean(fold) for fold in zip(*side, strict=True)] for side in sides)
-        effect = intervals.welch([a - b for a, b in zip(high, low, strict=True)])
-        found.append({"factor": name, "values": list(part.factors[name]), "value": effect.value, "interval": list(effect.interval)})
-    return found
-
-
-def fold(seed: int, last: bool = False) -> str:
-    """Return the split that a seed is evaluated on: six folds take turns, the last one is for checks that choose nothing."""
-    return f"fold {FOLDS if last else seed % (FOLDS - 1) + 1} of {FOLDS}"
-
-
-def measure(
-    arms: Sequence[Arm], seeds: Sequence[int], splits: Sequence[str], record: Record
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Train every arm with every seed on its split, unless the record has the run; return a row per arm and what they share."""
-    folds = {split: data.load(split) for split in splits}
-    wanted = {
-        (place, seed): (cache.cache_key(arm.recipe, folds[split], seed), arm.recipe, split)
-        for seed, split in zip(seeds, splits, strict=True)
-        for place, arm in enumerate(arms)
-        if not arm.failed
+    # One thread per core, each with one worker process at a time, keeps all cores busy to the end.
+    with ThreadPoolExecutor(device.n_cores()) as pool:
+        runs = list(pool.map(lambda task: train(*task), itertools.product(range(len(considered)), SEEDS)))
+    by_candidate = [runs[first : first + len(SEEDS)] for first in range(0, len(runs), len(SEEDS))]
+    rows = [_row(*entry) for entry in zip(considered, recipes, by_candidate, strict=True)]
+    record = {
+        "schema": 2,
+        "step": name,
+        "before": step.before,
+        "splits": [fold.split for fold in folds],
+        "n_train": [len(fold.train.labels) for fold in folds],
+        "n_eval": [len(fold.eval.labels) for fold in folds],
+        "seeds": list(SEEDS),
+        "rule": rule(rows),
+        "candidates": rows,
+        "chosen": chosen(rows),
+        "provenance": provenance.combine([run.provenance for run in runs], sum(sum(run.history.seconds) for run in runs)),
     }
-    missing = {key: (recipe, split, seed) for (_, seed), (key, recipe, split) in wanted.items() if key not in record.value["runs"]}
-    for key, made in trained(missing):
-        record.add(key, made)
-        log.info(f"{record.value['step']}  {len(record.value['runs'])} runs  {made.get('failed') or formatting.percent(made['final'])}")
-    runs = record.value["runs"]
-    rows = [row(arm, [runs[wanted[place, seed][0]] for seed in seeds if not arm.failed]) for place, arm in enumerate(arms)]
-    counts = {f"n_{part}": [len(getattr(folds[split], part).labels) for split in splits] for part in ("train", "eval")}
-    return rows, {"splits": list(splits), "seeds": list(seeds)} | counts
-
-
-def trained(missing: dict[str, tuple[Recipe, str, int]]) -> Iterable[tuple[str, dict[str, Any]]]:
-    """Yield the key and the figures of every missing run as it ends, on all cores."""
-    if not missing:
-        return
-    with ProcessPoolExecutor(min(device.n_cores(), len(missing)), multiprocessing.get_context("spawn"), device.tune) as pool:
-        tasks = {pool.submit(one, recipe_dict.to_dict(recipe), split, seed): key for key, (recipe, split, seed) in missing.items()}
-        try:
-            for task in as_completed(tasks):
-                yield tasks[task], task.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def one(recipe: dict[str, Any], split: str, seed: int) -> dict[str, Any]:
-    """Train one seed on a split and return its figures, or the sentence that says why it failed."""
-    mnist, clock = _load(split), time.time()
-    try:
-        made = run.train(recipe_dict.from_dict(recipe), mnist, seed)
-    except TrainingError as error:
-        return {"failed": str(error)}
-    seconds = sum(made.history.seconds)
-    about = provenance.collect(clock, seconds, "cpu", device.n_cores())
-    figures = {"final": made.final, "loss": made.history.eval_loss[-1], "train_accuracy_clean": made.train_accuracy_clean}
-    return figures | {"seconds": round(seconds, 1), "provenance": about}
-
-
-_load = functools.lru_cache(2)(data.load)
-
-
-def row(arm: Arm, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return a row of a record: a candidate, its cost, and the means over its runs; or why it has none."""
-    about = {"name": arm.candidate.name, "idea": arm.candidate.idea, "change": list(arm.candidate.change)}
-    failed = arm.failed or next((made["failed"] for made in runs if "failed" in made), "")
-    if failed:
-        return about | {"failed": failed}
-    net = model_summary.of(models.build(arm.recipe.model, arm.recipe.dropout))
-    means = {name: statistics.mean(made[name] for made in runs) for name in ("loss", "train_accuracy_clean", "seconds")}
-    final = [made["final"] for made in runs]
-    spread = {"final": final, "mean": statistics.mean(final), "sd": statistics.stdev(final)}
-    return about | {"recipe": recipe_dict.to_dict(arm.recipe), "n_parameters": net.n_parameters, "n_macs": net.n_macs} | means | spread
+    files.write_signed(path(name), record)
+    seeds.reported(Path(seeds.FOLDER), [run.key for run in runs])
+    return record
 
 
 def rule(rows: Sequence[dict[str, Any]]) -> str:
@@ -180,6 +68,24 @@ def chosen(rows: Sequence[dict[str, Any]]) -> str:
     """Return the name of the candidate that the rule picks."""
     allowed = [row for row in rows if row["change"] and row["n_parameters"] < MAX_PARAMETERS and row["n_macs"] <= MAX_MACS]
     return max(allowed, key=lambda row: row["mean"])["name"]
+
+
+def _row(candidate: Candidate, recipe: Recipe, runs: list[Run]) -> dict[str, Any]:
+    net = model_summary.of(models.build(recipe.model, recipe.dropout))
+    final = [run.final for run in runs]
+    return {
+        "name": candidate.name,
+        "idea": candidate.idea,
+        "change": list(candidate.change),
+        "recipe": recipe_dict.to_dict(recipe),
+        "n_parameters": net.n_parameters,
+        "n_macs": net.n_macs,
+        "final": final,
+        "loss": statistics.mean(run.history.eval_loss[-1] for run in runs),
+        "train_accuracy_clean": statistics.mean(run.train_accuracy_clean for run in runs),
+        "mean": statistics.mean(final),
+        "sd": statistics.stdev(final),
+    }
 
 
 def path(name: str) -> Path:
