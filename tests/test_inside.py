@@ -12,8 +12,8 @@ import torch
 from html_tables import Tables, rows
 from torch import nn
 
+import inside
 from mnistlib import data, files, formatting, models
-from mnistlib.report import inside
 from mnistlib.report import result as results
 from mnistlib.stats import intervals, misclassified
 

@@ -238,8 +238,8 @@ class World:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n_seeds", "power", "most"), [(30, 0.6, 0.97), (5, 0.12, 0.98)])
-def test_the_intervals_cover_what_they_claim_to_cover(n_seeds, power, most):
+@pytest.mark.parametrize(("n_seeds", "power"), [(30, 0.6), (5, 0.12)])
+def test_the_intervals_cover_what_they_claim_to_cover(n_seeds, power):
     """With few seeds, where the wider of two intervals is taken, that of a difference covers a little more."""
     world, n, target, gain = World(n_seeds), 700, 0.006, 0.0005
     same, better = world.level(target), world.level(target - gain)
@@ -257,7 +257,7 @@ def test_the_intervals_cover_what_they_claim_to_cover(n_seeds, power, most):
         found["difference by seed"].append(low <= old_error - new_error <= high)
     rates = {name: float(np.mean(hits)) for name, hits in found.items()}
     print({**rates, "false positives": round(1 - rates["equal"], 3)})
-    assert all(0.93 <= rate <= most for name, rate in rates.items() if name != "seen"), rates
+    assert all(0.93 <= rate <= 0.97 for name, rate in rates.items() if name != "seen"), rates
     assert rates["seen"] > power, rates
 
 
