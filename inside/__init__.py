@@ -1,6 +1,6 @@
 """What a trained net has learned: its kernels, its maps, where it looks, how sure it is, and what it makes of damaged images."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -125,17 +125,14 @@ def agreement(predictions: np.ndarray, wrong: np.ndarray) -> Shown:
     """Return how many images how many seeds get wrong, and on how many images two seeds differ."""
     votes, n_seeds = wrong.sum(0), len(wrong)
     differ = [float((a != b).sum()) for k, a in enumerate(predictions) for b in predictions[:k]]
-    groups: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
-        "no seed": lambda votes: votes == 0,
-        "one seed": lambda votes: votes == 1,
-        "several seeds, at most half": lambda votes: (votes > 1) & (2 * votes <= n_seeds),
-        "more than half, not all": lambda votes: (2 * votes > n_seeds) & (votes < n_seeds),
-        "all seeds": lambda votes: votes == n_seeds,
+    groups = {
+        "no seed": votes == 0,
+        "one seed": votes == 1,
+        "several seeds, at most half": (votes > 1) & (2 * votes <= n_seeds),
+        "more than half, not all": (2 * votes > n_seeds) & (votes < n_seeds),
+        "all seeds": votes == n_seeds,
     }
-    rows = [
-        [name, formatting.count(int(chosen(votes).sum())), formatting.count(int(votes[chosen(votes)].sum()))]
-        for name, chosen in groups.items()
-    ]
+    rows = [[name, formatting.count(int(among.sum())), formatting.count(int(votes[among].sum()))] for name, among in groups.items()]
     two = f"two seeds differ on {formatting.mean_count(float(np.mean(differ)))} images on average" if differ else "a single seed"
     return table(
         f"Images by how many of {formatting.counted(n_seeds, 'seed')} misclassify them; {two}",

@@ -94,7 +94,9 @@ def public_functions(body: ast.AST) -> Iterator[ast.FunctionDef]:
 
 def test_no_module_has_a_name_that_says_nothing():
     names = {
-        path.stem for folder in ("mnistlib", "tests", "benchmarks", "inside", "replication", "scripts") for path in (ROOT / folder).rglob("*.py")
+        path.stem
+        for folder in ("mnistlib", "tests", "benchmarks", "inside", "replication", "scripts")
+        for path in (ROOT / folder).rglob("*.py")
     }
     assert not names & {"utils", "helpers", "common", "misc"}
     assert not {part for name in MODULES for part in name.split(".")} & set(OLD_NAMES.split())

@@ -90,6 +90,7 @@ def test_runs_of_different_machines_have_a_provenance_that_names_them_all():
     assert both == first | {"instructions": "AVX512, AVX2", "commit": "aa, bb", "seconds": 61.3}
     assert provenance.combine([second, both], 1)["instructions"] == "AVX512, AVX2"  # of a result that was read back
     assert provenance.combine([first, second | {"changed": True}], 1)["changed"]
+    assert provenance.combine([first | {"changed": None}] * 2, 1)["changed"] is None  # not known outside git
 
 
 def test_a_reported_run_is_trained_anew_unless_cached_runs_are_wanted(few, tmp_path, in_process):

@@ -148,6 +148,9 @@ def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
     """
     figure = figure_style.figure(_ROW * len(results) + 70)
     axes = figure_style.panel(figure, 40, 30, figure_style.WIDTH - 80, _ROW * len(results))
+    axes.set_xscale(
+        "function", functions=(lambda x: -np.log10(np.clip(1 - x, 1e-5, 2)), lambda y: 1 - 10**-y)
+    )  # before the margins are set
     means: dict[str, str] = {}
     for place, result in enumerate(results):
         summary, middle = result.summary, place + 0.68
@@ -163,7 +166,6 @@ def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
     axes.axvline(MIN_ACCURACY, **_TARGET)
     _annotate(axes, f"target {formatting.percent(MIN_ACCURACY)}", (MIN_ACCURACY, 0), (0, 6), GREEN, ha="center")
     axes.set(ylim=(len(results), 0), yticks=[])
-    axes.set_xscale("function", functions=(lambda x: -np.log10(np.clip(1 - x, 1e-5, 2)), lambda y: 1 - 10**-y))
     low, high = axes.get_xlim()
     wide = low < _COARSE[-2]
     ticks = _COARSE if wide else MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)

@@ -51,7 +51,7 @@ def combine(runs: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
     """Return the provenance of several runs that took `seconds` together: that of the first to begin, with all values that differ."""
     runs = sorted(runs, key=lambda run: run["started"])
     values = {name: dict.fromkeys(part for run in runs if run.get(name) for part in run[name].split(", ")) for name in DIFFER}
-    changed = {"changed": any(run["changed"] for run in runs)} if "changed" in runs[0] else {}
+    changed = {"changed": any(run["changed"] for run in runs) or runs[0]["changed"]} if "changed" in runs[0] else {}
     return {**runs[0], **{name: ", ".join(parts) for name, parts in values.items() if parts}, **changed, "seconds": round(seconds, 1)}
 
 
