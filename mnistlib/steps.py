@@ -24,7 +24,7 @@ class Step:
     recipe: Recipe
     before: str | None = None  # the step before, None for the first
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)  # of a run that names none; fixed beforehand
-    reported: tuple[int, ...] = tuple(range(15))  # of the committed report, those among them
+    reported: tuple[int, ...] = tuple(range(30))  # of the committed report, those among them
     notebook: str = ""  # where it is not named as the step
     claim: dict[str, Any] | None = None  # what the authors of a published net report
     beside: str = ""  # for an ablation: the step that it stands beside
@@ -41,7 +41,12 @@ STEPS: dict[str, Step] = {
     )
 }
 ABLATIONS: dict[str, Step] = {
-    step.name: step for step in (Step("softmax", "Softmax regression", FLOOR, reported=tuple(range(30)), beside="00_skeleton"),)
+    step.name: step
+    for step in (
+        Step("softmax", "Softmax regression", FLOOR, beside="00_skeleton"),
+        Step("no_norm", "No normalization", replace(AUGMENT, model="weighted_plain"), reported=tuple(range(10)), beside="03_augment"),
+        Step("constant_lr", "Constant learning rate", replace(AUGMENT, schedule=None), reported=tuple(range(10)), beside="03_augment"),
+    )
 }
 _REGISTERED: dict[str, Step] = {}  # others, such as the published models
 
