@@ -34,7 +34,7 @@ bench: $(USER_STAMP) ## time the series against two public recipes, write report
 	@$(PY) -m benchmarks
 
 choices: $(USER_STAMP) ## train the candidates of every step on six folds of writers, record the choices
-	@$(RUN) choose
+	@$(PY) -m selection
 
 step: $(USER_STAMP) ## copy a step into one of your own: make step NAME=04_mine FROM=03_augment
 	@$(foreach name,NAME FROM,$(if $($(name)),,$(error $(name) is missing: make step NAME=04_mine FROM=03_augment)))$(RUN) new-step "$(NAME)" --from "$(FROM)"

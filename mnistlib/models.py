@@ -76,19 +76,7 @@ def narrow(dropout: float = 0.0, norm: bool = True) -> nn.Sequential:
     return weighted(dropout, GlobalAverage(), norm)
 
 
-def strided_pool(dropout: float = 0.0) -> nn.Sequential:
-    """Return a net of small maps: its first layer has stride two, and pooling follows the second."""
-    return nn.Sequential(
-        conv(1, 16, 6, padding=0, stride=2),
-        conv(16, 16, pool=True),
-        *drop(dropout),
-        conv(16, 16),
-        conv(16, 16, padding=0),
-        head(16),
-    )
-
-
-NETS = {net.__name__: net for net in (softmax, skeleton, weighted, narrow, strided_pool)}
+NETS = {net.__name__: net for net in (softmax, skeleton, weighted, narrow)}
 NETS["weighted_plain"] = partial(weighted, norm=False)
 
 

@@ -28,11 +28,12 @@ class Optimizer:
 
 @validated
 class Schedule:
-    """A learning rate that warms up linearly from zero to its peak, then anneals to zero."""
+    """A learning rate that warms up linearly from zero to its peak, then anneals to a fraction of it."""
 
     warmup: Annotated[float, between(0, 0.9)] = 0.2  # fraction of all steps
     anneal: Literal["cosine", "linear"] = "cosine"
     peak: Annotated[float, between(1, 100)] = 1.0  # factor on the optimizer's learning rate
+    end: Annotated[float, between(0, 1)] = 0.0  # what is left after the last step, as a fraction of the peak
 
     def lr_factor(self, step: int, total_steps: int) -> float:
         """Return the factor on the learning rate in the middle of a step, counted from 0."""
@@ -40,7 +41,8 @@ class Schedule:
         if progress < self.warmup:
             return self.peak * progress / self.warmup
         left = (1 - progress) / (1 - self.warmup)
-        return self.peak * (left if self.anneal == "linear" else (1 - math.cos(math.pi * left)) / 2)
+        left = left if self.anneal == "linear" else (1 - math.cos(math.pi * left)) / 2
+        return self.peak * (self.end + (1 - self.end) * left)
 
 
 @validated

@@ -10,7 +10,7 @@ from mnistlib.notebook import build
 from mnistlib.recipe import Recipe
 from mnistlib.runs import cache, run, seeds
 
-TINY = steps.Step("tiny", "Tiny", Recipe("strided_pool", epochs=1), reported=(0, 1))
+TINY = steps.Step("tiny", "Tiny", Recipe("selection.nets:strided_pool", epochs=1), reported=(0, 1))
 
 
 @pytest.fixture

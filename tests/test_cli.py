@@ -77,7 +77,7 @@ def saved(few: Mnist, trained: list[Run], repository: Path, monkeypatch: pytest.
 
 
 def test_without_a_command_the_commands_are_listed(ask):
-    names = ["report", "train", "evaluate", "predict", "sweep", "job", "new-step", "choose"]
+    names = ["report", "train", "evaluate", "predict", "sweep", "job", "new-step"]
     names += ["build-series", "ec2", "sagemaker"]
     code, said, _ = ask()
     assert code == 0 and all(f"  {name} " in said for name in names) and set(main.commands.commands) == set(names)
@@ -93,7 +93,6 @@ def test_the_version_is_told(ask):
         (["reprot"], "'report'"),
         (["report", "03_agument"], "'03_augment'"),
         (["train", "03_agument"], "'03_augment'"),
-        (["choose", "03_agument"], "'03_augment'"),
         (["new-step", "04_mine", "--from", "03_agument"], "'03_augment'"),
         (["new-step", "Mine", "--from", "03_augment"], "two digits"),
         (["new-step", "03_augment", "--from", "03_augment"], "already"),

@@ -15,7 +15,7 @@ from mnistlib import files, models
 from mnistlib.errors import SettingError
 from mnistlib.models import conv, drop, head
 from mnistlib.report import model_summary
-from mnistlib.selection import candidates
+from selection import candidates
 
 RESULTS = sorted((files.root() / "reports").rglob("results/*.json"))
 NETS = {*models.NETS, *(made.change["model"] for step in candidates.CANDIDATES.values() for made in step if "model" in made.change)}

@@ -14,7 +14,7 @@ from mnistlib import data, files, models, steps
 from mnistlib.models import conv, drop, head
 from mnistlib.report import result
 from mnistlib.runs.signature import signature
-from mnistlib.selection import candidates
+from selection import candidates
 
 REPORTS = files.root() / "reports"
 SOME = 1_000  # images

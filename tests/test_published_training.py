@@ -17,7 +17,7 @@ from mnistlib.recipe import Augment, Optimizer, Schedule
 from mnistlib.runs import cache, run
 
 BEST = EarlyStopping(monitor="validation", restore_best=True)
-LEARNS = PublishedRecipe("strided_pool", Optimizer(lr=0.1), schedule=None, early_stopping=BEST, batch_size=32, epochs=3)
+LEARNS = PublishedRecipe("selection.nets:strided_pool", Optimizer(lr=0.1), schedule=None, early_stopping=BEST, batch_size=32, epochs=3)
 
 
 def rates(scheduler, optimizer: str = "sgd", monitored: tuple[float, ...] = (0.5, 0.9, 0.9, 0.9, 0.9, 0.91)) -> list[tuple[float, float]]:

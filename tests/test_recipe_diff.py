@@ -50,4 +50,4 @@ def test_parts_of_other_kinds_are_shown_with_their_class():
     assert recipe_diff.text(WARPED.augment) == "shear 7"
     assert recipe_diff.text((Rotation(7.0), Rotation())) == "Rotation (degrees 7), then Rotation (defaults)"
     assert recipe_diff.text((0.8, 1.0)) == "0.8 to 1" and recipe_diff.text(None) == recipe_diff.text(()) == "none"
-    assert recipe_diff.text("mnistlib.selection.nets:deep") == "deep"
+    assert recipe_diff.text("selection.nets:deep") == "deep"

@@ -154,6 +154,19 @@ def test_a_candidate_is_compared_with_the_chosen_one_on_the_same_folds():
     assert against["decay (chosen)"] == "" and against["huge"].startswith("+")
 
 
+def test_a_search_shows_every_round_what_was_kept_and_what_failed():
+    about = {name: RECORD[name] for name in ("n_eval", "splits")} | {"base": recipe_dict.to_dict(BEFORE), "question": "Which?"}
+    failed = {"name": "wild", "idea": "", "change": ["optimizer"], "failed": "Seed 0 diverged."}
+    effects = [{"factor": "batch_size", "values": [64, 32], "value": 0.0004, "interval": [-0.0001, 0.0009]}]
+    nets = about | {"name": "nets", "candidates": [*RECORD["candidates"], failed], "kept": ["huge", "nothing"]}
+    shown = tables.rounds({"rounds": [about | {"name": "recipe", "candidates": RECORD["candidates"], "effects": effects}, nets]})
+    said = repr(shown)
+    assert "Recipe: Which?" in said and rows(shown)["batch_size"] == ["64", "32", "+4.0 images (−1.0 to +9.0 images)"]
+    assert "<strong>huge (kept)</strong>" in shown.html and "<strong>nothing (kept)</strong>" in shown.html
+    assert "Not trained to the end: wild. Seed 0 diverged." in said and said.count("wild") == 1
+    assert repr(tables.rounds(None)) == repr(tables.candidates(None)) == repr(tables.rounds({"rounds": []}))
+
+
 def test_statistics_count_the_data_and_measure_its_pixels():
     said = rows(tables.statistics(mnist()))
     assert said["Images"] == ["1,000", "1,000"] and said["Writers"] == ["50", "50"]
@@ -177,8 +190,8 @@ def test_layers_and_budget_state_the_net():
 def test_source_is_the_function_as_it_is():
     shown = tables.source("skeleton")
     assert "head(16 * c, nn.Flatten())" in repr(shown) and 'class="highlight"' in shown.html
-    assert "def strided(" in repr(tables.source("mnistlib.selection.nets:strided"))
-    assert repr(tables.source(models.NETS["skeleton"])) == repr(shown) == repr(tables.source("mnistlib.selection.nets:wide"))
+    assert "def strided(" in repr(tables.source("selection.nets:strided"))
+    assert repr(tables.source(models.NETS["skeleton"])) == repr(shown) == repr(tables.source("selection.nets:wide"))
 
 
 def test_the_curves_table_holds_every_seed_and_epoch():

@@ -21,7 +21,7 @@ from mnistlib.errors import ResultError, SettingError, TrainingError
 from mnistlib.recipe import Optimizer, Recipe
 from mnistlib.runs import Run, cache, device, provenance, run, seeds, train_seeds
 
-TINY = Recipe("strided_pool", epochs=2, batch_size=64, augment=Augment(degrees=5))
+TINY = Recipe("selection.nets:strided_pool", epochs=2, batch_size=64, augment=Augment(degrees=5))
 LONG = replace(TINY, epochs=12)
 
 
@@ -289,7 +289,7 @@ def test_a_script_without_its_guard_is_told_so_instead_of_waiting_for_ever(tmp_p
     script = tmp_path / "mine.py"
     script.write_text(
         "from mnistlib import data, recipe, runs\n"
-        "net = recipe.Recipe('strided_pool', epochs=1)\n"
+        "net = recipe.Recipe('selection.nets:strided_pool', epochs=1)\n"
         f"runs.train_seeds(net, data.load(train_limit=300), [0, 1], 'cpu', 2, results_dir={str(tmp_path)!r})\n"
     )
     environment = os.environ | {"PYTHONPATH": str(files.root())}

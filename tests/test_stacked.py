@@ -13,7 +13,12 @@ from mnistlib.recipe import Optimizer, Recipe
 from mnistlib.runs import cache, run, seeds, stacked
 
 TINY = Recipe(
-    "strided_pool", Optimizer(lr=0.01), epochs=2, batch_size=64, augment=Augment(degrees=5, translate=1, elastic=0.5), label_smoothing=0.05
+    "selection.nets:strided_pool",
+    Optimizer(lr=0.01),
+    epochs=2,
+    batch_size=64,
+    augment=Augment(degrees=5, translate=1, elastic=0.5),
+    label_smoothing=0.05,
 )
 SEEDS = [3, 0, 1]
 

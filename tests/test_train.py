@@ -18,7 +18,7 @@ from mnistlib.recipe import Optimizer, Recipe, Schedule
 from mnistlib.runs import Run, run
 from mnistlib.train import Trainer
 
-TINY = Recipe("strided_pool", epochs=2, batch_size=64, augment=Augment(degrees=5), dropout=0.1, ema_decay=0.9)
+TINY = Recipe("selection.nets:strided_pool", epochs=2, batch_size=64, augment=Augment(degrees=5), dropout=0.1, ema_decay=0.9)
 PLAIN = replace(TINY, augment=None, dropout=0.0, ema_decay=0.0)
 
 
@@ -142,7 +142,7 @@ def test_logits_do_not_depend_on_how_many_are_computed_at_a_time(few, monkeypatc
 
 @pytest.mark.parametrize(("everything", "rest"), [(False, 0.0), (True, 0.5)])
 def test_weight_decay_pulls_what_the_recipe_says(everything, rest):
-    net = models.build("strided_pool")
+    net = models.build("selection.nets:strided_pool")
     recipe = replace(PLAIN, optimizer=Optimizer(weight_decay=0.5, decay_norm_and_bias=everything))
     kernels, others = train.make_optimizer(net.parameters(), recipe).param_groups
     assert {p.ndim for p in kernels["params"]} == {2, 4} and kernels["weight_decay"] == 0.5

@@ -95,19 +95,6 @@ def new_step(name: str, source: str) -> None:
 
 
 @commands.command()
-@click.argument("names", nargs=-1, metavar="[STEP]...")
-def choose(names: tuple[str, ...]) -> None:
-    """Train the candidates of steps and record the choices.
-
-    All steps unless some are named; six folds of writers decide.
-    """
-    from mnistlib.selection import candidates, search
-
-    for name in names or candidates.CANDIDATES:
-        search.choose(name)
-
-
-@commands.command()
 @click.option("--no-training", is_flag=True, help="Rebuild from what is stored.")
 def build_series(no_training: bool) -> None:
     """Train what is missing, rebuild reports/."""

@@ -58,23 +58,63 @@ def _layer_changes(now: Recipe, before: Recipe) -> Shown:
     return table("Layers before and now", head, rows, ["Total", totals[0], "", "", totals[1], ""])
 
 
+def choice_path(name: str) -> Path:
+    """Return where the record of a step's choice is kept; `python -m selection` writes it."""
+    return files.root() / "reports" / "choices" / f"{name}.json"
+
+
+def choice(name: str) -> dict[str, Any] | None:
+    """Return the record of a step's choice, or None where there is none; a record that was changed raises ResultError."""
+    return files.read_signed(choice_path(name)) if choice_path(name).is_file() else None
+
+
 def candidates(record: Mapping[str, Any] | None) -> Shown:
-    """Return every candidate of a step's choice (reports/choices/<step>.json) with what the rule looks at, best first."""
+    """Return every candidate of a choice, or of a round of a search, with what the rule looks at, best first (reports/choices/)."""
     if record is None:
         return sentence("There is no record of a choice for this step.", "note")
-    before, rows = steps.get(record["before"] or record["step"]).recipe, []
-    best = next(row["final"] for row in record["candidates"] if row["name"] == record["chosen"])
-    for row in sorted(record["candidates"], key=lambda row: -row["mean"]):
-        name = element("strong", f"{row['name']} (chosen)") if row["name"] == record["chosen"] else row["name"]
+    before = recipe_dict.from_dict(record["base"]) if "base" in record else steps.get(record["before"] or record["step"]).recipe
+    ranked, rows = sorted((row for row in record["candidates"] if "mean" in row), key=lambda row: -row["mean"]), []
+    kept = [record["chosen"]] if "chosen" in record else record.get("kept", [])
+    best, timed = next((row for row in ranked if row["name"] in kept or not kept), None), all("seconds" in row for row in ranked)
+    for row in ranked:
+        word = "chosen" if "chosen" in record else "kept"
+        name = element("strong", f"{row['name']} ({word})") if row["name"] in kept else row["name"]
         over = "" if row["n_parameters"] < recipe.MAX_PARAMETERS else " (over the limit)"
         cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"]).replace("seed", "fold")]
-        cells += ["" if row["name"] == record["chosen"] else _difference(row["final"], best), formatting.decimals(row["loss"])]
+        cells += ["" if row is best else _difference(row["final"], best["final"]), formatting.decimals(row["loss"])]
         cells += [formatting.count(row["n_parameters"]) + over, f"{row['n_macs'] / 1e6:.2f} M"]
+        cells += [formatting.seconds(row["seconds"])] if timed else []
         rows.append([*cells, recipe_diff.summary(recipe_dict.from_dict(row["recipe"]), before)])
-    images, folds = formatting.count(sum(record["n_eval"])), formatting.counted(len(record["splits"]), "fold")
+    images, folds = formatting.count(sum(record["n_eval"])), formatting.counted(len(set(record["splits"])), "fold")
     caption = f"The candidates: accuracy on {images} images in {folds} of writers held out, mean and standard deviation of the folds"
-    head = ["Candidate", "Idea", "Accuracy", "Against the chosen one, of 10,000", "Loss", "Parameters", "MACs", "Change"]
-    return together([table(caption, head, rows), sentence(f"The rule of choice: {record['rule']}.", "note")])
+    against = "Against the chosen one" if "chosen" in record else "Against the best"
+    head = ["Candidate", "Idea", "Accuracy", f"{against}, of 10,000", "Loss", "Parameters", "MACs", *["Time per seed"][:timed], "Change"]
+    shown = table(caption, head, rows)
+    rule = [f"The rule of choice: {record['rule']}."] if "rule" in record else []
+    failed = [f"Not trained to the end: {row['name']}. {row['failed']}" for row in record["candidates"] if "failed" in row]
+    return together([shown, *(sentence(text, "note") for text in rule + failed)])
+
+
+def rounds(record: Mapping[str, Any] | None) -> Shown:
+    """Return every round of a search: its question, its candidates, and what the values of its factors are worth."""
+    if record is None or not record.get("rounds"):
+        return candidates(None)
+    parts = []
+    for part in record["rounds"]:
+        parts += [sentence(f"{part['name'].capitalize()}: {part['question']}"), candidates(part)]
+        if "effects" in part:
+            change, image = formatting.change, formatting.IMAGES
+            rows = [
+                [
+                    element("code", one["factor"]),
+                    *map(recipe_diff.text, one["values"]),
+                    f"{change(image, one['value'])} ({change(image, *one['interval'])})",
+                ]
+                for one in part["effects"]
+            ]
+            caption = f"What the second value of each factor wins, over all arms; {formatting.percent(intervals.LEVEL, 0)} intervals"
+            parts.append(table(caption, ["Factor", "First value", "Second value", "Images of 10,000"], rows))
+    return together(parts)
 
 
 def _difference(one: Sequence[float], other: Sequence[float]) -> str:

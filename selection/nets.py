@@ -1,0 +1,98 @@
+"""The nets that were considered for the series beside its own; `candidates` says why, reports/choices/ how they did."""
+
+from functools import partial
+
+from torch import nn
+
+from mnistlib.models import conv, drop, head, narrow, skeleton, weighted
+from mnistlib.residual import residual, separable
+
+wide = partial(skeleton, maps=(11, 14, 22))
+narrow_plain = partial(narrow, norm=False)
+skeleton_norm, wide_norm, weighted_norm = partial(skeleton, norm=True), partial(wide, norm=True), weighted
+
+
+def two_pools(dropout: float = 0.0, norm: bool = False) -> nn.Sequential:
+    """Return a net that pools twice and ends in a linear layer on the last map."""
+    return nn.Sequential(
+        conv(1, 8, 5, padding=0, pool=True, norm=norm),
+        *drop(dropout),
+        conv(8, 12, padding=0, norm=norm),
+        conv(12, 16, padding=0, pool=True, norm=norm),
+        conv(16, 16, norm=norm),
+        head(256, nn.Flatten()),
+    )
+
+
+two_pools_norm = partial(two_pools, norm=True)
+
+
+def strided_pool(dropout: float = 0.0) -> nn.Sequential:
+    """Return a net of small maps: its first layer has stride two, and pooling follows the second."""
+    return nn.Sequential(
+        conv(1, 16, 6, padding=0, stride=2),
+        conv(16, 16, pool=True),
+        *drop(dropout),
+        conv(16, 16),
+        conv(16, 16, padding=0),
+        head(16),
+    )
+
+
+def strided(dropout: float = 0.0) -> nn.Sequential:
+    """Return a net whose first layer has stride two instead of pooling; all widths suit a processor's vectors."""
+    return nn.Sequential(
+        conv(1, 16, 6, padding=0, stride=2),
+        *drop(dropout),
+        conv(16, 16, padding=0),
+        conv(16, 16, padding=0),
+        conv(16, 16, padding=0),
+        head(16),
+    )
+
+
+def strided_8ch(dropout: float = 0.0) -> nn.Sequential:
+    """Return the strided_pool net with half as many feature maps in its first layer."""
+    return nn.Sequential(
+        conv(1, 8, 6, padding=0, stride=2),
+        conv(8, 16, pool=True),
+        *drop(dropout),
+        conv(16, 16),
+        conv(16, 16),
+        head(16),
+    )
+
+
+longer = partial(residual, width=30, paddings=(0, 1, 0, 1, 0, 1))
+weighted_residual = partial(residual, width=33, paddings=(0, 1, 0, 0, 0), weighted=4)
+
+
+def late_pool(dropout: float = 0.0) -> nn.Sequential:
+    """Return a net with two convolutions before pooling and a learned weight for each place of the last maps."""
+    return nn.Sequential(
+        conv(1, 8, padding=0),
+        conv(8, 8, padding=0, pool=True),
+        *drop(dropout),
+        conv(8, 12, padding=0),
+        conv(12, 14, padding=0),
+        conv(14, 16, padding=0),
+        conv(16, 16, padding=0),
+        head(16, nn.Sequential(nn.Conv2d(16, 16, 4, groups=16, bias=False), nn.Flatten())),
+    )
+
+
+def repeated(layers: nn.Module, width: int, times: int) -> nn.Sequential:
+    """Return layers that are used several times, with a batch normalization of its own after each use; they keep the width."""
+    return nn.Sequential(*(part for _ in range(times) for part in (layers, nn.BatchNorm2d(width), nn.ReLU(inplace=True))))
+
+
+def recurrent(dropout: float = 0.0) -> nn.Sequential:
+    """Return a net that uses one wide convolution four times."""
+    shared = nn.Conv2d(27, 27, 3, bias=False)
+    return nn.Sequential(conv(1, 27, 5, padding=0, pool=True), *drop(dropout), repeated(shared, 27, 4), head(27))
+
+
+def recurrent_separable(dropout: float = 0.0) -> nn.Sequential:
+    """Return a net that uses one wide separable convolution four times."""
+    shared = nn.Sequential(nn.Conv2d(64, 64, 3, groups=64, bias=False), nn.Conv2d(64, 64, 1, bias=False))
+    return nn.Sequential(conv(1, 16, 5, padding=0, pool=True), *drop(dropout), separable(16, 64), repeated(shared, 64, 4), head(64))
