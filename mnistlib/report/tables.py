@@ -160,12 +160,13 @@ def _costs(part: Layer | ModelSummary) -> list[str]:
 
 
 def budget(net: ModelSummary) -> Shown:
-    """Return how much of the exercise's parameters a net takes, as a sentence and a bar."""
+    """Return how much of the exercise's parameters a net takes, as a sentence and a bar with a mark at the limit."""
     n, most = net.n_parameters, recipe.MAX_PARAMETERS
     spare = f"{formatting.count(most - 1 - n)} to spare" if n < most else f"{formatting.count(n - most + 1)} too many"
     text = f"{formatting.count(n)} parameters where fewer than {formatting.count(most)} are allowed: {spare}."
-    bar = f'<meter min="0" max="{max(n, most)}" high="{most - 1}" optimum="0" value="{n}">{html.escape(text)}</meter>'
-    return sentence(Shown(f"{html.escape(text)}<br>{bar}", text))
+    whole, colour = max(n, 1.25 * most), "" if n < most else ' class="over"'
+    bar = f'<span class="budget" aria-hidden="true"><i{colour} style="width: {n / whole:.1%}"></i><b style="left: {most / whole:.1%}"></b></span>'
+    return sentence(Shown(f"{html.escape(text)}{bar}", text))
 
 
 def source(net: Callable[..., Any] | str) -> Shown:
