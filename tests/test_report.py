@@ -182,7 +182,7 @@ def test_layers_and_budget_state_the_net():
     said = rows(tables.layers(NET))
     assert said["Total"][1] == "7,706" and said["Total"][2] == "432,160" and said["conv 16→16 3x3, norm, ReLU"][1] == "2,336"
     assert len(Tables(tables.layers(NET).html).rows) == len(NET.layers) + 2
-    assert "7,706" in repr(tables.budget(NET)) and "293 to spare" in repr(tables.budget(NET)) and 'width: 77.1%' in tables.budget(NET).html
+    assert "7,706" in repr(tables.budget(NET)) and "293 to spare" in repr(tables.budget(NET)) and "width: 77.1%" in tables.budget(NET).html
     assert "1 too many" in repr(tables.budget(replace(NET, n_parameters=8_000)))
     assert "0 to spare" in repr(tables.budget(replace(NET, n_parameters=7_999)))
     bars = {n: tables.budget(replace(NET, n_parameters=n)).html for n in (7_999, 8_000, 20_000)}

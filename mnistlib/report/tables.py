@@ -165,8 +165,8 @@ def budget(net: ModelSummary) -> Shown:
     spare = f"{formatting.count(most - 1 - n)} to spare" if n < most else f"{formatting.count(n - most + 1)} too many"
     text = f"{formatting.count(n)} parameters where fewer than {formatting.count(most)} are allowed: {spare}."
     whole, colour = max(n, 1.25 * most), "" if n < most else ' class="over"'
-    bar = f'<span class="budget" aria-hidden="true"><i{colour} style="width: {n / whole:.1%}"></i><b style="left: {most / whole:.1%}"></b></span>'
-    return sentence(Shown(f"{html.escape(text)}{bar}", text))
+    bars = f'<i{colour} style="width: {n / whole:.1%}"></i><b style="left: {most / whole:.1%}"></b>'
+    return sentence(Shown(f"{html.escape(text)}<span class='budget' aria-hidden='true'>{bars}</span>", text))
 
 
 def source(net: Callable[..., Any] | str) -> Shown:
