@@ -22,6 +22,7 @@ report: $(USER_STAMP) ## train a step, write its page below build/, print the ve
 
 series: $(USER_STAMP) ## train what is missing of the steps, rebuild reports/
 	@$(RUN) build-series
+	@$(PY) -m drawing
 
 published: $(USER_STAMP) ## train what is missing of the published models, rebuild reports/published/
 	@$(PY) -m replication
@@ -29,6 +30,7 @@ published: $(USER_STAMP) ## train what is missing of the published models, rebui
 pages: $(USER_STAMP) ## rebuild every page of reports/ without training
 	@$(RUN) build-series --no-training
 	@$(PY) -m replication --no-training
+	@$(PY) -m drawing
 
 bench: $(USER_STAMP) ## time the series against two public recipes, write reports/benchmarks.html
 	@$(PY) -m benchmarks

@@ -9,21 +9,27 @@ const small = document.getElementById("small");
 const said = document.getElementById("said");
 const WIDE = 280; // units along a side of the paper, whatever its size on the screen
 const STEP = 10; // units that an arrow key moves the pen
-const WORDS = { nothing: "Draw a digit, or choose a test image.", undone: "The last stroke is gone.", clean: "The paper is clean." };
+const NOTHING = "Draw a digit, or choose a test image.";
 
 let strokes = []; // each a list of points [x, y] in units of the paper
 let drawing = null; // the stroke of the pointer that is down
 let pen = { x: WIDE / 2, y: WIDE / 2, down: false, shown: false }; // moved by the arrow keys
 let sample = null; // the test image that was chosen
 let chosen = data.nets.length - 1; // the net whose inside is shown
-let waiting = 0;
+let waiting = 0; // the timer of what takes longer
+let asked = 0; // the request for the next picture
 
 function pixelsNow() {
   return sample === null ? prepare(strokes) : samples.subarray(sample * SIDE * SIDE, (sample + 1) * SIDE * SIDE);
 }
 
-/** Show everything anew for what is drawn or chosen. */
+/** Show everything anew before the next picture of the screen, however many events come until then. */
 function update() {
+  asked ||= requestAnimationFrame(show);
+}
+
+function show() {
+  asked = 0;
   const pixels = pixelsNow();
   showPaper();
   showImage(small, pixels ?? new Uint8Array(SIDE * SIDE), SIDE);
@@ -51,7 +57,7 @@ function percent(value) {
 
 function say(results) {
   if (!results) {
-    said.textContent = strokes.length ? said.textContent : WORDS.nothing;
+    said.textContent = NOTHING;
     return;
   }
   const digits = results.map((result) => best(result.probabilities));
@@ -224,7 +230,6 @@ function undo() {
   pen.down = false;
   drawing = null;
   update();
-  if (strokes.length) said.textContent += ` ${WORDS.undone}`;
 }
 
 function clear() {
@@ -232,7 +237,6 @@ function clear() {
   pen.down = false;
   drawing = null;
   choose(null);
-  said.textContent = `${WORDS.clean} ${WORDS.nothing}`;
 }
 
 function choose(number) {
@@ -289,5 +293,5 @@ document.querySelectorAll("input[name=net]").forEach((radio, k) => {
 window.addEventListener("resize", () => showPaper());
 
 document.getElementById("tool").hidden = false;
-update();
+show();
 document.documentElement.dataset.ready = Math.round(performance.now());

@@ -1,0 +1,254 @@
+"""The page to draw on, in a real browser: the nets' arithmetic, drawing by mouse, finger and keyboard, and what must not disturb it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from drawing import export, page
+from mnistlib import data, files, models
+from mnistlib.train import logits
+from tests import browser
+
+PAGE = files.root() / "reports" / "draw.html"
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory):
+    """Return a running browser."""
+    with browser.opened(browser.chromium(tmp_path_factory.getbasetemp().parent)) as started:
+        yield started
+
+
+@pytest.fixture
+def tab(chrome):
+    """Return the page in a tab that can be touched, which does nothing that it should not."""
+    context = chrome.new_context(viewport={"width": 1_000, "height": 900}, has_touch=True)
+    made = context.new_page()
+    wrong = browser.watched(made)
+    made.goto(PAGE.as_uri())
+    yield made
+    context.close()
+    assert wrong == []
+
+
+@pytest.fixture(scope="module")
+def committed() -> dict[str, tuple]:
+    """Return result and net of every step on the page."""
+    return {name: page.load(files.root() / "reports", name) for name in page.NETS}
+
+
+def in_browser(tab, nets: list[nn.Module], images: np.ndarray, tmp_path: Path) -> np.ndarray:
+    """Return the logits that a page with the program of the committed one computes, float64 [n_nets, n_images, 10]."""
+    check = tmp_path / "check.html"
+    check.write_text(f"<!doctype html><title>Check</title><script>{page.read('net.js')}</script>")
+    tab.goto(check.as_uri())
+    given = {"nets": [export.net(net) for net in nets], "images": export.pixels(images), "mean": data.MEAN, "sd": data.SD}
+    program = """given => {
+        const images = decode(given.images);
+        return given.nets.map(each => {
+            const net = load(each, given.mean, given.sd);
+            return Array.from({length: images.length / 784}, (_, k) => run(net, images.subarray(784 * k, 784 * (k + 1))).logits);
+        });
+    }"""
+    return np.array(tab.evaluate(program, given))
+
+
+def test_logits_are_those_of_torch(tab, committed, mnist, tmp_path):
+    torch.manual_seed(0)
+    residual = models.build("mnistlib.residual:residual")
+    for _ in range(3):  # batch normalization has statistics that are not the first ones
+        residual(torch.randn(64, 1, 28, 28))
+    nets = [residual.eval(), models.build("selection.nets:strided").eval(), *(net for _, net in committed.values())]
+    part = mnist.eval.subset(np.arange(1_000))
+    made = in_browser(tab, nets, part.images.numpy(), tmp_path)
+    for net, ours in zip(nets, made, strict=True):
+        assert np.abs(ours - logits(net, part).numpy()).max() < 1e-4
+
+
+@pytest.mark.slow
+def test_the_accuracy_of_each_net_is_that_of_its_report(tab, committed, mnist, tmp_path):
+    made = in_browser(tab, [net for _, net in committed.values()], mnist.eval.images.numpy(), tmp_path)
+    for (found, _), ours in zip(committed.values(), made, strict=True):
+        run = next(run for run in found.runs if run.seed == page.SEED)
+        assert (ours.argmax(1) == mnist.eval.labels.numpy()).mean() == pytest.approx(run.final, abs=1e-12)
+
+
+def test_a_layer_that_the_browser_does_not_have_is_refused():
+    with pytest.raises(ValueError, match="no layer for GELU"):
+        export.net(nn.Sequential(nn.Flatten(), nn.GELU()))
+
+
+def test_the_committed_page_is_what_the_command_writes():
+    assert page.text(files.root() / "reports") == PAGE.read_text(encoding="utf-8")
+
+
+def test_the_page_is_light_and_soon_ready(tab):
+    assert PAGE.stat().st_size < 300_000 and int(tab.evaluate("document.documentElement.dataset.ready")) < 1_000
+
+
+def seen(tab) -> list[str]:
+    """Return the digit that each net sees."""
+    settle(tab)
+    return tab.locator(".nets .digit").all_text_contents()
+
+
+def settle(tab) -> None:
+    """Wait until the page has shown what it knows."""
+    tab.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def draw(tab, strokes: list[list[tuple[float, float]]], steps: int = 4) -> None:
+    """Draw strokes with the mouse, points as fractions of the paper's sides."""
+    box = tab.locator("#paper").bounding_box()
+    for stroke in strokes:
+        points = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in stroke]
+        tab.mouse.move(*points[0])
+        tab.mouse.down()
+        for point in points[1:]:
+            tab.mouse.move(*point, steps=steps)
+        tab.mouse.up()
+
+
+SEVEN = [[(0.3, 0.25), (0.5, 0.23), (0.7, 0.25), (0.6, 0.48), (0.5, 0.65), (0.45, 0.85)]]
+
+
+def test_a_seven_is_recognised_taken_back_and_cleared(tab):
+    assert "Draw a digit" in tab.locator("#said").text_content() and seen(tab) == ["–"] * 3
+    draw(tab, SEVEN)
+    assert seen(tab) == ["7"] * 3 and tab.locator("#said").text_content() == "All nets see a 7."
+    assert tab.locator("#bar-7").get_attribute("class") == "best"
+    tab.locator("#places-note", has_text="loses").or_(tab.locator("#places-note", has_text="decides")).wait_for()
+    draw(tab, [[(0.4, 0.55), (0.7, 0.55)]])
+    tab.click("#undo")
+    assert seen(tab) == ["7"] * 3
+    tab.click("#clear")
+    assert seen(tab) == ["–"] * 3
+
+
+def test_the_inside_is_that_of_the_net_that_was_chosen(tab):
+    draw(tab, SEVEN)
+    settle(tab)
+    captions = tab.locator("#maps figcaption")
+    assert captions.all_text_contents()[0] == "Layer 1: 8 maps of 12×12" and captions.count() == 5
+    tab.check("input[name=net][value='0']")
+    settle(tab)
+    assert captions.count() == 0 and tab.locator("#no-maps").is_visible() and tab.locator("#inside").text_content() == "Softmax regression"
+
+
+def test_a_finger_draws(tab):
+    box = tab.locator("#paper").bounding_box()
+    points = [(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * y) for y in np.linspace(0.2, 0.8, 9)]
+    session = tab.context.new_cdp_session(tab)
+    for place, (x, y) in enumerate(points):
+        session.send("Input.dispatchTouchEvent", {"type": "touchMove" if place else "touchStart", "touchPoints": [{"x": x, "y": y}]})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert seen(tab)[-1] == "1"
+
+
+def test_the_keyboard_alone_draws_and_chooses(tab):
+    tab.locator("#paper").focus()
+    for key in [*["ArrowUp"] * 8, " ", *["ArrowDown"] * 16]:
+        tab.keyboard.press(key)
+    assert seen(tab)[-1] == "1"
+    tab.keyboard.press("Delete")
+    assert seen(tab) == ["–"] * 3
+    for _ in range(3):  # past both buttons
+        tab.keyboard.press("Tab")
+        if tab.evaluate("document.activeElement.getAttribute('role')") == "option":
+            break
+    while tab.evaluate("document.activeElement.getAttribute('role')") != "option":
+        tab.keyboard.press("Tab")
+    tab.keyboard.press("ArrowRight")
+    assert tab.evaluate("document.activeElement.getAttribute('aria-selected')") == "true"
+    assert seen(tab)[-1] == "2" and "Its label says 2." in tab.locator("#said").text_content()
+    tab.keyboard.press("End")
+    label = json.loads(tab.locator("#data").text_content())["samples"]["labels"][-1]
+    assert f"Its label says {label}." in tab.locator("#said").text_content()
+
+
+@pytest.mark.parametrize(
+    "strokes",
+    [
+        pytest.param([[(0.5, 0.5), (0.5, 0.5)]], id="a dot"),
+        pytest.param([[(0.02, y), (0.98, y)] for y in np.linspace(0.02, 0.98, 15)], id="everything blackened"),
+        pytest.param([[(0.5, 0.5), (3.0, -2.0), (-2.0, 3.0)]], id="strokes that leave the paper"),
+    ],
+)
+def test_strange_drawings_leave_the_page_calm(tab, strokes):
+    draw(tab, strokes, steps=2)
+    assert all(digit.isdigit() for digit in seen(tab))
+    tab.click("#clear")
+    draw(tab, SEVEN)
+    assert seen(tab) == ["7"] * 3
+
+
+def test_very_fast_strokes_are_lines_not_dots(tab):
+    draw(tab, SEVEN, steps=1)
+    assert seen(tab) == ["7"] * 3
+
+
+def test_a_window_that_is_resized_in_mid_stroke_loses_nothing(tab):
+    box = tab.locator("#paper").bounding_box()
+    tab.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.2 * box["height"])
+    tab.mouse.down()
+    tab.set_viewport_size({"width": 360, "height": 700})
+    box = tab.locator("#paper").bounding_box()
+    tab.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.8 * box["height"], steps=5)
+    tab.mouse.up()
+    assert seen(tab)[-1] == "1" and tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_without_javascript_the_page_says_what_to_do(chrome):
+    context = chrome.new_context(java_script_enabled=False)
+    plain = context.new_page()
+    plain.goto(PAGE.as_uri())
+    assert "JavaScript switched off" in plain.locator("noscript").inner_text() and not plain.locator("#tool").is_visible()
+    context.close()
+
+
+def skeleton(image: np.ndarray) -> np.ndarray:
+    """Return the lines, one pixel wide, in the middle of a digit's strokes: bool like the image (Zhang and Suen 1984)."""
+    on = np.pad(image > 110, 1)
+    while True:
+        before = on.copy()
+        for turn in (0, 1):
+            n = [np.roll(on, shift, (0, 1)) for shift in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))]
+            count = sum(each.astype(int) for each in n)
+            changes = sum((~a & b).astype(int) for a, b in zip(n, [*n[1:], n[0]], strict=True))
+            first, second = (n[0] & n[2] & n[4], n[2] & n[4] & n[6]) if turn == 0 else (n[0] & n[2] & n[6], n[0] & n[4] & n[6])
+            on = on & ~((count >= 2) & (count <= 6) & (changes == 1) & ~first & ~second)
+        if (on == before).all():
+            return on[1:-1, 1:-1]
+
+
+def traced(image: np.ndarray) -> list[list[tuple[float, float]]]:
+    """Return a digit as strokes along its middle lines, points as fractions of the paper's sides."""
+    ys, xs = np.nonzero(skeleton(image))
+    points = {(int(x), int(y)) for x, y in zip(xs, ys, strict=True)}
+    near = ((1, 0), (0, 1), (1, 1), (1, -1))
+    left = {frozenset([(x, y), (x + dx, y + dy)]) for x, y in points for dx, dy in near if (x + dx, y + dy) in points}
+    strokes = []
+    while left:
+        at = min(min(pair) for pair in left)
+        stroke = [at]
+        while following := sorted(pair for pair in map(tuple, map(sorted, left)) if at in pair):
+            pair = following[0]
+            left.remove(frozenset(pair))
+            at = pair[1] if pair[0] == at else pair[0]
+            stroke.append(at)
+        strokes.append([((x + 0.5) / 28, (y + 0.5) / 28) for x, y in [*stroke[:-1:2], stroke[-1]]])
+    return strokes
+
+
+@pytest.mark.slow
+def test_strokes_taken_from_test_images_are_recognised(tab, mnist):
+    right = 0
+    for number in range(100):
+        draw(tab, traced(mnist.eval.images[number].numpy()), steps=1)
+        right += seen(tab)[-1] == str(int(mnist.eval.labels[number]))
+        tab.click("#clear")
+    assert right >= 95
