@@ -1,10 +1,57 @@
-"""Nets of separable residual blocks: more width for the same parameters."""
+"""Nets of separable residual blocks: more width for the same parameters. And parts that help small nets without parameters."""
 
 from collections import OrderedDict
 
+import torch
 from torch import Tensor, nn
 
+from mnistlib.augment import SamplingGrid, warp
+from mnistlib.data import MEAN, SD
 from mnistlib.models import conv, drop, head
+
+
+class Deslant(nn.Module):
+    """Shear every digit upright, by the moments of its ink; no parameters.
+
+    LeCun et al. 1998, https://doi.org/10.1109/5.726791, section III.A: "deslanting".
+    """
+
+    moves_only = True  # values change their places and are not mixed with others
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return normalised pixels [n, 1, 28, 28] after the shear, along the width, that makes x and y of the ink uncorrelated."""
+        ink = (pixels * SD + MEAN).clamp(min=0)
+        line = torch.linspace(-1, 1, ink.shape[2], device=ink.device)
+        mass = ink.sum((1, 2, 3)).clamp(min=1e-6)
+        x, y = (ink.sum((1, side)) @ line / mass for side in (2, 3))
+        slant = torch.einsum("nchw,h,w->n", ink, line, line) / mass - x * y
+        shear = slant / ((ink.sum((1, 3)) @ line**2) / mass - y * y).clamp(min=1e-6)
+        one, zero = torch.ones_like(shear), torch.zeros_like(shear)
+        rows = [torch.stack([one, shear, -shear * y], 1), torch.stack([zero, one, zero], 1)]
+        return (warp(ink, SamplingGrid(torch.stack(rows, 1), None)) - MEAN) / SD
+
+
+class BiasNorm(nn.BatchNorm2d):
+    """Batch normalization with a shift and no scale, which the next layer's weights can take over where ReLU lies between."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        del self.weight
+        self.weight = None
+
+    def reset_parameters(self) -> None:
+        """Return to statistics that change nothing, and no shift."""
+        self.reset_running_stats()
+        nn.init.zeros_(self.bias)
+
+
+class Views(nn.Sequential):
+    """Layers that, once trained, average their outputs over the image as it is and shifted by a pixel to the right, down, and both."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the layers' output for pixels [n, c, h, w], in training of the image as it is."""
+        shifts = [(0, 0)] if self.training else [(0, 0), (0, 1), (1, 0), (1, 1)]
+        return torch.stack([super(Views, self).forward(pixels.roll(shift, (2, 3))) for shift in shifts]).mean(0)
 
 
 class Residual(nn.Sequential):
@@ -15,10 +62,10 @@ class Residual(nn.Sequential):
         return maps + super().forward(maps)
 
 
-def separable(n_in: int, n_out: int, padding: int = 1) -> nn.Sequential:
+def separable(n_in: int, n_out: int, padding: int = 1, norm: type[nn.Module] = nn.BatchNorm2d) -> nn.Sequential:
     """Return a depthwise and a pointwise convolution, batch normalization and ReLU; with a shortcut where shapes stay the same."""
     depthwise, pointwise = nn.Conv2d(n_in, n_in, 3, padding=padding, groups=n_in, bias=False), nn.Conv2d(n_in, n_out, 1, bias=False)
-    layers = OrderedDict(depthwise=depthwise, pointwise=pointwise, norm=nn.BatchNorm2d(n_out), relu=nn.ReLU(inplace=True))
+    layers = OrderedDict(depthwise=depthwise, pointwise=pointwise, norm=norm(n_out), relu=nn.ReLU(inplace=True))
     return (Residual if (n_in, padding) == (n_out, 1) else nn.Sequential)(layers)
 
 
@@ -36,4 +83,18 @@ def residual(
         *drop(dropout),
         *(separable(n_in, width, padding) for n_in, padding in zip(widths[:-1], paddings, strict=True)),
         head(width, pool),
+    )
+
+
+def tiny(dropout: float = 0.0, widths: tuple[int, ...] = (7, 10, 10, 11, 12), uses: int = 0, deslanted: bool = False) -> nn.Sequential:
+    """Return a net of separable blocks whose norms have no scales, and one more block that is used `uses` times."""
+    first, last = widths[0], widths[-1]
+    shared = nn.Conv2d(last, last, 3, groups=last, bias=False), nn.Conv2d(last, last, 1, bias=False)
+    return nn.Sequential(
+        *([Deslant()] if deslanted else []),
+        nn.Sequential(nn.Conv2d(1, first, 3, bias=False), nn.MaxPool2d(2), BiasNorm(first), nn.ReLU(inplace=True)),
+        *drop(dropout),
+        *(separable(a, b, 0, BiasNorm) for a, b in zip(widths[:-1], widths[1:], strict=True)),
+        *(nn.Sequential(*shared, BiasNorm(last), nn.ReLU(inplace=True)) for _ in range(uses)),
+        head(last),
     )

@@ -28,6 +28,7 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 POINTWISE = tuple(f"torch.nn.modules.{name}" for name in ("activation", "batchnorm", "dropout", "normalization", "linear"))
 WORDS = {"BatchNorm1d": "norm", "BatchNorm2d": "norm", "GroupNorm": "group norm", "Flatten": "flatten", "AdaptiveMaxPool2d": "global max"}
 WORDS |= {"GlobalMax": "global max", "GlobalAverage": "global average", "AdaptiveAvgPool2d": "global average"}
+WORDS |= {"BiasNorm": "norm with bias only", "Deslant": "deslanting"}
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ def _receptive_fields(leaves: list[LayerInfo], side: int) -> list[int]:
         elif isinstance(module, ADAPTIVE) and info.input_size[2 + side] % info.output_size[2 + side] == 0:
             n = info.input_size[2 + side] // info.output_size[2 + side]
             field, jump = field + (n - 1) * jump, n * jump
+        elif getattr(module, "moves_only", False):
+            pass
         elif _positions(info.input_size) > 1 and not any(base.__module__ in POINTWISE for base in type(module).__mro__):
             raise SettingError(f"Layer {_name(info)!r} is a {info.class_name}, whose receptive field is not known here.")
         fields.append(field)

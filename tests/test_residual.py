@@ -1,0 +1,87 @@
+"""Separable residual blocks, and the parts of small nets."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mnistlib import augment, data, models
+from mnistlib.report import model_summary
+from mnistlib.residual import BiasNorm, Deslant, Residual, Views, residual, separable, tiny
+
+
+def test_a_block_has_a_shortcut_where_shapes_stay_the_same():
+    maps = torch.randn(2, 6, 9, 9)
+    same, smaller, wider = separable(6, 6), separable(6, 6, 0), separable(6, 8)
+    assert [isinstance(block, Residual) for block in (same, smaller, wider)] == [True, False, False]
+    inner = F.conv2d(F.conv2d(maps, same.depthwise.weight, padding=1, groups=6), same.pointwise.weight)
+    mean, var = inner.mean((0, 2, 3), keepdim=True), inner.var((0, 2, 3), unbiased=False, keepdim=True)
+    torch.testing.assert_close(same(maps), maps + ((inner - mean) / (var + 1e-5).sqrt()).relu(), atol=1e-4, rtol=1e-4)
+    assert smaller(maps).shape == (2, 6, 7, 7) and wider(maps).shape == (2, 8, 9, 9)
+
+
+@pytest.mark.parametrize(("options", "n"), [({}, 7_658), ({"width": 33, "paddings": (0, 1, 0, 0, 0), "weighted": 4}, 7_846)])
+def test_the_nets_have_the_parameters_that_the_layers_add_up_to(options, n):
+    net = residual(**options)
+    assert model_summary.of(net).n_parameters == sum(value.numel() for value in net.parameters()) == n
+    assert net(torch.randn(2, 1, 28, 28)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(("options", "n"), [({}, 997), ({"deslanted": True}, 997), ({"widths": (8, 17), "uses": 3}, 978)])
+def test_a_tiny_net_shares_what_it_uses_more_than_once(options, n):
+    net = tiny(**options)
+    found = model_summary.of(net)
+    assert found.n_parameters == sum(value.numel() for value in net.parameters()) == n and found.wasted == ()
+    assert ("deslanting" in found.layers[0].kind) == options.get("deslanted", False)
+    assert net(torch.randn(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_deslanting_undoes_a_shear_and_leaves_an_upright_digit_alone(mnist):
+    bar = torch.zeros(1, 1, 28, 28)
+    bar[:, :, 4:24, 13:15] = 255
+    slanted = torch.cat([augment.warp(bar, augment.to_grid(_shear(degrees), 28)) for degrees in (-25.0, 25.0)])
+    upright = Deslant()(data.normalise(bar.clone()))
+    assert (upright - data.normalise(bar.clone())).abs().max() < 1e-4
+    assert (Deslant()(data.normalise(slanted.clone())) - upright).abs().mean() < 0.25 * (
+        data.normalise(slanted.clone()) - upright
+    ).abs().mean()
+    digits = data.normalise(mnist.eval.images[:200].unsqueeze(1).float())
+    once = Deslant()(digits)
+    assert np.abs(_slants(once)).mean() < 0.1 * np.abs(_slants(digits)).mean()
+    blank = data.normalise(torch.zeros(1, 1, 28, 28))
+    torch.testing.assert_close(Deslant()(blank), blank)
+
+
+def _shear(degrees: float) -> augment.AffineParams:
+    one = torch.ones(1)
+    return augment.AffineParams(0 * one, one, one, degrees * one, torch.zeros(1, 2), None)
+
+
+def _slants(pixels: torch.Tensor) -> list[float]:
+    """Return the covariance of x and y of each digit's ink over the variance of y."""
+    found = []
+    for image in (pixels * data.SD + data.MEAN).clamp(min=0)[:, 0].double().numpy():
+        y, x = np.indices(image.shape)
+        cov = np.cov(np.stack([x.ravel(), y.ravel()]), aweights=image.ravel())
+        found.append(cov[0, 1] / cov[1, 1])
+    return found
+
+
+def test_a_norm_without_a_scale_is_one_whose_scales_are_one():
+    values, plain, short = torch.randn(8, 3, 4, 4), nn.BatchNorm2d(3), BiasNorm(3)
+    torch.testing.assert_close(short(values), plain(values))
+    assert [name for name, _ in short.named_parameters()] == ["bias"]
+    with torch.no_grad():
+        short.bias += 1
+    short.reset_parameters()
+    assert not short.bias.any() and not short.running_mean.any()
+    assert model_summary.describe(short) == "norm with bias only"
+
+
+def test_views_average_four_shifts_once_trained():
+    net, pixels = Views(*models.skeleton(norm=False)), torch.randn(3, 1, 28, 28)
+    torch.testing.assert_close(net(pixels), models.nn.Sequential(*net)(pixels))
+    shifted = [torch.roll(pixels, (down, right), (2, 3)) for down in (0, 1) for right in (0, 1)]
+    torch.testing.assert_close(net.eval()(pixels), sum(models.nn.Sequential(*net)(each) for each in shifted) / 4)
+    assert model_summary.of(net).n_parameters == 5_270
