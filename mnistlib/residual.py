@@ -1,6 +1,7 @@
 """Nets of separable residual blocks: more width for the same parameters. And parts that help small nets without parameters."""
 
 from collections import OrderedDict
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -90,11 +91,17 @@ def tiny(dropout: float = 0.0, widths: tuple[int, ...] = (7, 10, 10, 11, 12), us
     """Return a net of separable blocks whose norms have no scales, and one more block that is used `uses` times."""
     first, last = widths[0], widths[-1]
     shared = nn.Conv2d(last, last, 3, groups=last, bias=False), nn.Conv2d(last, last, 1, bias=False)
+    repeated = [layer for _ in range(uses) for layer in (*shared, BiasNorm(last), nn.ReLU(inplace=True))]
     return nn.Sequential(
         *([Deslant()] if deslanted else []),
         nn.Sequential(nn.Conv2d(1, first, 3, bias=False), nn.MaxPool2d(2), BiasNorm(first), nn.ReLU(inplace=True)),
         *drop(dropout),
         *(separable(a, b, 0, BiasNorm) for a, b in zip(widths[:-1], widths[1:], strict=True)),
-        *(nn.Sequential(*shared, BiasNorm(last), nn.ReLU(inplace=True)) for _ in range(uses)),
+        *([nn.Sequential(*repeated)] if uses else []),
         head(last),
     )
+
+
+half = partial(residual, first=12, width=22)
+tiny_deslanted, tiny_shared = partial(tiny, deslanted=True), partial(tiny, widths=(8, 17), uses=3)
+tiny_shared_deslanted = partial(tiny_shared, deslanted=True)

@@ -5,7 +5,7 @@ from functools import partial
 from torch import nn
 
 from mnistlib.models import conv, drop, head, narrow, skeleton, weighted
-from mnistlib.residual import residual, separable, tiny
+from mnistlib.residual import residual, separable
 
 wide = partial(skeleton, maps=(11, 14, 22))
 narrow_plain = partial(narrow, norm=False)
@@ -63,9 +63,6 @@ def strided_8ch(dropout: float = 0.0) -> nn.Sequential:
     )
 
 
-under_4000 = partial(residual, first=12, width=22)
-tiny_deslanted, tiny_shared = partial(tiny, deslanted=True), partial(tiny, widths=(8, 17), uses=3)
-tiny_shared_deslanted = partial(tiny_shared, deslanted=True)
 longer = partial(residual, width=30, paddings=(0, 1, 0, 1, 0, 1))
 weighted_residual = partial(residual, width=33, paddings=(0, 1, 0, 0, 0), weighted=4)
 

@@ -198,6 +198,15 @@ def test_the_committed_record_is_of_these_candidates(name):
     assert candidates.recipe(step, replace(won, under={})) == step.recipe
 
 
+@pytest.mark.parametrize("name", candidates.SEARCHES)
+def test_a_search_trains_all_of_its_arms_and_ends_on_the_fold_that_chose_nothing(name):
+    planned = candidates.SEARCHES[name]
+    assert not [arm.failed for part in planned.rounds for arm in candidates.arms(part, planned.base, [], planned.limit) if arm.failed]
+    assert [part.last_fold for part in planned.rounds] == [False] * (len(planned.rounds) - 1) + [True]
+    fresh = {seed for part in planned.rounds if part.name == "confirmation" for seed in part.seeds}
+    assert len(fresh) >= 12 and not fresh & set(search.SEEDS)
+
+
 def test_a_choice_that_is_not_known_is_named_with_the_nearest(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["selection", "04_frontir"])
     assert main(choose, "python -m selection") == 2

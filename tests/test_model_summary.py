@@ -99,6 +99,12 @@ def test_the_longer_side_counts_and_dilation_spreads():
     assert model_summary.of(nn.Sequential(nn.Conv2d(1, 2, 3, dilation=3), nn.AdaptiveAvgPool2d(11))).receptive_field == 8
 
 
+def test_weights_that_two_parts_share_are_refused():
+    shared = nn.Conv2d(1, 1, 3)
+    with pytest.raises(SettingError, match="Layer '1' shares weights"):
+        model_summary.of(nn.Sequential(nn.Sequential(shared), nn.Sequential(shared), models.head(1)))
+
+
 def test_a_shared_layer_has_its_parameters_once_and_works_twice():
     shared = nn.Conv2d(1, 1, 3, padding=1, bias=False)
     found = model_summary.of(nn.Sequential(shared, nn.ReLU(), shared))

@@ -56,7 +56,8 @@ class ModelSummary:
 def of(net: nn.Module, input_size: tuple[int, ...] = (1, 28, 28)) -> ModelSummary:
     """Return the summary of a net for images of `input_size` (channels, height, width).
 
-    Raises SettingError for a net that is not a `nn.Sequential`, a layer of a kind not known here, or shapes that do not fit.
+    Raises SettingError for a net that is not a `nn.Sequential`, a layer of a kind not known here, weights that two parts of the net share,
+    or shapes that do not fit.
     """
     net = copy.deepcopy(net).cpu()  # torchinfo changes the mode of the net that it is given
     try:
@@ -69,9 +70,11 @@ def of(net: nn.Module, input_size: tuple[int, ...] = (1, 28, 28)) -> ModelSummar
     leaves = [info for info in found if info.is_leaf_layer]
     height, width = (_receptive_fields(leaves, side) for side in (0, 1))
     fields = {id(leaf): max(pair) for leaf, *pair in zip(leaves, height, width, strict=False)}
-    layers = []
+    layers, owners = [], {}
     for part in (info for info in found if info.depth == 1):
         inner = [info for info in part.children if info.is_leaf_layer] or [part]
+        if any(owners.setdefault(id(value), part.module) is not part.module for value in part.module.parameters()) and part.children:
+            raise SettingError(f"Layer {_name(part)!r} shares weights with one before it; put all uses of them into one nn.Sequential.")
         layers.append(
             Layer(
                 kind=", ".join(describe(leaf.module) for leaf in inner),
