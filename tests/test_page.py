@@ -178,6 +178,25 @@ def test_figures_carry_the_alt_text_of_their_output_and_half_their_pixels(text):
     assert all(attrs.get("alt") for attrs in images) and "No description has been provided" not in text
 
 
+def test_what_was_learned_stands_above_all_else(story, tmp_path):
+    claims = (
+        comparison.Claim("It is <more> accurate.", "supported", "+9.3 images (other writers: +2.2 to +16.5; other seeds: +6.6 to +12.1)"),
+        comparison.Claim(
+            "The gap is smaller.", "inconclusive", "0.1 points (difference −0.1 to +0.1 points) and 0.2 points in 00_skeleton"
+        ),
+    )
+    notebook = nbformat.read(story, 4)
+    target = next(cell for cell in notebook.cells if cell.source.startswith("## Target"))
+    target.source += "\n\n**Hypothesis:** warps help, *always*.\nOr not.\n\nMore."
+    nbformat.write(notebook, tmp_path / story.name)
+    shown = pages.page(tmp_path / story.name, "03_augment", SERIES, replace(result(), claims=claims))
+    box = shown.split('<section class="learned">')[1].split("</section>")[0]
+    assert shown.index("<h1") < shown.index('class="learned"') < shown.index('class="strip"')
+    assert "warps help, always.\nOr not.</p>" in box and "It is &lt;more&gt; accurate." in box and box.count("<li>") == 2
+    assert "(other writers: +2.2 to +16.5)</span>" in box and "(difference −0.1 to +0.1 points)</span>" in box
+    assert 'class="learned"' not in pages.page(story, "03_augment", SERIES, replace(result(), claims=()))
+
+
 def test_code_parameters_and_progress_are_folded(text):
     page = Outline(text)
     assert all("open" not in attrs for attrs in page.all("details"))

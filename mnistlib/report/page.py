@@ -63,6 +63,7 @@ def page(
         "style": style(),
         "name": name if name in (series or {}) else "",
         "title": next(iter(headings(prose, 1)), result.title if result else name),
+        "learned": result_tables.learned(result.claims, _hypothesis(prose)) if result else "",
         "facts": result_tables.strip(result) if result else {},
         "result": results.to_json(result)["sha256"] if result else "",  # so that a page can be compared with its result
         "foot": [f"From the notebook {notebook.name if heading else f'{name}.ipynb'}", LICENCE, *day],  # one may make pages of other names
@@ -107,6 +108,12 @@ def read(path: Path) -> nbformat.NotebookNode:
             raise ResultError(f"{path.name} was not executed in order: {where}, ran before a cell above it. Run all in a fresh kernel.")
         last = cell.execution_count
     return notebook
+
+
+def _hypothesis(markdown: str) -> str:
+    """Return the paragraph that a notebook's Target begins with "**Hypothesis:**"; "" where there is none."""
+    found = re.search(r"^\*\*Hypothesis:\*\* (.+?)(?:\n\n|\Z)", markdown, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"[`*]", "", found[1]).strip() if found else ""
 
 
 def style() -> str:

@@ -1,5 +1,6 @@
 """Tables of what a run found: curves, result, misclassified images, claims and provenance."""
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -182,6 +183,22 @@ def claims(claims: Sequence[Claim]) -> Shown:
     """Return the claims of an analysis, each with its outcome and the numbers that decide it."""
     rows = [[claim.claim, badge(claim.outcome), claim.figures] for claim in claims]
     return table(f"The claims and the numbers that decide them, with {LEVEL} intervals", ["Claim", "Outcome", "Numbers"], rows)
+
+
+def learned(claims: Sequence[Claim], hypothesis: str = "") -> str:
+    """Return what stands above all else on a page, as HTML: the hypothesis, and each claim with its outcome and its figures in short."""
+    items = [
+        f"<li>{badge(one.outcome).html} {html.escape(one.claim)} <span>{html.escape(_short(one.figures))}</span></li>" for one in claims
+    ]
+    said = f"<p><strong>Hypothesis:</strong> {html.escape(hypothesis)}</p>" if hypothesis else ""
+    heading = '<h2 class="label">What we learned</h2>'
+    return f'<section class="learned">{heading}{said}<ul>{"".join(items)}</ul></section>' if items else ""
+
+
+def _short(figures: str) -> str:
+    """Return the figures of a claim up to the second interval, measure, or step to compare with."""
+    first = figures.split("; ")[0].split(") and ")[0]
+    return f"{first})" if first.count("(") > first.count(")") else first
 
 
 def first_five(report: StepReport, n: int = 5) -> Shown:
