@@ -313,9 +313,14 @@ def test_a_page_without_a_title_takes_its_name_and_one_with_two_keeps_the_first(
 
 def test_the_index_shows_every_result_and_links_to_the_pages_there_are(reports):
     text = index.build(reports).read_text()
+    head, *lines = [line.split(",") for line in (reports / "epochs.csv").read_text().splitlines()]
+    assert {len(line) for line in lines} == {len(head)} and {line[0] for line in lines} == {"00_skeleton", "01_capacity", "03_augment"}
+    last = [float(line[head.index("eval_accuracy")]) for line in lines if line[0] == "03_augment" and line[head.index("epoch")] == "3"]
+    finals = [run.final for run in results.read(reports / "results" / "03_augment.json").runs]
+    assert last == pytest.approx(finals) and len(lines) == 3 * 2 * 3
     page = Outline(text)
     assert page.wrong == [] and len(page.all("h1")) == 1 and markup.addresses(text) == []
-    assert [attrs["href"] for attrs in page.all("a")] == ["#main", "03_augment.html"]
+    assert [attrs["href"] for attrs in page.all("a")] == ["#main", "03_augment.html", "epochs.csv"]
     table = re.findall(r"<tr>.*?</tr>", text[text.index("<tbody>") : text.index("</tbody>")], re.DOTALL)
     assert len(table) == 3
     cells = [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?</td>", table[2])]

@@ -11,13 +11,26 @@ from mnistlib.report.result import Result
 
 IMAGE = "steps.png"
 BESIDE = {ablation.name: ablation.beside for ablation in steps.ABLATIONS.values()}  # whose report has an ablation
+EPOCH = ("train_loss", "train_accuracy", "eval_loss", "eval_accuracy", "learning_rate", "seconds")
 FLOOR, HEADLINE = "softmax", "03_augment"  # the ablation below the steps, and the step that the first sentence is about
 
 
 def build(reports: Path) -> Path:
-    """Write `reports`/index.html from the results in `reports`/results, linking to the pages that are there, and return its path."""
+    """Write `reports`/index.html and epochs.csv from the results in `reports`/results, linking to the pages there; return its path."""
     pages = {path.stem for path in reports.glob("*.html")} | {path.parent.name for path in reports.glob("*/index.html")}
+    files.write(reports / "epochs.csv", epochs([result.read(path) for path in sorted((reports / "results").glob("*.json"))]))
     return files.write(reports / "index.html", text(load(reports), pages))
+
+
+def epochs(results: Sequence[Result]) -> str:
+    """Return one line of values separated by commas for every epoch of every seed of every step, ablations included."""
+    lines = [",".join(["step", "parameters", "macs", "split", "seed", "epoch", *EPOCH])]
+    for one in results:
+        for run in one.runs:
+            for number, values in enumerate(zip(*(getattr(run.history, name) for name in EPOCH), strict=True), 1):
+                about = [one.step, one.n_parameters, one.n_macs, one.split, run.seed, number]
+                lines.append(",".join([*map(str, about), *(f"{value:.6g}" for value in values)]))
+    return "\n".join(lines) + "\n"
 
 
 def build_readme(reports: Path, readme: Path, images: Path) -> Path:
