@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import browser
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,6 @@ from torch import nn
 from drawing import export, page
 from mnistlib import data, files, models
 from mnistlib.train import logits
-from tests import browser
 
 PAGE = files.root() / "reports" / "draw.html"
 
