@@ -11,17 +11,18 @@ import pytest
 from filelock import FileLock
 from playwright.sync_api import Browser, Page, sync_playwright
 
+NAMES = ("chromium", "chromium-browser", "google-chrome", "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
 FLAGS = ("no-sandbox", "disable-gpu", "disable-quic", "disable-background-networking", "disable-component-update", "disable-sync")
 
 
 def chromium(place: Path) -> str:
-    """Return the path of Debian's Chromium; `place` is a folder that all workers share."""
+    """Return the path of Chromium, or of a Chrome; `place` is a folder that all workers share."""
     with FileLock(place / "chromium.lock"):
         if shutil.which("chromium") is None and shutil.which("apt-get") and os.geteuid() == 0:
             environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
             for words in (["update"], ["install", "-y", "--no-install-recommends", "chromium"]):
                 subprocess.run(["apt-get", *words], check=True, capture_output=True, timeout=600, env=environment)
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
         pytest.fail("The pages are tested in Chromium, which is not installed: apt-get install chromium, or put another Chrome on PATH.")
     return path
