@@ -17,10 +17,11 @@ let pen = { x: WIDE / 2, y: WIDE / 2, down: false, shown: false }; // moved by t
 let sample = null; // the test image that was chosen
 let chosen = data.nets.length - 1; // the net whose inside is shown
 let waiting = 0; // the timer of what takes longer
+let speaking = 0; // the timer of what is read aloud
 let asked = 0; // the request for the next picture
 
 function pixelsNow() {
-  return sample === null ? prepare(strokes) : samples.subarray(sample * SIDE * SIDE, (sample + 1) * SIDE * SIDE);
+  return sample === null ? prepare(strokes, WIDE) : samples.subarray(sample * SIDE * SIDE, (sample + 1) * SIDE * SIDE);
 }
 
 /** Show everything anew before the next picture of the screen, however many events come until then. */
@@ -32,7 +33,7 @@ function show() {
   asked = 0;
   const pixels = pixelsNow();
   showPaper();
-  showImage(small, pixels ?? new Uint8Array(SIDE * SIDE), SIDE);
+  showImage(small, pixels ?? new Uint8Array(SIDE * SIDE));
   const results = pixels && nets.map((net) => run(net, pixels));
   data.nets.forEach((net, k) => {
     const row = document.getElementById(`net-${k}`);
@@ -55,18 +56,26 @@ function percent(value) {
   return value > 0.9995 && value < 1 ? "> 99.9%" : `${(100 * value).toFixed(1)}%`;
 }
 
+/** Say in words what the nets see, once the reader pauses, for a screen reader reads all of it aloud. */
 function say(results) {
-  if (!results) {
-    said.textContent = NOTHING;
-    return;
-  }
+  clearTimeout(speaking);
+  const words = results ? sentence(results) : NOTHING;
+  if (words !== said.textContent) speaking = setTimeout(() => { said.textContent = words; }, results ? 300 : 0);
+}
+
+/** Return a digit with its article. */
+function a(digit) {
+  return `${digit === 8 ? "an" : "a"} ${digit}`;
+}
+
+function sentence(results) {
   const digits = results.map((result) => best(result.probabilities));
   const same = digits.every((digit) => digit === digits[0]);
   const label = sample === null ? "" : ` Its label says ${data.samples.labels[sample]}.`;
   const read = same
-    ? `All nets see a ${digits[0]}.`
-    : `The nets disagree: ${data.nets.map((net, k) => `${net.title} sees a ${digits[k]}`).join(", ")}.`;
-  said.textContent = `${read}${label}`;
+    ? `All nets see ${a(digits[0])}.`
+    : `The nets disagree: ${data.nets.map((net, k) => `${net.title} sees ${a(digits[k])}`).join(", ")}.`;
+  return `${read}${label}`;
 }
 
 function showBars(probabilities) {
@@ -91,7 +100,6 @@ function showMaps(maps) {
     const gap = 1;
     canvas.width = across * (part.side + gap) - gap;
     canvas.height = down * (part.side + gap) - gap;
-    canvas.style.setProperty("--across", across);
     const image = canvas.getContext("2d").createImageData(canvas.width, canvas.height);
     const most = part.values.reduce((a, b) => Math.max(a, b), 1e-9);
     for (let i = 0; i < part.n; i++) {
@@ -132,8 +140,10 @@ function showPlaces(pixels) {
     const most = lost.reduce((a, b) => Math.max(a, b), 0);
     const label = sample === null ? digit : data.samples.labels[sample];
     note.textContent =
-      (digit === label ? "" : `It sees a ${digit}, the label says ${label}. `) +
-      (most < 0.05 ? `No single place decides: hiding any leaves the ${digit} as probable.` : `Without the brightest place the ${digit} loses ${percent(most)}.`);
+      (digit === label ? "" : `It sees ${a(digit)}, the label says ${label}. `) +
+      (most < 0.05
+        ? `No single place decides: whichever is hidden, the ${digit} stays about as probable.`
+        : `Without the brightest place, the probability of the ${digit} falls by ${(100 * most).toFixed(1)} points.`);
   }, 150);
 }
 
@@ -186,7 +196,7 @@ paper.addEventListener("pointerdown", (event) => {
   if (drawing || event.button > 0) return;
   event.preventDefault();
   paper.focus({ preventScroll: true });
-  pen.shown = false;
+  pen.shown = pen.down = false;
   try { paper.setPointerCapture(event.pointerId); } catch { /* the pointer is gone already */ }
   drawing = { id: event.pointerId, stroke: begin(place(event)) };
   update();
@@ -204,6 +214,7 @@ for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
 }
 
 paper.addEventListener("keydown", (event) => {
+  if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
   const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
   if (event.key in moves) {
     pen = { ...pen, shown: true };
@@ -259,7 +270,7 @@ data.samples.labels.forEach((label, k) => {
   [option.width, option.height, option.tabIndex] = [SIDE, SIDE, k ? -1 : 0];
   option.setAttribute("role", "option");
   option.setAttribute("aria-selected", "false");
-  option.setAttribute("aria-label", `Test image ${data.samples.numbers[k]}, a ${label}`);
+  option.setAttribute("aria-label", `Test image ${data.samples.numbers[k]}, ${a(label)}`);
   option.title = `Test image ${data.samples.numbers[k]}, label ${label}`;
   showImage(option, samples.subarray(k * SIDE * SIDE, (k + 1) * SIDE * SIDE));
   option.addEventListener("click", () => { focusOn(k); choose(k); });
@@ -272,6 +283,7 @@ function focusOn(number) {
 }
 
 list.addEventListener("keydown", (event) => {
+  if (event.altKey || event.ctrlKey || event.metaKey) return;
   const here = [...list.children].indexOf(document.activeElement);
   const across = Math.max(1, [...list.children].filter((option) => option.offsetTop === list.children[0].offsetTop).length);
   const moves = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across, Home: -here, End: list.children.length - 1 - here };
@@ -290,7 +302,6 @@ document.querySelectorAll("input[name=net]").forEach((radio, k) => {
   radio.checked = k === chosen;
   radio.addEventListener("change", () => { chosen = k; document.getElementById("inside").textContent = data.nets[k].title; update(); });
 });
-window.addEventListener("resize", () => showPaper());
 
 document.getElementById("tool").hidden = false;
 show();

@@ -14,7 +14,8 @@ from mnistlib.residual import Residual
 def net(model: nn.Sequential) -> dict[str, Any]:
     """Return a net's parts in order, each a list of layers, and its weights as base64 of little-endian float32.
 
-    Batch normalization becomes a scale and a shift per feature map. A layer of another kind raises ValueError.
+    Batch normalization becomes a scale and a shift per feature map. A layer, or an option of one, that the browser does not have raises
+    ValueError.
     """
     weights: list[Tensor] = []
     parts = [_layers(part, weights) for part in model]
@@ -24,29 +25,34 @@ def net(model: nn.Sequential) -> dict[str, Any]:
 
 def _layers(module: nn.Module, weights: list[Tensor]) -> list[dict[str, Any]]:
     """Return the layers of a module, dropout left out, and append their weights in the order in which the browser reads them."""
-    if isinstance(module, Residual):
+    kind = type(module)
+    if kind is Residual:
         return [{"kind": "residual", "layers": [layer for part in module for layer in _layers(part, weights)]}]
-    if isinstance(module, nn.Sequential):
+    if kind is nn.Sequential:
         return [layer for part in module for layer in _layers(part, weights)]
-    if isinstance(module, nn.Dropout2d):
+    if kind is nn.Dropout2d:
         return []
-    if isinstance(module, nn.Conv2d):
+    if kind is nn.Conv2d and _square(module.kernel_size, module.stride, module.padding) and module.dilation == (1, 1):
         weights += [module.weight] + ([] if module.bias is None else [module.bias])
         sizes = {"out": module.out_channels, "in": module.in_channels, "groups": module.groups, "side": module.kernel_size[0]}
         return [{"kind": "conv", **sizes, "padding": module.padding[0], "stride": module.stride[0], "bias": module.bias is not None}]
     if isinstance(module, nn.BatchNorm2d):
-        scale = module.weight.double() / torch.sqrt(module.running_var.double() + module.eps)
+        scale = 1 / torch.sqrt(module.running_var.double() + module.eps) * (1 if module.weight is None else module.weight.double())
         weights += [scale, module.bias.double() - module.running_mean.double() * scale]
         return [{"kind": "scale", "n": module.num_features}]
-    if isinstance(module, nn.Linear):
+    if kind is nn.Linear and module.bias is not None:
         weights += [module.weight, module.bias]
         return [{"kind": "linear", "out": module.out_features, "in": module.in_features}]
-    if isinstance(module, nn.MaxPool2d):
+    if kind is nn.MaxPool2d and module.stride == module.kernel_size and not module.padding:
         return [{"kind": "pool", "side": module.kernel_size}]
     kinds = {nn.ReLU: "relu", nn.Flatten: "flatten", GlobalAverage: "average"}
-    if type(module) not in kinds:
-        raise ValueError(f"The browser has no layer for {type(module).__name__}.")
-    return [{"kind": kinds[type(module)]}]
+    if kind not in kinds:
+        raise ValueError(f"The browser has no layer for {module}.")
+    return [{"kind": kinds[kind]}]
+
+
+def _square(*sides: tuple[int, int]) -> bool:
+    return all(height == width for height, width in sides)
 
 
 def pixels(images: np.ndarray) -> str:

@@ -164,17 +164,17 @@ function occlusion(net, pixels, cells = 14, patch = 6) {
 /**
  * Return a drawing as MNIST would show it, pixels from 0 to 255, or null where nothing is drawn.
  *
- * Strokes are lists of points, of any size. The drawing is scaled into a box of 20 by 20 pixels and placed with its centre of mass in the
+ * Strokes are lists of points on a square paper. The drawing is scaled into a box of 20 by 20 pixels and placed with its centre of mass in the
  * middle; the pen is always as broad as MNIST's, however small the drawing.
  */
-function prepare(strokes, box = 20, pen = 2.4) {
+function prepare(strokes, paper = 280, box = 20, pen = 2.4) {
   const points = strokes.flat();
   if (!points.length) return null;
   const [xs, ys] = [points.map((point) => point[0]), points.map((point) => point[1])];
   const [left, right] = [Math.min(...xs), Math.max(...xs)];
   const [top, bottom] = [Math.min(...ys), Math.max(...ys)];
-  const factor = (box - pen) / Math.max(right - left, bottom - top, 1e-6);
-  const size = Math.min(factor, 1e3); // a dot stays a dot
+  // A drawing smaller than a tenth of the paper is not blown up to the whole box: a dot stays a dot.
+  const size = (box - pen) / Math.max(right - left, bottom - top, paper / 10);
   const middle = SIDE / 2;
   const at = (shift) => (point) =>
     [(point[0] - (left + right) / 2) * size + middle + shift[0], (point[1] - (top + bottom) / 2) * size + middle + shift[1]];

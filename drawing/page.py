@@ -86,9 +86,10 @@ def contents(nets: dict[str, nn.Module], facts: dict[str, dict[str, Any]], repor
     images = data.load().eval
     predictions = np.stack([result.read_predictions(result.read(reports / "results" / f"{name}.json"), reports)[0][SEED] for name in nets])
     wrong = (predictions != images.labels.numpy()).sum(0)
-    order = np.argsort(-wrong, kind="stable")
-    hard = np.sort(np.concatenate([order[wrong[order] == len(nets)][: HARD // 4], order[wrong[order] == 1][: HARD - HARD // 4]]))
-    numbers = [*range(FIRST), *(int(number) for number in hard if number >= FIRST)]
+    later = np.arange(FIRST, len(wrong))
+    all_wrong, one_wrong = (later[wrong[later] == n] for n in (len(nets), 1))
+    hard = np.sort(np.concatenate([all_wrong[: HARD // 4], one_wrong[: HARD - HARD // 4]]))
+    numbers = [*range(FIRST), *hard.tolist()]
     samples = {
         "numbers": numbers,
         "labels": [int(images.labels[number]) for number in numbers],

@@ -17,7 +17,7 @@ class Deslant(nn.Module):
     LeCun et al. 1998, https://doi.org/10.1109/5.726791, section III.A: "deslanting".
     """
 
-    moves_only = True  # values change their places and are not mixed with others
+    moves_only = True  # the image is sheared as a whole; receptive fields are counted after it
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return normalised pixels [n, 1, 28, 28] after the shear, along the width, that makes x and y of the ink uncorrelated."""

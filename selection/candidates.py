@@ -43,7 +43,7 @@ class Round:
     factors: dict[str, tuple[Any, Any]] = field(default_factory=dict)  # a field of the recipe, nested ones with a dot, and its two values
     epochs: int | None = None  # instead of the recipe's, to tell early which candidates are far behind
     fork: int | None = None  # the epoch after which the candidates part; until then all train as the recipe says
-    seeds: tuple[int, ...] = ()  # of the folds in rotation; empty: the first of each
+    seeds: tuple[int, ...] = ()  # two or more, of the folds in rotation; empty: the first of each
     keep: int = 1  # candidates that go on to the next round; of endings none does
     last_fold: bool = False  # evaluate on the fold that chooses nothing
 
@@ -88,7 +88,7 @@ def arms(part: Round, base: Recipe, kept: Sequence[Arm], limit: int) -> list[Arm
         made = [replace(_arm(each, base, part, limit), levels=row) for each, row in zip(considered, plan, strict=True)]
     else:
         made = [_arm(candidate, base, part, limit) for candidate in part.candidates] or list(kept)
-    return [replace(arm, recipe=arm.recipe and replace(arm.recipe, epochs=part.epochs or base.epochs)) for arm in made]
+    return [replace(arm, recipe=arm.recipe and replace(arm.recipe, epochs=part.epochs or arm.recipe.epochs)) for arm in made]
 
 
 def _arm(candidate: Candidate, base: Recipe, part: Round, limit: int) -> Arm:
@@ -98,10 +98,13 @@ def _arm(candidate: Candidate, base: Recipe, part: Round, limit: int) -> Arm:
     except MnistlibError as error:
         return Arm(candidate, None, str(error))
     failed = f"{formatting.count(n)} parameters; fewer than {formatting.count(limit)} are allowed." if n >= limit else ""
-    if made.epochs > MAX_EPOCHS:
-        failed = f"{made.epochs} epochs; at most {MAX_EPOCHS} are allowed."
-    if part.fork and replace(base, **{name: getattr(made, name) for name in ENDINGS}) != made:
-        failed = f"An ending can change {', '.join(ENDINGS)}, and nothing else."
+    if (part.epochs or made.epochs) > MAX_EPOCHS:
+        failed = f"{part.epochs or made.epochs} epochs; at most {MAX_EPOCHS} are allowed."
+    same = replace(base, **{name: getattr(made, name) for name in ENDINGS}) == made and made.optimizer.name == base.optimizer.name
+    if part.fork and not same:
+        failed = f"An ending can change {', '.join(ENDINGS)}, and nothing else; the kind of optimizer stays."
+    if part.fork and not 0 < part.fork < made.epochs:
+        failed = f"The endings part after epoch {part.fork}; it must be one from 1 to {made.epochs - 1}."
     return Arm(candidate, made, failed)
 
 

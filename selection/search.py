@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from typing import Any
 
 from mnistlib import data, files, formatting, models, recipe_dict, steps
@@ -17,7 +18,7 @@ from mnistlib.report import model_summary, tables
 from mnistlib.runs import cache, device, provenance, run, seeds
 from mnistlib.stats import intervals
 from selection import candidates
-from selection.candidates import Arm, Round, Search
+from selection.candidates import Arm, Candidate, Round, Search
 
 FOLDS = 7  # of the training writers; the last one is held back and chooses nothing
 SEEDS = tuple(range(FOLDS - 1))  # seed s is trained without fold s + 1 and evaluated on it, for every candidate alike
@@ -30,8 +31,8 @@ class Record:
     def __init__(self, name: str, folds: Mnist) -> None:
         self.path, about = tables.choice_path(name), {"schema": 3, "step": name, "data": folds.sha256, "engine": cache.ENGINE}
         self.value = tables.choice(name) or {}
-        if self.value.get("schema") != 3:
-            self.value = about | {"before": None if name in candidates.SEARCHES else steps.get(name).before, "runs": {}}
+        if self.value.get("schema") != 3:  # what it says stands until the choice is made again
+            self.value |= about | {"before": None if name in candidates.SEARCHES else steps.get(name).before, "runs": {}}
         if wrong := [word for word in ("data", "engine") if self.value[word] != about[word]]:
             raise ResultError(f"{self.path.name} was made with another {' and '.join(wrong)}; move it away to begin the search anew.")
 
@@ -61,7 +62,10 @@ def choose(name: str) -> dict[str, Any]:
         step = steps.get(name)
         arms = [Arm(candidate, candidates.recipe(step, candidate)) for candidate in candidates.CANDIDATES[name]]
         rows, about = measure(arms, {seed: fold(seed) for seed in SEEDS}, record)
-        record.value |= about | {"rule": rule(rows), "candidates": rows, "chosen": chosen(rows)}
+        ended = [row for row in rows if "mean" in row]
+        if not ended:
+            raise ResultError(f"No candidate of {name} came to its end; the first says: {rows[0]['failed']}")
+        record.value |= about | {"rule": rule(ended), "candidates": rows, "chosen": chosen(ended)}
         record.write()
     return record.value
 
@@ -75,14 +79,22 @@ def in_rounds(search: Search, record: Record) -> None:
         rows, about = measure(arms, of_folds, record, fork)
         ranked = sorted((row for row in rows if "mean" in row), key=lambda row: -row["mean"])
         made = about | {"name": part.name, "question": part.question, "base": recipe_dict.to_dict(base), "candidates": rows}
+        if not ranked:
+            raise ResultError(
+                f"No candidate of the round {part.name!r} came to its end; the first says: {rows[0]['failed'] if rows else 'none'}"
+            )
         if part.factors:
-            made["effects"] = effects(part, [(arm.levels, row["final"]) for arm, row in zip(arms, rows, strict=True) if "mean" in row])
-            better = {one["factor"]: part.factors[one["factor"]][1] for one in made["effects"] if one["value"] > 0}
-            base, kept = recipe_dict.with_overrides(base, better), []
+            whole = len(ranked) == len(rows)  # with arms missing, the effects would be mixed with one another: the base stays
+            made["effects"] = effects(part, [(arm.levels, row["final"]) for arm, row in zip(arms, rows, strict=True)]) if whole else []
+            better = {one["factor"]: part.factors[one["factor"]][one["value"] > 0] for one in made["effects"]}
+            base = recipe_dict.with_overrides(base, better)
+            kept = [Arm(Candidate("chosen values", "The better value of each setting."), base)]
         elif not part.last_fold and not part.fork:
             made["kept"] = [row["name"] for row in ranked[: part.keep]]
-            kept = [next(arm for arm in arms if arm.candidate.name == name) for name in made["kept"]]
-            base = recipe_dict.with_overrides(kept[0].recipe, {"epochs": search.base.epochs}) if kept else base
+            kept = [arm for name in made["kept"] for arm in arms if arm.candidate.name == name]
+            if part.epochs:  # a short training is for this round alone
+                kept = [replace(arm, recipe=replace(arm.recipe, epochs=search.base.epochs)) for arm in kept]
+            base = kept[0].recipe
         record.value["rounds"] = done = [*done, made]
         record.write()
     record.value["recipe"] = recipe_dict.to_dict(base)
@@ -94,8 +106,6 @@ def effects(part: Round, finals: Sequence[tuple[tuple[int, ...], Sequence[float]
     found = []
     for place, name in enumerate(part.factors):
         sides = [[final for levels, final in finals if levels[place] == side] for side in (1, 0)]
-        if not all(sides):  # no arm with one of the values came to an end
-            continue
         high, low = ([statistics.mean(fold) for fold in zip(*side, strict=True)] for side in sides)
         effect = intervals.welch([a - b for a, b in zip(high, low, strict=True)])
         found.append({"factor": name, "values": list(part.factors[name]), "value": effect.value, "interval": list(effect.interval)})
@@ -119,7 +129,7 @@ def measure(
         (place, seed): (arm.recipe, split, seed, fork) for place, arm in enumerate(arms) for seed, split in splits.items() if not arm.failed
     }
     keys = {place: key(task, folds[task[1]]) for place, task in tasks.items()}
-    order = sorted(tasks, key=lambda place: place if fork else place[::-1])  # the first arm leaves the states that the others go on from
+    order = sorted(tasks, key=lambda place: place if fork else place[::-1])  # of endings, the arm that leaves states for the others first
     for name, made in trained({keys[place]: tasks[place] for place in order if keys[place] not in record.value["runs"]}):
         record.add(name, made)
         log.info(f"{record.value['step']}  {len(record.value['runs'])} runs  {made.get('failed') or formatting.percent(made['final'])}")

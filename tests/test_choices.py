@@ -100,6 +100,8 @@ ROUNDS = {
                 {"name": "dropout", "idea": "", "change": {"dropout": 0.1}},
             ],
         },
+        {"name": "more", "question": "?", "factors": {"label_smoothing": [0.05, 0.0]}},
+        {"name": "confirmation", "question": "?", "seeds": [4, 5]},
         {"name": "check", "question": "?", "last_fold": True},
     ],
 }
@@ -125,18 +127,25 @@ def test_a_search_in_rounds_keeps_the_better_values_and_nets_and_goes_on_where_i
     monkeypatch.setattr(search, "one", measured)
     record = search.choose("00_skeleton")
     assert len(kept) == 5 and kept.items() <= record["runs"].items() and len(here) == len(record["runs"]) + 1
-    recipe, nets, again, endings, check = record["rounds"]
-    assert len(recipe["candidates"]) == 4 and [one["factor"] for one in recipe["effects"]] == ["batch_size", "optimizer.lr"]
-    assert nets["base"]["batch_size"] in (32, 64) and nets["base"]["epochs"] == 2
+    recipe, nets, again, endings, more, confirmation, check = record["rounds"]
+    assert recipe["effects"] == [] and any("diverged" in row.get("failed", "") for row in recipe["candidates"])  # mixed, so the base stays
+    assert len(recipe["candidates"]) == 4 and nets["base"] == recipe["base"]
+    (smoothing,) = more["effects"]
+    wanted = smoothing["values"][smoothing["value"] > 0]
+    assert more["base"]["label_smoothing"] == 0.0 and record["recipe"]["label_smoothing"] == wanted  # also where the base had the other
+    assert [row["name"] for row in confirmation["candidates"]] == ["chosen values"] and confirmation["splits"] == [
+        "fold 5 of 7",
+        "fold 6 of 7",
+    ]
     failed = {row["name"]: row["failed"] for row in nets["candidates"] if "failed" in row}
     assert failed.keys() == {"narrow", "nowhere", "broken"} and "fewer than 2,000" in failed["narrow"]
     assert sorted(nets["kept"]) == ["large", "small"] and all(row["recipe"]["epochs"] == 1 for row in nets["candidates"] if "mean" in row)
     assert again["splits"] == ["fold 3 of 7", "fold 2 of 7"] and [row["recipe"]["epochs"] for row in again["candidates"]] == [2, 2]
     assert check["splits"] == ["fold 7 of 7"] * 2 and "kept" not in check
-    assert [row["name"] for row in check["candidates"]] == again["kept"] and record["recipe"]["model"] == again["kept"][0]
+    assert [row["name"] for row in check["candidates"]] == confirmation["kept"] and record["recipe"]["model"] == again["kept"][0]
     before, slow, dropped = endings["candidates"]
     assert before["final"] != slow["final"] and "nothing else" in dropped["failed"] and "kept" not in endings
-    assert record["recipe"] == endings["base"]  # an ending that wins is tried in full before it is kept
+    assert more["base"] == endings["base"]  # an ending that wins is tried in full before it is kept
     monkeypatch.setattr(search.cache, "ENGINE", 99)
     with pytest.raises(ResultError, match="another engine"):
         search.choose("00_skeleton")
@@ -198,10 +207,43 @@ def test_the_committed_record_is_of_these_candidates(name):
     assert candidates.recipe(step, replace(won, under={})) == step.recipe
 
 
+def test_an_ending_that_cannot_be_is_refused():
+    base, ending = steps.AUGMENT, Candidate("", "", {"optimizer.name": "adam"})
+    (kind,) = candidates.arms(candidates.Round("", "", (ending,), fork=12), base, [], 8_000)
+    (late,) = candidates.arms(candidates.Round("", "", (Candidate("", ""),), fork=15), base, [], 8_000)
+    (long,) = candidates.arms(candidates.Round("", "", (Candidate("", "", {"epochs": 16}),)), base, [], 8_000)
+    assert "kind of optimizer" in kind.failed and "from 1 to 14" in late.failed and "at most 15" in long.failed
+    (own,) = candidates.arms(candidates.Round("", "", (Candidate("", "", {"epochs": 10}),)), base, [], 8_000)
+    assert own.recipe.epochs == 10 and not own.failed
+
+
+@pytest.mark.slow
+def test_a_choice_names_what_failed_and_an_interrupted_one_leaves_the_record_readable(monkeypatch, here):
+    wild = {"optimizer": {"lr": 100.0, "weight_decay": 1.0}}  # every step multiplies the weights by about minus a hundred
+    monkeypatch.setitem(steps.STEPS, "00_skeleton", replace(steps.get("00_skeleton"), recipe=replace(steps.SKELETON, epochs=4)))
+    monkeypatch.setitem(candidates.CANDIDATES, "00_skeleton", [Candidate("calm", "", {"dropout": 0.1}), Candidate("wild", "", wild)])
+    record = search.choose("00_skeleton")
+    assert record["chosen"] == "calm" and "diverged" in record["candidates"][1]["failed"]
+    assert "Not trained to the end: wild" in repr(tables.candidates(record))
+    files.write_signed(tables.choice_path("00_skeleton"), record | {"schema": 2})
+    monkeypatch.setattr(search, "measure", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        search.choose("00_skeleton")
+    search.Record("00_skeleton", search.data.load()).write()
+    assert tables.choice("00_skeleton")["candidates"] == record["candidates"] and "calm (chosen)" in repr(
+        tables.candidates(tables.choice("00_skeleton"))
+    )
+    monkeypatch.undo()
+
+
 @pytest.mark.parametrize("name", candidates.SEARCHES)
 def test_a_search_trains_all_of_its_arms_and_ends_on_the_fold_that_chose_nothing(name):
     planned = candidates.SEARCHES[name]
-    assert not [arm.failed for part in planned.rounds for arm in candidates.arms(part, planned.base, [], planned.limit) if arm.failed]
+    kept = []
+    for part in planned.rounds:
+        made = candidates.arms(part, planned.base, kept, planned.limit)
+        assert made and not [arm.failed for arm in made if arm.failed]
+        kept = made[: part.keep]
     assert [part.last_fold for part in planned.rounds] == [False] * (len(planned.rounds) - 1) + [True]
     fresh = {seed for part in planned.rounds if part.name == "confirmation" for seed in part.seeds}
     assert len(fresh) >= 12 and not fresh & set(search.SEEDS)

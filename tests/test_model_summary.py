@@ -103,6 +103,10 @@ def test_weights_that_two_parts_share_are_refused():
     shared = nn.Conv2d(1, 1, 3)
     with pytest.raises(SettingError, match="Layer '1' shares weights"):
         model_summary.of(nn.Sequential(nn.Sequential(shared), nn.Sequential(shared), models.head(1)))
+    tied = nn.Conv2d(1, 1, 3)
+    tied.weight = shared.weight
+    with pytest.raises(SettingError, match="Layer '1' shares weights"):
+        model_summary.of(nn.Sequential(shared, tied, models.head(1)))
 
 
 def test_a_shared_layer_has_its_parameters_once_and_works_twice():

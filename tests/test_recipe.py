@@ -196,4 +196,6 @@ def test_the_learning_rate_rises_to_its_peak_and_anneals_to_zero(anneal, n):
     assert Schedule(warmup=0, anneal=anneal).lr_factor(0, 1000) == pytest.approx(1, abs=1e-3)
     linear = Schedule(0.25, "linear")
     assert linear.lr_factor(0, 2) == pytest.approx(1) and linear.lr_factor(1, 2) == pytest.approx(1 / 3)
+    assert Schedule(0.25, anneal, peak=5, end=0.1).lr_factor(999, 1000) == pytest.approx(0.5, abs=0.01)  # a tenth of the peak is left
+    assert max(Schedule(0.25, anneal, peak=5, end=0.1).lr_factor(step, 1000) for step in range(1000)) == pytest.approx(5, abs=0.02)
     assert linear.lr_factor(0, 10) == pytest.approx(0.2) and linear.lr_factor(9, 10) == pytest.approx(1 / 15)

@@ -73,7 +73,7 @@ def of(net: nn.Module, input_size: tuple[int, ...] = (1, 28, 28)) -> ModelSummar
     layers, owners = [], {}
     for part in (info for info in found if info.depth == 1):
         inner = [info for info in part.children if info.is_leaf_layer] or [part]
-        if any(owners.setdefault(id(value), part.module) is not part.module for value in part.module.parameters()) and part.children:
+        if any(owners.setdefault(id(value), part.module) is not part.module for value in part.module.parameters()):
             raise SettingError(f"Layer {_name(part)!r} shares weights with one before it; put all uses of them into one nn.Sequential.")
         layers.append(
             Layer(

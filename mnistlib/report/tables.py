@@ -70,7 +70,7 @@ def choice(name: str) -> dict[str, Any] | None:
 
 def candidates(record: Mapping[str, Any] | None) -> Shown:
     """Return every candidate of a choice, or of a round of a search, with what the rule looks at, best first (reports/choices/)."""
-    if record is None:
+    if record is None or "candidates" not in record:
         return sentence("There is no record of a choice for this step.", "note")
     before = recipe_dict.from_dict(record["base"]) if "base" in record else steps.get(record["before"] or record["step"]).recipe
     ranked, rows = sorted((row for row in record["candidates"] if "mean" in row), key=lambda row: -row["mean"]), []
@@ -81,12 +81,14 @@ def candidates(record: Mapping[str, Any] | None) -> Shown:
         name = element("strong", f"{row['name']} ({word})") if row["name"] in kept else row["name"]
         over = "" if row["n_parameters"] < recipe.MAX_PARAMETERS else " (over the limit)"
         cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"]).replace("seed", "fold")]
-        cells += ["" if row is best else _difference(row["final"], best["final"]), formatting.decimals(row["loss"])]
+        cells += ["" if row is best else _difference(row["final"], best["final"], record["splits"]), formatting.decimals(row["loss"])]
         cells += [formatting.count(row["n_parameters"]) + over, f"{row['n_macs'] / 1e6:.2f} M"]
         cells += [formatting.seconds(row["seconds"])] if timed else []
         rows.append([*cells, recipe_diff.summary(recipe_dict.from_dict(row["recipe"]), before)])
-    images, folds = formatting.count(sum(record["n_eval"])), formatting.counted(len(set(record["splits"])), "fold")
-    caption = f"The candidates: accuracy on {images} images in {folds} of writers held out, mean and standard deviation of the folds"
+    sizes = dict(zip(record["splits"], record["n_eval"], strict=True))
+    images, folds = formatting.count(sum(sizes.values())), formatting.counted(len(sizes), "fold")
+    spread = "the folds" if len(sizes) == len(record["splits"]) else formatting.counted(len(record["splits"]), "seed")
+    caption = f"The candidates: accuracy on {images} images in {folds} of writers held out, mean and standard deviation of {spread}"
     against = "Against the chosen one" if "chosen" in record else "Against the best"
     head = ["Candidate", "Idea", "Accuracy", f"{against}, of 10,000", "Loss", "Parameters", "MACs", *["Time per seed"][:timed], "Change"]
     shown = table(caption, head, rows)
@@ -107,7 +109,10 @@ def rounds(record: Mapping[str, Any] | None) -> Shown:
             rows = [
                 [
                     element("code", one["factor"]),
-                    *map(recipe_diff.text, one["values"]),
+                    *(
+                        ", ".join(f"{k} {v}" for k, v in each.items()) if isinstance(each, dict) else recipe_diff.text(each)
+                        for each in one["values"]
+                    ),
                     f"{change(image, one['value'])} ({change(image, *one['interval'])})",
                 ]
                 for one in part["effects"]
@@ -117,9 +122,13 @@ def rounds(record: Mapping[str, Any] | None) -> Shown:
     return together(parts)
 
 
-def _difference(one: Sequence[float], other: Sequence[float]) -> str:
-    """Return the mean difference between two candidates on the same folds with its 95% interval."""
-    effect = intervals.welch([a - b for a, b in zip(one, other, strict=True)])
+def _difference(one: Sequence[float], other: Sequence[float], splits: Sequence[str]) -> str:
+    """Return the mean difference between two candidates on the same folds with its 95% interval; on one fold, seeds count."""
+    by_fold: dict[str, list[float]] = {}
+    for split, a, b in zip(splits, one, other, strict=True):
+        by_fold.setdefault(split, []).append(a - b)
+    parts = [sum(values) / len(values) for values in by_fold.values()] if len(by_fold) > 1 else [*by_fold.values()][0]
+    effect = intervals.welch(parts)
     return f"{formatting.change(formatting.IMAGES, effect.value)} ({formatting.change(formatting.IMAGES, *effect.interval)})"
 
 
