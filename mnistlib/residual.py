@@ -46,15 +46,6 @@ class BiasNorm(nn.BatchNorm2d):
         nn.init.zeros_(self.bias)
 
 
-class Views(nn.Sequential):
-    """Layers that, once trained, average their outputs over the image as it is and shifted by a pixel to the right, down, and both."""
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Return the layers' output for pixels [n, c, h, w], in training of the image as it is."""
-        shifts = [(0, 0)] if self.training else [(0, 0), (0, 1), (1, 0), (1, 1)]
-        return torch.stack([super(Views, self).forward(pixels.roll(shift, (2, 3))) for shift in shifts]).mean(0)
-
-
 class Residual(nn.Sequential):
     """Layers whose output is added to their input."""
 

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mnistlib import augment, data, models
+from mnistlib import augment, data
 from mnistlib.report import model_summary
-from mnistlib.residual import BiasNorm, Deslant, Residual, Views, residual, separable, tiny
+from mnistlib.residual import BiasNorm, Deslant, Residual, residual, separable, tiny
 
 
 def test_a_block_has_a_shortcut_where_shapes_stay_the_same():
@@ -77,12 +77,3 @@ def test_a_norm_without_a_scale_is_one_whose_scales_are_one():
     short.reset_parameters()
     assert not short.bias.any() and not short.running_mean.any()
     assert model_summary.describe(short) == "norm with bias only"
-
-
-def test_views_average_four_shifts_once_trained():
-    net, pixels = Views(*models.skeleton(norm=False)), torch.randn(3, 1, 28, 28)
-    torch.testing.assert_close(net(pixels), models.nn.Sequential(*net)(pixels))
-    shifted = [torch.roll(pixels, (down, right), (2, 3)) for down in (0, 1) for right in (0, 1)]
-    torch.testing.assert_close(net.eval()(pixels), sum(models.nn.Sequential(*net)(each) for each in shifted) / 4)
-    plain, viewed = model_summary.of(nn.Sequential(*net)), model_summary.of(net)
-    assert (viewed.n_parameters, viewed.n_macs) == (plain.n_parameters, 4 * plain.n_macs)
