@@ -153,13 +153,16 @@ def trained(missing: dict[str, Task]) -> Iterable[tuple[str, dict[str, Any]]]:
     """Yield the key and the figures of every missing run as it ends, on all cores."""
     if not missing:
         return
-    with ProcessPoolExecutor(min(device.n_cores(), len(missing)), multiprocessing.get_context("spawn"), device.tune) as pool:
+    with ProcessPoolExecutor(min(device.n_cores(), len(missing)), multiprocessing.get_context("spawn"), seeds.begin_worker) as pool:
         tasks = {pool.submit(one, task): name for name, task in missing.items()}
         try:
             for task in as_completed(tasks):
                 yield tasks[task], task.result()
-        finally:
+        except BaseException:  # nothing waits for the runs that are under way
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.kill()
+            raise
 
 
 def one(task: Task) -> dict[str, Any]:

@@ -1,10 +1,16 @@
 """Choices: every candidate on record, the best allowed one chosen, one field each."""
 
 import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from test_runs import members
 
 from mnistlib import files, models, recipe_dict, steps
 from mnistlib.cli.main import main
@@ -247,6 +253,37 @@ def test_a_search_trains_all_of_its_arms_and_ends_on_the_fold_that_chose_nothing
     assert [part.last_fold for part in planned.rounds] == [False] * (len(planned.rounds) - 1) + [True]
     fresh = {seed for part in planned.rounds if part.name == "confirmation" for seed in part.seeds}
     assert len(fresh) >= 12 and not fresh & set(search.SEEDS)
+
+
+SCRIPT = """
+import sys
+from mnistlib import steps
+from selection import search
+if __name__ == "__main__":
+    print("started", flush=True)
+    list(search.trained({str(seed): (steps.AUGMENT, "fold 1 of 7", seed, None) for seed in range(4)}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_search_that_is_stopped_leaves_no_process_behind(tmp_path, how):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = os.environ | {"PYTHONPATH": str(files.root())}
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py"], stdout=subprocess.PIPE, text=True, env=environment, process_group=0
+    )
+    process.stdout.readline()
+    limit = time.monotonic() + 60
+    while len(members(process.pid)) < 3 and time.monotonic() < limit:
+        time.sleep(0.1)
+    time.sleep(5)  # the workers have begun
+    process.send_signal(how)
+    assert process.wait(20) != 0
+    limit = time.monotonic() + 20
+    while members(process.pid) and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert not members(process.pid)
 
 
 def test_a_choice_that_is_not_known_is_named_with_the_nearest(capsys, monkeypatch):

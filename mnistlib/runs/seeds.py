@@ -206,12 +206,9 @@ def _work(common: Any, tasks: Any, unfinished: Any, messages: Any) -> None:
     """Take from `common` what all workers need, then train seeds from `tasks` until all are finished, sending each epoch's history home.
 
     While more seeds are unfinished than there are workers, a seed goes back to the end of `tasks` after an epoch: else the last seeds
-    would train on a few cores while the others are idle. A worker has one thread and no denormal numbers, and ends with its parent.
+    would train on a few cores while the others are idle.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a file being written is cleaned up
-    threading.Thread(target=_follow_parent, daemon=True).start()
-    device.tune()
+    begin_worker()
     recipe, mnist, workers, folder = pickle.loads(common.get())
     try:
         while (task := tasks.get()) is not None:
@@ -229,6 +226,14 @@ def _work(common: Any, tasks: Any, unfinished: Any, messages: Any) -> None:
                         tasks.put(None)
     except Exception as error:
         messages.put(error if isinstance(error, MnistlibError) else TrainingError(f"{type(error).__name__}: {error}"))
+
+
+def begin_worker() -> None:
+    """Make this process a worker: one thread, no denormal numbers, and it ends with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends its workers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a file being written is cleaned up
+    threading.Thread(target=_follow_parent, daemon=True).start()
+    device.tune()
 
 
 def _follow_parent() -> None:
