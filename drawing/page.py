@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from torch import nn
 
 from drawing import export
-from mnistlib import data, files, formatting, models, predict, recipe, steps
+from mnistlib import data, files, formatting, models, predict, steps
 from mnistlib.errors import ResultError
 from mnistlib.report import page, result
 from mnistlib.runs import cache
@@ -37,20 +36,15 @@ def text(reports: Path) -> str:
         "data": json.dumps(contents({name: net for name, (_, net) in loaded.items()}, facts, reports)).replace("<", "\\u003c"),
         "script": script,
         "hash": f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
-        "style": page.style(),
         "own_style": read("draw.css"),
-        "home": page.HOME,
         "facts": [f"Nets of seed {SEED}, from checkpoints/", page.LICENCE],
         "side": formatting.shape((predict.SIDE, predict.SIDE)),
         "box": formatting.shape((predict.BOX, predict.BOX)),
         "seed": SEED,
         "n_first": FIRST,
         "n_hard": HARD,
-        "recipe": recipe,
-        "formatting": formatting,
     }
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader([FOLDER, page.FOLDER / "template"]), autoescape=True)
-    return environment.get_template("page.html.j2").render(values).rstrip() + "\n"
+    return page.render("page.html.j2", FOLDER, **values)
 
 
 def read(name: str) -> str:

@@ -154,8 +154,8 @@ def trained(missing: dict[str, Task]) -> Iterable[tuple[str, dict[str, Any]]]:
     if not missing:
         return
     with ProcessPoolExecutor(min(device.n_cores(), len(missing)), multiprocessing.get_context("spawn"), seeds.begin_worker) as pool:
-        tasks = {pool.submit(one, task): name for name, task in missing.items()}
         try:
+            tasks = {pool.submit(one, task): name for name, task in missing.items()}
             for task in as_completed(tasks):
                 yield tasks[task], task.result()
         except BaseException:  # nothing waits for the runs that are under way

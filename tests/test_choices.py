@@ -256,7 +256,8 @@ def test_a_search_trains_all_of_its_arms_and_ends_on_the_fold_that_chose_nothing
 
 
 SCRIPT = """
-import sys
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background hands down that Ctrl-C is ignored
 from mnistlib import steps
 from selection import search
 if __name__ == "__main__":

@@ -76,9 +76,10 @@ def page(
     return text.rstrip() + "\n"
 
 
-def render(template: str, **values: Any) -> str:
-    """Return the text of what is no notebook's page; its template finds the limits of the exercise and the formats of numbers."""
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(FOLDER / "template"), autoescape=jinja2.select_autoescape(["html.j2"]))
+def render(template: str, folder: Path = FOLDER, **values: Any) -> str:
+    """Return the text of what is no notebook's page; its template, in `folder`, finds the limits of the exercise and formats of numbers."""
+    loader = jinja2.FileSystemLoader([folder, FOLDER / "template"])
+    environment = jinja2.Environment(loader=loader, autoescape=jinja2.select_autoescape(["html.j2"]))
     known = {"home": HOME, "style": style(), "recipe": recipe, "formatting": formatting, "level": result_tables.LEVEL}
     return environment.get_template(template).render(known | values).rstrip() + "\n"
 
