@@ -124,6 +124,10 @@ def test_a_seven_is_recognised_taken_back_and_cleared(tab):
     draw(tab, SEVEN)
     assert seen(tab) == ["7"] * 3
     tab.locator("#said", has_text="All nets see a 7.").wait_for()
+    seven = np.array(tab.evaluate("Array.from(pixelsNow())"), float).reshape(28, 28)
+    rows, columns = (np.flatnonzero(seven.sum(side) > 60) for side in (1, 0))
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20, 21)  # the box
+    assert all(abs((seven.sum(side) @ np.arange(28)) / seven.sum() - 14) < 0.5 for side in (0, 1))  # the centre of mass
     assert tab.locator("#bar-7").get_attribute("class") == "best"
     tab.locator("#places-note", has_text="falls by").or_(tab.locator("#places-note", has_text="decides")).wait_for()
     draw(tab, [[(0.4, 0.55), (0.7, 0.55)]])

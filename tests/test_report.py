@@ -164,6 +164,11 @@ def test_a_search_shows_every_round_what_was_kept_and_what_failed():
     assert "Recipe: Which?" in said and rows(shown)["batch_size"] == ["64", "32", "+4.0 images (−1.0 to +9.0 images)"]
     assert "<strong>huge (kept)</strong>" in shown.html and "<strong>nothing (kept)</strong>" in shown.html
     assert "Not trained to the end: wild. Seed 0 diverged." in said and said.count("wild") == 1
+    twice = {name: RECORD[name] * 2 for name in ("n_eval", "splits")}
+    rows_ = [row | {"final": [*row["final"], *row["final"]]} for row in RECORD["candidates"]]
+    again = repr(tables.rounds({"rounds": [about | twice | {"name": "again", "candidates": rows_}]}))
+    n, folds = formatting.count(sum(RECORD["n_eval"])), len(RECORD["splits"])
+    assert f"on {n} images in {folds} folds" in again and f"deviation of {2 * folds} seeds" in again  # an image counts once
     assert repr(tables.rounds(None)) == repr(tables.candidates(None)) == repr(tables.rounds({"rounds": []}))
 
 

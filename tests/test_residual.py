@@ -46,6 +46,10 @@ def test_deslanting_undoes_a_shear_and_leaves_an_upright_digit_alone(mnist):
     assert (Deslant()(data.normalise(slanted.clone())) - upright).abs().mean() < 0.25 * (
         data.normalise(slanted.clone()) - upright
     ).abs().mean()
+    low = (Deslant()(data.normalise(slanted.roll(4, 2))) * data.SD + data.MEAN)[:, 0].sum(1)  # ink by column, of bars below the middle
+    torch.testing.assert_close(
+        low @ torch.arange(28.0) / low.sum(1), slanted[:, 0].sum(1) @ torch.arange(28.0) / slanted.sum((1, 2, 3)), atol=0.1, rtol=0
+    )
     digits = data.normalise(mnist.eval.images[:200].unsqueeze(1).float())
     once = Deslant()(digits)
     assert np.abs(_slants(once)).mean() < 0.1 * np.abs(_slants(digits)).mean()
