@@ -62,7 +62,7 @@ def test_logits_are_those_of_torch(tab, committed, mnist, tmp_path):
     residual = models.build("mnistlib.residual:residual")
     for _ in range(3):  # batch normalization has statistics that are not the first ones
         residual(torch.randn(64, 1, 28, 28))
-    tiny = models.build("mnistlib.residual:tiny")
+    tiny = models.build("selection.nets:tiny")
     nets = [residual.eval(), tiny.eval(), models.build("selection.nets:strided").eval(), *(net for _, net in committed.values())]
     part = mnist.eval.subset(np.arange(1_000))
     made = in_browser(tab, nets, part.images.numpy(), tmp_path)

@@ -8,7 +8,8 @@ from torch import nn
 
 from mnistlib import augment, data
 from mnistlib.report import model_summary
-from mnistlib.residual import BiasNorm, Deslant, Residual, residual, separable, tiny
+from mnistlib.residual import Residual, residual, separable
+from selection.nets import BiasNorm, Deslant, tiny
 
 
 def test_a_block_has_a_shortcut_where_shapes_stay_the_same():
