@@ -21,16 +21,14 @@ report: $(USER_STAMP) ## train a step, write its page below build/, print the ve
 	@$(RUN) report "$(STEP)"
 
 series: $(USER_STAMP) ## train what is missing of the steps, rebuild reports/
-	@$(RUN) build-series
-	@$(PY) -m drawing
+	@$(PY) -m website
 
 published: $(USER_STAMP) ## train what is missing of the published models, rebuild reports/published/
 	@$(PY) -m replication
 
 pages: $(USER_STAMP) ## rebuild every page of reports/ without training
-	@$(RUN) build-series --no-training
+	@$(PY) -m website --no-training
 	@$(PY) -m replication --no-training
-	@$(PY) -m drawing
 
 bench: $(USER_STAMP) ## time the series against two public recipes, write reports/benchmarks.html
 	@$(PY) -m benchmarks

@@ -8,8 +8,8 @@ import click
 
 from benchmarks import goals, measure, page, record
 from mnistlib import files, logs
-from mnistlib.report import index
 from mnistlib.runs import provenance
+from website import index
 
 TABLES = {
     "seeds": measure.seeds,

@@ -1,1 +1,1 @@
-"""A page on which a reader draws a digit and watches the nets of the reports: `python -m drawing` writes reports/draw.html."""
+"""A page on which a reader draws a digit and watches the nets of the reports."""

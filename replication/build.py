@@ -10,10 +10,11 @@ from mnistlib.logs import log
 from mnistlib.notebook import runner
 from mnistlib.published import repository
 from mnistlib.published.repository import ABLATIONS, BY_VALIDATION, MODELS, N_FOLDS, NOTEBOOK
-from mnistlib.report import index, result, step_report, test_set_log
+from mnistlib.report import result, step_report, test_set_log
 from mnistlib.runs import cache, seeds, train_seeds
 from mnistlib.steps import Step
 from replication import figures, overview, results, studies
+from website import index
 
 TITLE = "Published models, replicated"
 PAGES = {"index": TITLE, "studies": "Studies of the published models"}

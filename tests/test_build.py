@@ -6,9 +6,9 @@ import pytest
 
 from mnistlib import files, steps
 from mnistlib.errors import ResultError
-from mnistlib.notebook import build
 from mnistlib.recipe import Recipe
 from mnistlib.runs import cache, run, seeds
+from website import build
 
 TINY = steps.Step("tiny", "Tiny", Recipe("selection.nets:strided_pool", epochs=1), reported=(0, 1))
 
@@ -22,7 +22,7 @@ def project(tmp_path, monkeypatch):
 
 def test_without_training_a_missing_run_stops_before_anything_is_written(project):
     with pytest.raises(ResultError, match="softmax.*0, 1, 2, 3, 4"):
-        build.build_series(train=False)
+        build.build_site(train=False)
     assert list(project.iterdir()) == []
 
 

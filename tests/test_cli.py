@@ -18,11 +18,11 @@ import mnistlib
 from mnistlib import data, files, predict, steps
 from mnistlib.cli import main, options, summaries
 from mnistlib.data import Mnist
-from mnistlib.errors import ResultError, SettingError
-from mnistlib.notebook import build, new_step, runner
+from mnistlib.errors import SettingError
+from mnistlib.notebook import new_step, runner
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
-from mnistlib.runs import Run, cache, provenance, seeds, train
+from mnistlib.runs import Run, cache, provenance, train
 from mnistlib.stats.comparison import Verdict
 
 ONE_EPOCH = replace(steps.AUGMENT, epochs=1)
@@ -78,7 +78,7 @@ def saved(few: Mnist, trained: list[Run], repository: Path, monkeypatch: pytest.
 
 def test_without_a_command_the_commands_are_listed(ask):
     names = ["report", "train", "evaluate", "predict", "sweep", "job", "new-step"]
-    names += ["build-series", "ec2", "sagemaker"]
+    names += ["ec2", "sagemaker"]
     code, said, _ = ask()
     assert code == 0 and all(f"  {name} " in said for name in names) and set(main.commands.commands) == set(names)
 
@@ -320,13 +320,3 @@ def test_a_notebook_without_its_step_cannot_be_copied(repository):
     write(repository / "notebooks" / "03_augment.ipynb", "seeds = [0]", "step = None")
     with pytest.raises(SettingError, match="has no line"):
         new_step.copy("04_mine", "03_augment")
-
-
-def test_pages_refuse_to_train(few, trained, repository):
-    step = steps.Step("03_augment", "Mine", ONE_EPOCH, reported=(0, 1))
-    folder = seeds.cache_dir(repository / "build" / "series")
-    for missing, run in (("0, 1", trained[0]), ("1;", trained[1])):
-        with pytest.raises(ResultError, match=f"seeds {missing}"):
-            build.check_trained(step, few)
-        cache.save_run(cache.run_path(folder, run.key), run)
-    build.check_trained(step, few)

@@ -15,7 +15,6 @@ import pytest
 from packaging.requirements import Requirement
 
 from mnistlib import files
-from mnistlib.cli import main
 
 ROOT = files.root()
 PYTHON = f"""#!/bin/sh
@@ -25,7 +24,7 @@ case "$*" in
     "-m venv --clear .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
     "-m pip --version") ;;
     "-m pip install"*) echo "$*" >> installed; test ! -e offline ;;
-    "-m mnistlib"*|"-m ruff"*|"-m pytest"*|"-m replication"*|"-m selection"*|"-m drawing"*) echo "$*" >> ran ;;
+    "-m mnistlib"*|"-m ruff"*|"-m pytest"*|"-m replication"*|"-m selection"*|"-m website"*) echo "$*" >> ran ;;
     *) echo "unexpected: $*" >&2; exit 9 ;;
 esac
 """
@@ -122,11 +121,10 @@ def test_a_missing_python_is_said_in_a_sentence(clone):
 
 def test_targets_call_the_commands_and_a_step_needs_name_and_source(clone):
     assert make(clone, "series").returncode == 0
-    assert (clone / "ran").read_text().splitlines()[-2:] == ["-m mnistlib build-series", "-m drawing"]
-    assert "build-series" in main.commands.commands
+    assert (clone / "ran").read_text().splitlines()[-1] == "-m website"
     assert make(clone, "choices").returncode == make(clone, "published").returncode == make(clone, "pages").returncode == 0
-    ran = (clone / "ran").read_text().splitlines()[-5:]
-    assert ran == ["-m selection", "-m replication", "-m mnistlib build-series --no-training", "-m replication --no-training", "-m drawing"]
+    ran = (clone / "ran").read_text().splitlines()[-4:]
+    assert ran == ["-m selection", "-m replication", "-m website --no-training", "-m replication --no-training"]
     assert make(clone, "step", "NAME=04_mine", "FROM=03_augment").returncode == 0
     assert (clone / "ran").read_text().splitlines()[-1] == "-m mnistlib new-step 04_mine --from 03_augment"
     for words, missing in ((["FROM=03_augment"], "NAME"), (["NAME=04_mine"], "FROM")):

@@ -18,13 +18,14 @@ from PIL import Image
 
 from mnistlib import files, formatting, steps
 from mnistlib.errors import ResultError
-from mnistlib.report import index, markup, plots
+from mnistlib.report import markup, plots
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
 from mnistlib.stats import comparison, intervals
 from mnistlib.sweep import page as sweep_page
 from mnistlib.sweep.job import Job, Record
 from mnistlib.sweep.ray_sweep import Sweep
+from website import index
 
 SERIES = {name: f"Step {name}" for name in steps.STEPS}
 CELLS = [

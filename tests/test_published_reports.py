@@ -7,11 +7,12 @@ import pytest
 
 from mnistlib import data, files, steps
 from mnistlib.published import repository
-from mnistlib.report import index, test_set_log
 from mnistlib.report import result as results
+from mnistlib.report import test_set_log
 from mnistlib.runs import cache
 from replication import build, figures, overview, studies
 from replication import results as collected
+from website import index
 
 REPORTS = files.root() / build.REPORTS
 NAMES = [*repository.MODELS, *repository.ABLATIONS]

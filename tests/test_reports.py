@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from mnistlib import data, files, formatting, steps
-from mnistlib.report import index, markup, test_set_log
+from mnistlib.report import markup, test_set_log
 from mnistlib.report import result as results
 from mnistlib.runs import cache
 from mnistlib.train import accuracy, evaluate
+from website import index
 
 REPORTS = files.root() / "reports"
 STEPS = list(steps.STEPS)

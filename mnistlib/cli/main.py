@@ -95,15 +95,6 @@ def new_step(name: str, source: str) -> None:
 
 
 @commands.command()
-@click.option("--no-training", is_flag=True, help="Rebuild from what is stored.")
-def build_series(no_training: bool) -> None:
-    """Train what is missing, rebuild reports/."""
-    from mnistlib.notebook import build
-
-    build.build_series(not no_training)
-
-
-@commands.command()
 @click.argument("notebook")
 @parameterised
 @click.option("--out", required=True, metavar="PLACE", help="A folder or an s3:// address of its own for all that the job leaves.")

@@ -9,6 +9,7 @@ from mnistlib.report import markup, page, plots, result, result_tables
 from mnistlib.report.html import Shown, badge, phrase
 from mnistlib.report.result import Result
 
+FOLDER = Path(__file__).parent
 IMAGE = "steps.png"
 BESIDE = {ablation.name: ablation.beside for ablation in steps.ABLATIONS.values()}  # whose report has an ablation
 EPOCH = ("train_loss", "train_accuracy", "eval_loss", "eval_accuracy", "learning_rate", "seconds")
@@ -53,7 +54,9 @@ def text(results: Sequence[Result], pages: Collection[str]) -> str:
     """Return the text of the index; `pages` names the pages that can be linked to."""
     figure = markup.image(plots.accuracies(results)) if results else ""
     facts = ["From the files in results/", page.LICENCE]
-    return page.render("series.html.j2", answer=answer(results), rows=rows(results), beside=BESIDE, pages=pages, figure=figure, facts=facts)
+    return page.render(
+        "index.html.j2", FOLDER, answer=answer(results), rows=rows(results), beside=BESIDE, pages=pages, figure=figure, facts=facts
+    )
 
 
 def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:
@@ -78,7 +81,7 @@ def _won(now: Result) -> Shown:
 def block(results: Sequence[Result]) -> str:
     """Return README's generated table: the image, the rows, what the columns mean."""
     about = {"image": IMAGE, "alt": plots.accuracies(results).alt} if results else {}
-    return page.render("readme.md.j2", rows=rows(results), beside=BESIDE, **about)
+    return page.render("readme.md.j2", FOLDER, rows=rows(results), beside=BESIDE, **about)
 
 
 def answer(results: Sequence[Result]) -> str:

@@ -1,20 +1,22 @@
-"""The committed reports of the series: all steps in order, the index, and README's table."""
+"""The committed reports of the series: all steps in order, the pages beside them, the index, and README's table."""
 
 from pathlib import Path
 
+import drawing.page
 from mnistlib import data, files, steps
 from mnistlib.data import Mnist
 from mnistlib.errors import ResultError
 from mnistlib.logs import log
 from mnistlib.notebook import runner
-from mnistlib.report import index, result, step_report, test_set_log
+from mnistlib.report import result, step_report, test_set_log
 from mnistlib.runs import cache, seeds, train_seeds
+from website import index
 
 PLACE = "build/series"  # the results folder of the notebooks; pages show it, so it names no folder of this machine
 
 
-def build_series(train: bool = True) -> None:
-    """Rebuild reports/ (pages, results, index) and README's blocks from cached runs or those of the committed checkpoints.
+def build_site(train: bool = True) -> None:
+    """Rebuild reports/ and README's blocks from cached runs or those of the committed checkpoints; published models stay as they are.
 
     What is missing is trained; without `train`, a step whose runs are not all there raises ResultError before any page is touched.
     """
@@ -38,6 +40,7 @@ def build_series(train: bool = True) -> None:
     runner.run(files.notebook("inside"), place, page=reports / "inside.html", series={"inside": "What the net has learned"})
     if (reports / "benchmarks.json").is_file():
         runner.run(files.notebook("benchmarks"), place, page=reports / "benchmarks.html", series={"benchmarks": "Speed"})
+    drawing.page.build(reports)
     log.info(f"Index: {index.build(reports)}")
     index.build_readme(reports, root / "README.md", root / "images")
 

@@ -1,0 +1,1 @@
+"""The site in reports/: the series, its index, and the pages that explain it."""
