@@ -14,6 +14,7 @@ from mnistlib.notebook import runner
 from mnistlib.report import figure_style, html
 from mnistlib.report.figure_style import ReportFigure
 from mnistlib.report.html import Shown
+from website import site
 
 TITLE = "Speed"
 NOT_MEASURED = "This table was not measured in this run."
@@ -23,9 +24,10 @@ ROW = 30  # CSS pixels
 
 def build(path: Path) -> Path:
     """Execute the notebook for a record and write the page beside the record; return the page's path."""
-    parameters = {} if path == files.root() / "reports" / "benchmarks.json" else {"record_path": str(path)}
+    committed = path == files.root() / "reports" / "benchmarks.json"
+    parameters, around = ({}, site.of({path.stem: TITLE}, path.stem)) if committed else ({"record_path": str(path)}, None)
     out_dir, page = files.root() / "build" / "benchmarks", path.with_suffix(".html")
-    return runner.run(runner.find("benchmarks"), out_dir, parameters, page, series={path.stem: TITLE}).page
+    return runner.run(runner.find("benchmarks"), out_dir, parameters, page, site=around).page
 
 
 def headline(record: dict[str, Any]) -> Shown:

@@ -14,7 +14,7 @@ from mnistlib.report import result, step_report, test_set_log
 from mnistlib.runs import cache, seeds, train_seeds
 from mnistlib.steps import Step
 from replication import figures, overview, results, studies
-from website import index
+from website import index, site
 
 TITLE = "Published models, replicated"
 PAGES = {"index": TITLE, "studies": "Studies of the published models"}
@@ -56,7 +56,7 @@ def _build(step: Step, mnist: Mnist, train: bool) -> None:
         titles = {model.name: model.long_title for model in MODELS.values()}
         parameters = {"model": step.name, "results_dir": WORK, "use_cached": True}
         page = reports / f"{step.name}.html"
-        runner.run(files.notebook(NOTEBOOK), work, parameters, page, titles, heading=titles[step.name], home=TITLE)
+        runner.run(files.notebook(NOTEBOOK), work, parameters, page, site.of(titles, "published/index"), heading=titles[step.name])
     else:
         step_report.make(step, step.recipe, mnist, cached, work)
     result.publish(step.name, work, reports)
@@ -71,7 +71,7 @@ def build_pages() -> None:
     update_studies(found)
     for name in PAGES:
         page, notebook = reports / f"{name}.html", files.notebook(f"{NOTEBOOK}_{name}")
-        runner.run(notebook, files.resolve(WORK), {"results_dir": REPORTS}, page, PAGES, home=TITLE)
+        runner.run(notebook, files.resolve(WORK), {"results_dir": REPORTS}, page, site.of(PAGES, "published/index"))
     made = results.replications(found)
     ladder = figures.ladder(made)
     files.write(root / "images" / IMAGE, ladder.png())

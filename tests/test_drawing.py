@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from drawing import export, page
 from mnistlib import data, files, models
 from mnistlib.train import logits
+from website.drawing import export, page
 
 PAGE = files.root() / "reports" / "draw.html"
 

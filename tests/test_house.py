@@ -95,7 +95,7 @@ def public_functions(body: ast.AST) -> Iterator[ast.FunctionDef]:
 def test_no_module_has_a_name_that_says_nothing():
     names = {
         path.stem
-        for folder in ("mnistlib", "tests", "benchmarks", "drawing", "inside", "replication", "scripts", "selection", "website")
+        for folder in ("mnistlib", "tests", "benchmarks", "inside", "replication", "scripts", "selection", "website")
         for path in (ROOT / folder).rglob("*.py")
     }
     assert not names & {"utils", "helpers", "common", "misc"}

@@ -13,7 +13,20 @@ from mnistlib.report import result as results
 
 FOLDER = files.root() / "notebooks"
 NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
-HEADINGS = ["Target", "Change", "Data", "Model", "Training", "Curves", "Result", "Mistakes", "Analysis", "Provenance"]
+HEADINGS = [
+    "Target",
+    "Change",
+    "Data",
+    "Model",
+    "Training",
+    "Curves",
+    "Result",
+    "Mistakes",
+    "Analysis",
+    "Take-away",
+    "Exercise",
+    "Provenance",
+]
 
 
 def story(name: str) -> nbformat.NotebookNode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import re
 from dataclasses import replace
@@ -18,16 +19,22 @@ from PIL import Image
 
 from mnistlib import files, formatting, steps
 from mnistlib.errors import ResultError
-from mnistlib.report import markup, plots
+from mnistlib.report import markup, tables
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
 from mnistlib.stats import comparison, intervals
 from mnistlib.sweep import page as sweep_page
 from mnistlib.sweep.job import Job, Record
 from mnistlib.sweep.ray_sweep import Sweep
-from website import index
+from website import figures, index
 
-SERIES = {name: f"Step {name}" for name in steps.STEPS}
+SITE = pages.Site(
+    {name: f"Step {name}" for name in steps.STEPS},
+    pages={"index": "Overview", "glossary": "Glossary"},
+    terms={"learning rate": "learning-rate"},
+    downloads={"result (JSON)": "results/03_augment.json"},
+    address="https://example.org/repository",
+)
 CELLS = [
     ("md", "# Augmentation\n\nEvery epoch sees **other** digits."),
     ("parameters", "seeds: list[int] = [0, 1]  # one run each\nepochs: int | None = None  # None: the recipe's"),
@@ -84,7 +91,7 @@ def story(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def text(story) -> str:
     """The page of the executed notebook as one of a series, with its result."""
-    return pages.page(story, "03_augment", SERIES, result(), log_tail=["epoch 2 <done>", "page"])
+    return pages.page(story, "03_augment", SITE, result(), log_tail=["epoch 2 <done>", "page"])
 
 
 @pytest.fixture
@@ -138,11 +145,14 @@ def test_a_page_is_well_formed_and_accessible(text):
 
 
 def test_a_page_needs_nothing_else(text):
-    assert markup.addresses(text) == []
+    assert markup.addresses(text) == ["<script>"], "the page's own program, and no other"
     loading = re.findall(r"""(?:\bsrc(?:set)?|<link[^>]*\bhref)\s*=\s*["']?\s*(?:https?:)?//|url\(\s*["']?https?:|@import""", text)
-    assert loading == [] and "<script" not in text and "cdn" not in text.lower()
+    assert loading == [] and re.findall(r"<script>.*?</script>", text, re.DOTALL) == [f"<script>{pages.SCRIPT}</script>"]
+    assert text.count("<script") == 1 and "cdn" not in text.lower()
+    policy = re.search(r"script-src '(sha256-[^']+)'", text)[1]
+    assert policy == "sha256-" + base64.b64encode(hashlib.sha256(pages.SCRIPT.encode()).digest()).decode()
     assert 'href="https://example.org/paper"' in text, "a link to a named source stays"
-    assert len(text) < 100_000 and len(pages.style()) < 16_000
+    assert len(text) < 100_000 and len(pages.style()) < 20_000
 
 
 @pytest.mark.parametrize(
@@ -190,12 +200,12 @@ def test_what_was_learned_stands_above_all_else(story, tmp_path):
     target = next(cell for cell in notebook.cells if cell.source.startswith("## Target"))
     target.source += "\n\n**Hypothesis:** warps help, *always*.\nOr not.\n\nMore."
     nbformat.write(notebook, tmp_path / story.name)
-    shown = pages.page(tmp_path / story.name, "03_augment", SERIES, replace(result(), claims=claims))
+    shown = pages.page(tmp_path / story.name, "03_augment", SITE, replace(result(), claims=claims))
     box = shown.split('<section class="learned">')[1].split("</section>")[0]
     assert shown.index("<h1") < shown.index('class="learned"') < shown.index('class="strip"')
     assert "warps help, always.\nOr not.</p>" in box and "It is &lt;more&gt; accurate." in box and box.count("<li>") == 2
     assert "(other writers: +2.2 to +16.5)</span>" in box and "(difference −0.1 to +0.1 points)</span>" in box
-    assert 'class="learned"' not in pages.page(story, "03_augment", SERIES, replace(result(), claims=()))
+    assert 'class="learned"' not in pages.page(story, "03_augment", SITE, replace(result(), claims=()))
 
 
 def test_code_parameters_and_progress_are_folded(text):
@@ -236,8 +246,32 @@ def test_the_chrome_leads_through_the_series(text, story):
     assert [re.sub("<.*?>", "", item) for item in re.findall(r"<li>(.*?)</li>", contents)] == [
         "Target", "Training", "Curves &amp; more", "Mistakes",
     ]  # fmt: skip
-    alone = pages.page(story, "04_mine", SERIES)
-    assert "index.html" not in alone and 'rel="prev"' not in alone and "<dl" not in alone
+    assert (None, "glossary.html") in links and [attrs["href"] for attrs in Outline(text).all("a") if "download" in attrs] == [
+        "results/03_augment.json"
+    ]
+    about = [attrs["content"] for attrs in Outline(text).all("meta") if attrs.get("property") == "og:description"]
+    assert about == ["Every epoch sees other digits."]
+    alone = pages.page(story, "04_mine", SITE)
+    assert all(words not in alone for words in ("index.html", "glossary.html", 'rel="prev"', "<dl", "download="))
+
+
+def test_terms_are_linked_once_in_prose_and_nowhere_else():
+    terms = {"learning rate": "learning-rate", "rate": "rate", "learning rates": "learning-rate"}
+    page = "<h2>Rate</h2><p><a href='#a'>rate</a> <code>rate</code> The Learning rate and rates. A rate.</p><p>The learning rate.</p>"
+    assert markup.link_terms(page, terms, "../glossary.html") == page.replace(
+        "Learning rate", '<a class="term" href="../glossary.html#learning-rate">Learning rate</a>', 1
+    ).replace(" A rate.", ' A <a class="term" href="../glossary.html#rate">rate</a>.')
+    assert markup.link_terms(page, {}, "glossary.html") == page
+
+
+def test_listings_lead_to_their_lines_where_the_repository_is_published():
+    listing = tables.source("skeleton")
+    assert "mnistlib/models.py" in listing.html and "def skeleton" in listing.text
+    linked = markup.link_sources(listing.html, "https://example.org/blob/abc")
+    first, last = map(int, re.search(r'href="https://example.org/blob/abc/mnistlib/models.py#L(\d+)-L(\d+)"', linked).groups())
+    lines = (files.root() / "mnistlib" / "models.py").read_text().splitlines()[first - 1 : last]
+    assert lines[0].startswith("def skeleton") and "head(" in lines[-2]
+    assert "<a " not in markup.link_sources(listing.html, "") and "data-source" not in markup.link_sources(listing.html, "")
 
 
 def test_the_strip_says_what_the_result_says(text):
@@ -248,13 +282,14 @@ def test_the_strip_says_what_the_result_says(text):
         and formatting.interval(shown.summary.interval) in strip
     )
     assert "2 of 3" in strip and "7,706" in strip and '<span class="verdict fair">at or above</span>' in strip
+    assert '<span class="verdict bad">not held</span>' in strip and strip.count('<span class="verdict good">within</span>') == 2
     assert text.index("<h1") < text.index('class="strip"') < text.index('<h2 id="Target">')
     foot = text[text.index("<footer") :]
     assert "03_augment.ipynb" in foot and "MIT" in foot and "2026-03-04" in foot
 
 
 def test_a_page_is_written_under_its_own_name(story, tmp_path, text):
-    out = pages.build(story, tmp_path / "new" / "03_augment.html", SERIES, result(), log_tail=["epoch 2 <done>", "page"])
+    out = pages.build(story, tmp_path / "new" / "03_augment.html", SITE, result(), log_tail=["epoch 2 <done>", "page"])
     assert out.read_text() == text and [path.name for path in out.parent.iterdir()] == ["03_augment.html"]
 
 
@@ -266,7 +301,7 @@ def test_the_same_notebook_gives_the_same_bytes(story, tmp_path, text):
         cell.metadata.pop("execution", None)
     again.metadata.pop("papermill", None)
     nbformat.write(again, tmp_path / "again.ipynb")
-    assert pages.page(tmp_path / "again.ipynb", "03_augment", SERIES, result(), log_tail=["epoch 2 <done>", "page"]) == text
+    assert pages.page(tmp_path / "again.ipynb", "03_augment", SITE, result(), log_tail=["epoch 2 <done>", "page"]) == text
 
 
 def test_a_failed_notebook_is_refused_and_the_old_page_stays(tmp_path):
@@ -280,7 +315,7 @@ def test_a_failed_notebook_is_refused_and_the_old_page_stays(tmp_path):
         pages.build(failed, out)
     assert out.read_text() == "the page before" and sorted(path.name for path in tmp_path.glob(".*")) == []
     shown = pages.page(failed, "failed", failed="It broke <off>.")
-    assert '<p class="banner">This run failed: It broke &lt;off&gt;.</p>' in shown and markup.addresses(shown) == []
+    assert '<p class="banner">This run failed: It broke &lt;off&gt;.</p>' in shown and markup.addresses(shown) == ["<script>"]
 
 
 def test_a_notebook_that_is_not_whole_is_refused(tmp_path, story):
@@ -320,14 +355,16 @@ def test_the_index_shows_every_result_and_links_to_the_pages_there_are(reports):
     finals = [run.final for run in results.read(reports / "results" / "03_augment.json").runs]
     assert last == pytest.approx(finals) and len(lines) == 3 * 2 * 3
     page = Outline(text)
-    assert page.wrong == [] and len(page.all("h1")) == 1 and markup.addresses(text) == []
-    assert [attrs["href"] for attrs in page.all("a")] == ["#main", "03_augment.html", "epochs.csv"]
+    assert page.wrong == [] and len(page.all("h1")) == 1 and markup.addresses(text) == ["<script>"]
+    to_results = [attrs["href"] for attrs in page.all("a") if attrs["href"] in ("00_skeleton.html", "03_augment.html", "epochs.csv")]
+    assert to_results == ["03_augment.html", "epochs.csv", "03_augment.html"]
     table = re.findall(r"<tr>.*?</tr>", text[text.index("<tbody>") : text.index("</tbody>")], re.DOTALL)
     assert len(table) == 3
     cells = [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?</td>", table[2])]
     assert [cells[1], cells[2], *cells[4:7]] == ["", "99.55% (seed sd 0.07)", "2 of 2", "0 of 2", "at or above not held"]
     assert cells[7:] == ["7,706", "0.43 M", "3.8 s"]
-    assert [image["alt"] for image in page.all("img")] == [plots.accuracies(index.load(reports)).alt]
+    alt = figures.steps(index.load(reports), index.near_target(index.load(reports))).alt
+    assert [drawn["aria-label"] for drawn in page.all("svg")] == [alt] and "01_capacity 99.30%" in alt
     assert index.build(reports).read_text() == text
     assert "no results" in index.text([], ()) and "no results" in index.block([])
     assert "| none |" in index.block([result(verdict=False)])
@@ -363,9 +400,9 @@ def test_readme_gets_its_first_paragraph_table_and_image_between_the_marks(repor
 def test_the_answer_counts_from_the_floor_to_the_finished_recipe(reports, monkeypatch):
     monkeypatch.setitem(steps.ABLATIONS, "no_norm", replace(steps.ABLATIONS["softmax"], name="no_norm"))
     floor, skeleton, top = result("softmax", (70, 74)), result("00_skeleton", (20, 18)), result("03_augment", (5, 7))
-    said = index.answer([floor, skeleton, top])
+    said = " ".join(index.answer([floor, skeleton, top]))
     assert all(words in said for words in ("92.80%", "99.40%", "12 times fewer errors", "mean of 2 seeds"))
-    assert index.answer([floor]) == index.answer([]) != said
+    assert index.answer([floor]) == index.answer([]) == ("There are no results of the whole series yet.", "")
     files.write(reports / "results" / "softmax.json", files.to_text(results.to_json(floor)))
     files.write(reports / "results" / "no_norm.json", files.to_text(results.to_json(result("no_norm"))))
     assert [one.step for one in index.load(reports)][0] == "softmax" and "no_norm" not in [one.step for one in index.load(reports)]
@@ -402,6 +439,6 @@ def test_a_sweep_shows_every_job_and_draws_those_that_have_a_result(tmp_path):
         "succeeded",
     ]
     assert cells[1:] == [["0.1", "", "", "", "1 min 15 s", "failed"], ["0.2", "", "", "", "", "not run"]]
-    [figure] = page.all("img")
-    assert "row per job" in figure["alt"] and "optimizer.lr 0.05 99.43% (seed sd 0.21)" in figure["alt"]
+    [figure] = page.all("svg")
+    assert "row per job" in figure["aria-label"] and "optimizer.lr 0.05 99.43% (seed sd 0.21)" in figure["aria-label"]
     assert "It broke &lt;off&gt;." in text and "seeds 0, 1, 2" in text and "1 of 3" in text

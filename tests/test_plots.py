@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 from example_results import history, images, result, run
+from matplotlib.colors import to_rgb
 from PIL import Image
 
-from mnistlib import formatting, recipe, steps
-from mnistlib.report import figure_style, image_figures, live_curves, plots
+from mnistlib import formatting, models, recipe, steps
+from mnistlib.report import figure_style, image_figures, live_curves, model_summary, plots
 from mnistlib.runs.progress import Progress
-from mnistlib.stats import misclassified
+from mnistlib.stats import comparison, intervals, misclassified
 from mnistlib.train import History
 
 RUNS = [history(0.994, 4), history(0.996, 4), history(0.995, 4)]
@@ -59,9 +62,58 @@ def test_a_figure_is_a_small_palette_png_the_same_each_time_with_alt_text(name):
     assert len(content) < 100_000
     assert picture.convert("RGB").getpixel((picture.width - 1, picture.height - 1)) == (255, 255, 255)
     data, about = figure._repr_mimebundle_()
-    assert about["image/png"] == {"alt": figure.alt, "width": figure_style.WIDTH} and data["text/plain"] == figure.alt
+    kind = "image/svg+xml" if figure.vector else "image/png"
+    assert data.keys() == {kind, "text/plain"} and data["text/plain"] == figure.alt
+    assert about[kind] == {"alt": figure.alt, "caption": figure.caption, "width": figure_style.WIDTH, "inline": True}
+    assert len(figure.caption) > 20 and figure.caption.endswith(".")
     assert len(figure.alt) > 30 and figure.alt.endswith(".")
     assert FIGURES[name]().png() == content
+
+
+@pytest.mark.parametrize("name", [name for name, draw in FIGURES.items() if draw().vector])
+def test_an_svg_follows_the_page_and_is_the_same_each_time(name):
+    figure = FIGURES[name]()
+    text = figure.svg()
+    root = ElementTree.fromstring(text)
+    assert root.get("aria-label") == figure.alt and root.get("role") == "img" and FIGURES[name]().svg() == text
+    assert "var(--ink, #1f2328)" in text and not re.search(r"(?<!, )#(?:0072b2|d55e00|007a5a|1f2328|5b636d|d9dde2)", text)
+    assert "<style" not in text and "<script" not in text and len(text) < 150_000
+    referred = set(re.findall(r'(?:href="#|url\(#)([\w-]+)', text))
+    assert referred == set(re.findall(r' id="([^"]*)"', text)), "a name that nothing refers to would come twice on a page"
+
+
+def test_the_pointer_shows_what_was_measured():
+    tips = re.findall(r"<title>([^<]*)</title>", plots.curves(RUNS, "test").svg())
+    assert len(tips) == 2 * 4 and tips[3].startswith("Epoch 4") and "test accuracy 99.50%" in tips[3] and "training loss" in tips[3]
+    dots = re.findall(r"<title>([^<]*)</title>", plots.accuracies([result("03_augment", (5, 7))]).svg())
+    assert sorted(dots) == ["03_augment, seed 0: 99.50%", "03_augment, seed 1: 99.30%"]
+
+
+def test_differences_have_a_line_for_each_interval_and_name_what_excludes_zero():
+    effects = {"a": (0.002, (0.001, 0.003)), "b": (0.0004, (-0.0006, 0.0014))}
+    found = {
+        f"over {name}": comparison.Difference(name, intervals.Effect(value, bounds, 0.001, 5, 1e-7), (value - 0.0002, value + 0.0002))
+        for name, (value, bounds) in effects.items()
+    }
+    figure = plots.differences(found)
+    drawn = [segment[:, 0].tolist() for line in figure.axes[0].collections for segment in line.get_segments()]
+    assert drawn == [pytest.approx(each) for each in ([10, 30], [18, 22], [-6, 14], [2, 6])]
+    assert "exclude zero: over a." in figure.caption and "+20.0 images" in figure.alt and "+4.0 images" in figure.alt
+    assert plots.differences({}).text == ""
+
+
+@pytest.mark.parametrize("name", ["skeleton", "weighted", "mnistlib.residual:residual"])
+def test_a_net_is_drawn_with_its_map_sizes_and_what_they_see(name):
+    net = model_summary.of(models.build(name))
+    figure = image_figures.net(net, random_images(1)[0])
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    for layer in net.layers:
+        assert f"{min(layer.receptive_field, 28)} px" in texts
+        assert formatting.shape(layer.output[1:]) in texts or layer.output == (10,)
+    frames = [patch for patch in figure.axes[0].patches if patch.get_edgecolor()[:3] == pytest.approx(to_rgb(figure_style.ORANGE))]
+    sides = [frame.get_width() / (frames[-1].get_width() / 28) for frame in frames]
+    assert sides == pytest.approx([min(layer.receptive_field, 28) for layer in net.layers])
+    assert formatting.count(net.n_parameters) in figure.caption
 
 
 def test_the_alt_text_of_curves_states_the_last_epoch_of_the_data():
@@ -153,9 +205,9 @@ def test_accuracies_place_every_seed_on_one_scale():
     found = [result("00_skeleton", (9, 7)), result("03_augment", (5, 5, 3))]
     figure = plots.accuracies(found)
     axes = figure.axes[0]
-    dots = [line for line in axes.lines if line.get_marker() == "o"]
-    assert [list(line.get_xdata()) for line in dots] == [pytest.approx([0.991, 0.993]), pytest.approx([0.995, 0.995, 0.997])]
-    assert len({*zip(dots[1].get_xdata(), dots[1].get_ydata(), strict=True)}) == 3, "two seeds at one accuracy hide each other"
+    dots = [(float(line.get_xdata()[0]), float(line.get_ydata()[0])) for line in axes.lines if line.get_marker() == "o"]
+    assert [x for x, _ in dots] == pytest.approx([0.991, 0.993, 0.995, 0.995, 0.997])
+    assert len({*dots}) == 5, "two seeds at one accuracy hide each other"
     assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() == "--"] == [recipe.MIN_ACCURACY]
     bands = [collection.get_segments()[0][:, 0] for collection in axes.collections[::2]]
     assert bands == [pytest.approx(one.summary.interval) for one in found]

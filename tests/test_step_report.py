@@ -96,19 +96,6 @@ def test_a_step_is_compared_with_the_ablations_beside_it(few, trained, tmp_path,
     assert claim.outcome != "no comparison" and comparison.figures(moved) in repr(result_tables.ablations(made))
 
 
-def test_recipes_that_were_trained_twice_show_both_counts():
-    look = {"step": "01_capacity", "recipe": "ab" * 32, "seeds": [0, 1], "final": [0.9941, 0.9951]}
-    looks = [
-        look,
-        look | {"final": [0.9940, 0.9939]},
-        look | {"recipe": "cd" * 32},
-        look | {"step": "another", "final": [0.9]},
-        look | {"step": "another"},
-    ]
-    said = repr(result_tables.repeated(looks))
-    assert "An earlier 01_capacity, recipe abababab  2 of 2, then 1 of 2" in said and "cdcd" not in said and "another" not in said
-
-
 def test_a_later_step_is_compared_with_the_first_as_well(few, trained, tmp_path):
     first, second, third = (report(name, trained, few, tmp_path) for name in ("00_skeleton", "01_capacity", "02_regularise"))
     assert (third.before.result.step, third.first.result.step) == ("01_capacity", "00_skeleton")

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import drawing.page
 from mnistlib import data, files, steps
 from mnistlib.data import Mnist
 from mnistlib.errors import ResultError
@@ -10,8 +9,10 @@ from mnistlib.logs import log
 from mnistlib.notebook import runner
 from mnistlib.report import result, step_report, test_set_log
 from mnistlib.runs import cache, seeds, train_seeds
-from website import index
+from website import index, pages, site
+from website.drawing import page as drawing
 
+OTHERS = {"luck": "Luck", "inside": "What the net has learned", "benchmarks": "Speed"}  # pages that are notebooks, beside the steps
 PLACE = "build/series"  # the results folder of the notebooks; pages show it, so it names no folder of this machine
 
 
@@ -35,18 +36,32 @@ def build_site(train: bool = True) -> None:
     titles = {step.name: step.title for step in steps.STEPS.values()}
     for step in steps.STEPS.values():
         given = {"seeds": list(step.reported), "results_dir": PLACE, "use_cached": True}
-        runner.run(files.notebook(step.name), place, given, reports / f"{step.name}.html", titles)
+        around = site.of(titles, downloads=_downloads(step))
+        runner.run(files.notebook(step.name), place, given, reports / f"{step.name}.html", around)
         _publish(step, place, reports)
-    runner.run(files.notebook("inside"), place, page=reports / "inside.html", series={"inside": "What the net has learned"})
-    if (reports / "benchmarks.json").is_file():
-        runner.run(files.notebook("benchmarks"), place, page=reports / "benchmarks.html", series={"benchmarks": "Speed"})
-    drawing.page.build(reports)
+    for name, title in OTHERS.items():
+        if name != "benchmarks" or (reports / "benchmarks.json").is_file():
+            runner.run(files.notebook(name), place, page=reports / f"{name}.html", site=site.of({name: title}, name))
+    drawing.build(reports)
+    pages.build(reports)
     log.info(f"Index: {index.build(reports)}")
     index.build_readme(reports, root / "README.md", root / "images")
 
 
+def _downloads(step: steps.Step) -> dict[str, str]:
+    """Return what a reader of a step's page can take away, and where it is from there."""
+    return {
+        "notebook": f"notebooks/{step.name}.ipynb",
+        "result (JSON)": f"results/{step.name}.json",
+        "weights (seed 0)": f"checkpoints/{step.name}-seed0.safetensors",
+        "every epoch of every seed (CSV)": "epochs.csv",
+    }
+
+
 def _publish(step: steps.Step, place: Path, reports: Path) -> None:
     result.publish(step.name, place, reports)
+    if step.name in steps.STEPS:
+        files.write(reports / "notebooks" / f"{step.name}.ipynb", files.notebook(step.name).read_text(encoding="utf-8"))
     if test_set_log.record(result.read(reports / "results" / f"{step.name}.json"), test_set_log.path()):
         log.info("A new look at the test set, recorded.")
 

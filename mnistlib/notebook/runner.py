@@ -94,14 +94,13 @@ def run(
     out_dir: Path,
     parameters: Mapping[str, Any] | None = None,
     page: Path | None = None,
-    series: Mapping[str, str] | None = None,
+    site: pages.Site | None = None,
     heading: str = "",
-    home: str = "",
     log_file: Path | None = None,
 ) -> Done:
     """Execute a notebook in its own folder, write it and its page, and return where they are.
 
-    The executed notebook goes to `out_dir`, the page to `page` or beside it; `series`, `heading` and `home` are handed to
+    The executed notebook goes to `out_dir`, the page to `page` or beside it; `site` and `heading` are handed to
     `report.page.build`, and so is the end of `log_file`. What the notebook prints is passed on as it comes.
 
     Raises:
@@ -124,7 +123,7 @@ def run(
             result = _result(story, values)
             lines = log_file.read_text(encoding="utf-8", errors="replace").splitlines() if log_file else []
             tail = [line for line in lines if line.strip()][-LOG_TAIL:]
-            pages.build(executed, page, series=series, result=result, heading=heading, home=home, log_tail=tail)
+            pages.build(executed, page, site=site, result=result, heading=heading, log_tail=tail)
         except BaseException as error:
             _resume(draft, values)
             if isinstance(error, _Failed):

@@ -1,10 +1,13 @@
 """The style of every figure: its size, its colours, its alt text, and a small PNG with the same bytes each time."""
 
 import base64
+import html
 import io
+import re
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -17,6 +20,7 @@ _PALETTE = 64  # colours of a PNG: enough for grey digits and a few lines
 # Okabe and Ito's colours, which people with any kind of colour vision can distinguish.
 BLUE, ORANGE, GREEN = "#0072b2", "#d55e00", "#007a5a"
 INK, FADED, RULE, PAPER = "#1f2328", "#5b636d", "#d9dde2", "#ffffff"
+_VARIABLES = {BLUE: "--blue", ORANGE: "--orange", GREEN: "--green", INK: "--ink", FADED: "--soft", RULE: "--rule", PAPER: "--figure"}
 NORMAL, SMALL = 12, 11  # points
 
 _STYLE = {
@@ -44,13 +48,13 @@ _STYLE = {
 
 
 class ReportFigure(Figure):
-    """A figure that a notebook shows as a small PNG with its alt text and its width on the page."""
+    """A figure that a notebook shows with its alt text, its caption and its width: as a small PNG, or as SVG where it is `vector`."""
 
-    alt = ""
+    alt, caption, vector = "", "", False
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
-        data = {"image/png": base64.b64encode(self.png()).decode(), "text/plain": self.alt}
-        return data, {"image/png": {"alt": self.alt, "width": WIDTH}}
+        kind, data = ("image/svg+xml", self.svg()) if self.vector else ("image/png", base64.b64encode(self.png()).decode())
+        return {kind: data, "text/plain": self.alt}, {kind: {"alt": self.alt, "caption": self.caption, "width": WIDTH, "inline": True}}
 
     def png(self) -> bytes:
         """Return a PNG with a palette, a quarter of the usual size, without anything that changes from run to run."""
@@ -61,10 +65,38 @@ class ReportFigure(Figure):
         picture.save(small, format="PNG", optimize=True)
         return small.getvalue()
 
+    def svg(self) -> str:
+        """Return an SVG whose colours are the page's variables, so that it follows light and dark; tips show where the pointer rests."""
+        whole = io.StringIO()
+        with rc_context(_STYLE | {"svg.fonttype": "none", "svg.hashsalt": "mnistlib"}):
+            self.savefig(whole, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        text = whole.getvalue()[whole.getvalue().index("<svg") :]
+        text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
+        text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d)\d+", r"\1", tag[0]), text)  # tenths of a point are enough
+        text = re.sub(r">\s+<", "><", text).replace("\n", " ").replace("; stroke-linecap: square", "")
+        for gid, tip in getattr(self, "tips", {}).items():
+            text = text.replace(f'<g id="{gid}">', f'<g class="tip"><title>{html.escape(tip)}</title>')
+        referred = set(re.findall(r"#([\w-]+)", text))
+        text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in referred else "", text)
+        for colour, name in _VARIABLES.items():
+            text = text.replace(colour, f"var({name}, {colour})")
+        box = re.search(r'viewBox="[^"]*"', text)[0]
+        names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+        head = f'<svg role="img" aria-label="{html.escape(self.alt)}" {box} width="{WIDTH}" {names}>'
+        return re.sub(r"<svg[^>]*>", lambda _: head, text, count=1)
 
-def figure(height: float) -> ReportFigure:
+    def tip(self, artist: Artist, text: str) -> None:
+        """Show a text where the pointer rests on a part of the figure."""
+        self.tips = getattr(self, "tips", {})
+        artist.set_gid(f"tip-{len(self.tips)}")
+        self.tips[artist.get_gid()] = text
+
+
+def figure(height: float, vector: bool = False) -> ReportFigure:
     """Return an empty figure of the common width, `height` CSS pixels high, outside pyplot's global state."""
-    return ReportFigure(figsize=(WIDTH * SHARPNESS / _DPI, height * SHARPNESS / _DPI), dpi=_DPI, facecolor=PAPER)
+    made = ReportFigure(figsize=(WIDTH * SHARPNESS / _DPI, height * SHARPNESS / _DPI), dpi=_DPI, facecolor=PAPER)
+    made.vector = vector
+    return made
 
 
 def panel(made: Figure, left: float, top: float, width: float, height: float) -> Axes:

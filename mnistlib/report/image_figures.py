@@ -7,16 +7,19 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter
 
 from mnistlib import formatting
 from mnistlib.report import figure_style
-from mnistlib.report.figure_style import FADED, INK, NORMAL, ORANGE, RULE, SMALL, ReportFigure
+from mnistlib.report.figure_style import BLUE, FADED, INK, NORMAL, ORANGE, PAPER, RULE, SMALL, ReportFigure
+from mnistlib.report.model_summary import ModelSummary
 from mnistlib.stats.misclassified import GROUPS, Misclassified, group_names
 
 SIDE = 28  # pixels of an image
 DIGITS = 10
 MANY = 20  # images of a gallery, at most
 _ROW = 44  # the pixels of an image that a row of samples is high, its heading included
+_SCALE = (0, 1, 2, 5, 10, 20, 50, 100, 200)  # ticks of the confusion matrix, images
 _COLUMNS = 5  # of a gallery
 _WRITERS = {"students": "student", "census employees": "employee"}  # a whole group's name is wider than a digit
 
@@ -30,7 +33,7 @@ def samples(image_set: Any) -> ReportFigure:
         found = [np.flatnonzero((names == name) & (labels == digit)) for digit in range(DIGITS)]
         rows[f"written by {name}"] = [images[places[0]] for places in found if len(places)]
     words = "; ".join(f"{name}, {formatting.counted(len(row), 'digit')}" for name, row in rows.items())
-    return _rows(rows, f"Sample images: {words}.")
+    return _rows(rows, f"Sample images: {words}.", "The first image of each digit by a student, and by a census employee.")
 
 
 def augmented(images: Any, *draws: Any) -> ReportFigure:
@@ -38,17 +41,54 @@ def augmented(images: Any, *draws: Any) -> ReportFigure:
     names = ["original", *(f"augmented, draw {formatting.count(k)}" for k in range(1, len(draws) + 1))]
     rows = {name: np.asarray(drawn)[:DIGITS].reshape(-1, SIDE, SIDE) for name, drawn in zip(names, (images, *draws), strict=True)}
     shown, times = formatting.counted(len(rows["original"]), "image"), formatting.counted(len(draws), "random draw")
-    return _rows(rows, f"{shown}, and the same after {times} of the augmentation.")
+    caption = f"{shown} as they are, and as the net sees them in training: warped anew in every epoch."
+    return _rows(rows, f"{shown}, and the same after {times} of the augmentation.", caption)
 
 
-def _rows(rows: dict[str, Any], alt: str) -> ReportFigure:
+def _rows(rows: dict[str, Any], alt: str, caption: str) -> ReportFigure:
     figure, area = figure_style.sheet(len(rows) * _ROW + 2, scale=4)
-    figure.alt = alt
+    figure.alt, figure.caption = alt, caption
     for k, (name, images) in enumerate(rows.items()):
         write(area, 2, k * _ROW + 7, name, FADED)
         top = max((float(np.max(image)) for image in images), default=1)
         for column, image in enumerate(images):
             draw_image(area, image, 2 + column * 32, k * _ROW + 14, top)
+    return figure
+
+
+def net(summary: ModelSummary, image: Any) -> ReportFigure:
+    """Draw what each layer of a net passes on, maps as large as they are, and above it what part of an image one value of them sees."""
+    layers, step = summary.layers, figure_style.WIDTH / (len(summary.layers) + 1)
+    size = min(step - 18, 92)
+    base = 48 + 2 * size  # where the maps stand
+    figure = figure_style.figure(base + 44, vector=True)
+    area = figure_style.panel(figure, 0, 0, figure_style.WIDTH, base + 44)
+    area.axis("off")
+    for place, layer in enumerate((None, *layers)):
+        left, field = place * step + 9, SIDE if layer is None else min(layer.receptive_field, SIDE)
+        area.imshow(np.asarray(image), cmap="gray_r", extent=(left, left + size, 24 + size, 24), aspect="auto", interpolation="nearest")
+        edge, seen, look = size * (SIDE - field) / SIDE / 2, size * field / SIDE, (RULE, 0.8) if layer is None else (ORANGE, 2)
+        area.add_patch(Rectangle((left + edge, 24 + edge), seen, seen, fill=False, edgecolor=look[0], linewidth=look[1]))
+        channels, *sides = (1, SIDE, SIDE) if layer is None else layer.output
+        side = size * (sides[0] / SIDE if sides else 0.06)
+        for depth in range(min(channels, 40) if sides else 0, 0, -1):  # one behind the other
+            shift = 0.7 * (depth - 1)
+            corner = (left + shift, base - side - shift)
+            area.add_patch(Rectangle(corner, side, side, facecolor=PAPER, edgecolor=BLUE, linewidth=0.7))
+        if not sides:
+            area.add_patch(Rectangle((left, base - size), side, size, facecolor=BLUE, edgecolor=BLUE, alpha=0.5))
+        write(area, left, 12, "image" if layer is None else f"{formatting.count(field)} px", INK if layer is None else ORANGE)
+        write(area, left, base + 14, formatting.counted(channels, "map") if sides else formatting.count(channels), INK)
+        write(area, left, base + 32, formatting.shape(sides) if sides else "logits", FADED)
+    area.set(xlim=(0, figure_style.WIDTH), ylim=(base + 44, 0))
+    kinds = "; ".join(
+        f"{layer.kind}: {formatting.shape(layer.output)}, sees {formatting.count(layer.receptive_field)} px" for layer in layers
+    )
+    figure.caption = (
+        "Below, what each layer passes on, height and width to scale. Above, how much of a test image one value of it can see. "
+        f"The net has {formatting.count(summary.n_parameters)} parameters."
+    )
+    figure.alt = f"The layers of the net. {kinds}."
     return figure
 
 
@@ -78,7 +118,7 @@ def misclassified(found: Sequence[Misclassified], images: Any) -> ReportFigure:
     n_rows = max(1, -(-len(shown) // _COLUMNS))
     flagged = sum(one.label_error is not None for one in shown)
     figure, area = figure_style.sheet(n_rows * 54 + (20 if flagged else 12), scale=6)
-    figure.alt = _misclassified_alt(shown, flagged)
+    figure.alt = figure.caption = _misclassified_alt(shown, flagged)
     for k, one in enumerate(shown):
         left, upper = 3 + k % _COLUMNS * 43, 3 + k // _COLUMNS * 54
         frame = (ORANGE, 3.5) if one.label_error else (RULE, 0.8)
@@ -113,11 +153,14 @@ def confusion(matrix: np.ndarray) -> ReportFigure:
     """Draw the confusion matrix as images per seed, true digits in rows; the diagonal is left blank."""
     errors = np.array(matrix, float)
     np.fill_diagonal(errors, 0)
-    figure = figure_style.figure(570)
-    figure.alt = _confusion_alt(errors)
-    axes = figure_style.panel(figure, 40, 66, 590, 494)
-    shades = np.log1p(errors)  # so that the rare kinds show beside the most frequent
-    axes.imshow(shades, cmap="Blues", vmin=0, vmax=max(1.8 * shades.max(), 1e-9), aspect="auto")
+    figure = figure_style.figure(600)
+    figure.alt = figure.caption = _confusion_alt(errors)
+    axes, scale = figure_style.panel(figure, 40, 66, 520, 494), figure_style.panel(figure, 576, 66, 14, 494)
+    shades, top = np.log1p(errors), max(1.8 * np.log1p(errors.max()), 1e-9)  # so that the rare kinds show beside the most frequent
+    shown = axes.imshow(shades, cmap="Blues", vmin=0, vmax=top, aspect="auto")
+    figure.colorbar(shown, cax=scale, ticks=np.log1p(_SCALE), format=FuncFormatter(lambda shade, _: f"{np.expm1(shade):.3g}"))
+    scale.set_ylim(0, np.log1p(max(errors.max(), 1)))
+    scale.set_title("images", fontsize=SMALL, color=FADED, pad=10)
     for label, digit in np.argwhere(errors > 0):
         axes.text(digit, label, formatting.mean_count(errors[label, digit]), ha="center", va="center", fontsize=SMALL)
     for digit in range(DIGITS):

@@ -1,6 +1,7 @@
 """What the templates do to HTML: pictures with alt text, tables in their own box, headings, and a check for addresses."""
 
 import base64
+import hashlib
 import html
 import re
 import struct
@@ -18,7 +19,13 @@ _UNSCOPED = re.compile(r"<th\b(?![^>]*\bscope=)")
 _ADDRESS = re.compile(r"""url\(\s*['"]?([^'")]*)|@import\s+['"]([^'"]*)""")
 _LOADING = {"src", "srcset", "poster", "background", "data", "action", "formaction", "manifest", "ping", "xlink:href"}
 POLICY = "content-security-policy"  # the one `http-equiv` that neither loads nor leaves
+_CLOSED = {"a", "code", "pre", "svg", "summary", "button", "figcaption", "table", "nav", "section", "footer"}  # where no term is linked
 _REFUSED = {"base", "script", "iframe", "frame", "object", "embed", "form"}  # elements that load, run or leave the page
+
+
+def script_hash(program: str) -> str:
+    """Return the hash by which a page's policy allows a program."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()}"
 
 
 def picture(output: Mapping[str, Any], kind: str) -> str:
@@ -34,10 +41,55 @@ def picture(output: Mapping[str, Any], kind: str) -> str:
     return " ".join(f'{name}="{html.escape(value)}"' for name, value in attributes.items())
 
 
-def image(figure: ReportFigure) -> str:
-    """Return a figure as an `img` for a page."""
+def vector(output: Mapping[str, Any], number: int) -> str:
+    """Return an SVG of an output to stand in a page as its figure of a number; its names are its own there."""
+    return re.sub(r'((?:\bid="|href="#|url\(#))', rf"\1f{number}-", output["data"]["image/svg+xml"])
+
+
+def image(figure: ReportFigure, number: int = 1) -> str:
+    """Return a figure for a page that is no notebook's."""
     data, metadata = figure._repr_mimebundle_()
-    return f"<img {picture({'data': data, 'metadata': metadata}, 'image/png')}>"
+    output = {"data": data, "metadata": metadata}
+    return vector(output, number) if figure.vector else f"<img {picture(output, 'image/png')}>"
+
+
+def link_terms(page: str, terms: Mapping[str, str], glossary: str) -> str:
+    """Link the first use of each term in a page's prose to its anchor in the glossary; `terms` maps phrases to anchors.
+
+    Headings, links and code stay as they are.
+    """
+    left = dict(terms)
+    parts, closed, prose = re.split(r"(<[^>]*>)", page), 0, False
+    for place, part in enumerate(parts):
+        if part.startswith("<"):
+            name = part.strip("</>").split()[0] if part.strip("</>") else ""
+            if name in ("p", "li"):
+                prose = not part.startswith("</")
+            elif name in _CLOSED:
+                closed += -1 if part.startswith("</") else 1
+        elif prose and not closed and left:
+            parts[place] = _linked(part, left, glossary)
+    return "".join(parts)
+
+
+def _linked(text: str, left: dict[str, str], glossary: str) -> str:
+    pattern = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, sorted(left, key=len, reverse=True)))})(?![\w-])", re.IGNORECASE)
+
+    def link(match: re.Match[str]) -> str:
+        anchor = left.get(match[0].lower())
+        if anchor is None:  # its term was linked a moment ago
+            return match[0]
+        for phrase in [phrase for phrase, other in left.items() if other == anchor]:
+            del left[phrase]
+        return f'<a class="term" href="{glossary}#{anchor}">{match[0]}</a>'
+
+    return pattern.sub(link, text)
+
+
+def link_sources(page: str, tree: str) -> str:
+    """Link every listing to the lines of its file in a published repository; "" leaves them as they are."""
+    link = rf'<a href="{tree}/\1#\2">\1</a>' if tree else r"\1"
+    return re.sub(r'<span data-source="([^"#]*)#([^"]*)">[^<]*</span>', link, page)
 
 
 def first_line(cell: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,21 @@ from mnistlib.report.result import Result
 FOLDER = Path(__file__).parent
 HOME = f"MNIST under {formatting.count(recipe.MAX_PARAMETERS)} parameters"
 LICENCE = "MIT licence"
+FILTERS = (markup.script_hash, markup.picture, markup.vector, markup.first_line, markup.dress, markup.outline)
+SCRIPT = (FOLDER / "page.js").read_text(encoding="utf-8")  # the one program of a page: copying, saving, marking the section in view
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a page that stands among others leads to; a page of one's own, below build/, has none of it."""
+
+    series: Mapping[str, str]  # the pages that follow each other, in order, and their titles
+    root: str = ""  # from the page to the folder of all pages, such as "../"
+    here: str = ""  # which of the site's pages it is, or belongs to
+    pages: Mapping[str, str] = field(default_factory=dict)  # those of the site by their names, with a word for each
+    terms: Mapping[str, str] = field(default_factory=dict)  # phrases of the glossary, and the anchor of each there
+    downloads: Mapping[str, str] = field(default_factory=dict)  # what can be taken away, and where it is, from the page
+    address: str = ""  # of the repository; "" where it is not published
 
 
 def build(notebook: Path, out: Path, *args: Any, **kwargs: Any) -> Path:
@@ -30,18 +46,17 @@ def build(notebook: Path, out: Path, *args: Any, **kwargs: Any) -> Path:
 def page(
     notebook: Path,
     name: str,
-    series: Mapping[str, str] | None = None,
+    site: Site | None = None,
     result: Result | None = None,
     heading: str = "",
-    home: str = "",
     failed: str = "",
     log_tail: Sequence[str] = (),
 ) -> str:
     """Return the text of an executed notebook's page; raise ResultError for one that has not run to its end, or loads something.
 
-    `series` maps the names of all pages of the series, in order, to their titles: the page then links to the index and to its
-    neighbours. `result` is summarised below the title; `heading` replaces the title, and `home` the name of the index. `failed` is
-    the error of a run that failed, whose notebook is then shown as far as it came. `log_tail` holds the last lines of the run's log.
+    A page whose `name` is in the site's series links to the index and to its neighbours. `result` is summarised below the title;
+    `heading` replaces the title. `failed` is the error of a run that failed, whose notebook is then shown as far as it came.
+    `log_tail` holds the last lines of the run's log.
     """
     story = nbformat.read(notebook, as_version=4) if failed else read(notebook)
     if failed:
@@ -49,29 +64,37 @@ def page(
     for cell in story.cells:
         if heading and cell.cell_type == "markdown":
             cell.source = re.sub(r"^# .*$", lambda _: f"# {heading}", cell.source, count=1, flags=re.MULTILINE)
+    site = site if site is not None and name in site.series else Site({})
+    if not failed:
+        story.cells = _plumbing_last(story.cells)
     exporter = HTMLExporter(
         preprocessors=[CoalesceStreamsPreprocessor],  # what a cell prints is one log
         template_name="template",
         extra_template_basedirs=[str(FOLDER)],
         anchor_link_text="#",
-        filters={function.__name__: function for function in (markup.picture, markup.first_line, markup.dress, markup.outline)},
+        filters={function.__name__: function for function in FILTERS},
     )
     prose = "\n\n".join(cell.source for cell in story.cells if cell.cell_type == "markdown")
     day = [f"Run on {result.provenance['started'][:10]}"] if result and result.provenance.get("started") else []
+    commit = result.provenance.get("commit", "") if result else ""
     chrome = {
-        "home": home or HOME,
+        "home": HOME,
+        "site": site,
         "style": style(),
-        "name": name if name in (series or {}) else "",
+        "script": SCRIPT,
+        "name": name if site.series else "",
+        "about": " ".join(re.sub(r"[`*]", "", found[1]).split()) if (found := re.search(r"^# .+\n+([^#\n].+(?:\n.+)*)", prose)) else "",
         "title": next(iter(headings(prose, 1)), result.title if result else name),
         "learned": result_tables.learned(result.claims, _hypothesis(prose)) if result else "",
         "facts": result_tables.strip(result) if result else {},
         "result": results.to_json(result)["sha256"] if result else "",  # so that a page can be compared with its result
         "foot": [f"From the notebook {notebook.name if heading else f'{name}.ipynb'}", LICENCE, *day],  # one may make pages of other names
         "log_tail": "\n".join(log_tail),
-        "series": dict(series or {}),
     }
     text, _ = exporter.from_notebook_node(story, resources={"page": chrome})
-    if elsewhere := markup.addresses(text):
+    text = markup.link_terms(text, site.terms, f"{site.root}glossary.html")
+    text = markup.link_sources(text, site.address and f"{site.address}/blob/{commit or 'main'}")
+    if elsewhere := markup.addresses(text.replace(f"<script>{SCRIPT}</script>", "", 1)):
         raise ResultError(f"The page of {notebook.name} would load {elsewhere[0]!r}; a page must hold all that it shows.")
     return text.rstrip() + "\n"
 
@@ -80,7 +103,8 @@ def render(template: str, folder: Path = FOLDER, **values: Any) -> str:
     """Return the text of what is no notebook's page; its template, in `folder`, finds the limits of the exercise and formats of numbers."""
     loader = jinja2.FileSystemLoader([folder, FOLDER / "template"])
     environment = jinja2.Environment(loader=loader, autoescape=jinja2.select_autoescape(["html.j2"]))
-    known = {"home": HOME, "style": style(), "recipe": recipe, "formatting": formatting, "level": result_tables.LEVEL}
+    environment.filters["script_hash"] = markup.script_hash
+    known = {"home": HOME, "style": style(), "script": SCRIPT, "recipe": recipe, "formatting": formatting, "level": result_tables.LEVEL}
     return environment.get_template(template).render(known | values).rstrip() + "\n"
 
 
@@ -109,6 +133,14 @@ def read(path: Path) -> nbformat.NotebookNode:
             raise ResultError(f"{path.name} was not executed in order: {where}, ran before a cell above it. Run all in a fresh kernel.")
         last = cell.execution_count
     return notebook
+
+
+def _plumbing_last(cells: Sequence[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+    """Return the cells of a notebook with the code above its first section, which sets it up, at the end."""
+    first = next((place for place, cell in enumerate(cells) if cell.cell_type == "markdown" and cell.source.startswith("## ")), 0)
+    setup = [cell for cell in cells[:first] if cell.cell_type == "code" and not cell.outputs]
+    note = [nbformat.v4.new_markdown_cell("### How this page was made")] if setup else []
+    return [cell for cell in cells if cell not in setup] + note + setup
 
 
 def _hypothesis(markdown: str) -> str:

@@ -16,8 +16,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from mnistlib import formatting
 from mnistlib.recipe import MAX_EPOCHS, MIN_ACCURACY, Recipe
 from mnistlib.report import figure_style
-from mnistlib.report.figure_style import BLUE, GREEN, INK, ORANGE, SMALL, ReportFigure
+from mnistlib.report.figure_style import BLUE, FADED, GREEN, INK, ORANGE, SMALL, ReportFigure
+from mnistlib.report.html import Shown, phrase
 from mnistlib.report.result import Result
+from mnistlib.stats import comparison, intervals
+from mnistlib.stats.comparison import Difference
 
 # The axes are the same in every step; what lies outside is drawn at the edge, with an arrowhead.
 LIMITS = {"accuracy": (0.95, 0.999), "loss": (0.01, 1.0)}
@@ -42,7 +45,7 @@ def curves(runs: Sequence[Any], split: str, published: Mapping[str, Sequence[flo
     The accuracy axis is logarithmic in the error, so that the first epochs and the last tenths are both visible.
     `published` holds accuracies per epoch that others report, by a name for each.
     """
-    figure = figure_style.figure(640)
+    figure = figure_style.figure(640, vector=True)
     upper, lower = figure_style.panel(figure, 70, 38, 470, 340), figure_style.panel(figure, 70, 444, 470, 140)
     looks = {"train": ("training", ORANGE, "--"), "eval": (split, BLUE, "-")}
     n_epochs = max(MAX_EPOCHS, per_epoch(runs, "eval_loss").shape[1])
@@ -59,9 +62,37 @@ def curves(runs: Sequence[Any], split: str, published: Mapping[str, Sequence[flo
     lower.set_xlabel("epoch")
     figure_style.title(upper, "Accuracy", "one seed" if len(runs) == 1 else f"{formatting.count(len(runs))} seeds, thin, and their mean")
     figure_style.title(lower, "Loss")
+    for axes in (upper, lower):
+        for epoch, words in enumerate(_tips(runs, split), 1):
+            figure.tip(axes.axvspan(epoch - 0.5, epoch + 0.5, alpha=0, linewidth=0), words)
     ends = [f" Published, {name}, dotted: ends at {formatting.percent(values[-1])}." for name, values in published.items()]
     figure.alt = _curves_alt(runs, split) + "".join(ends)
+    figure.caption = _curves_caption(runs, split)
     return figure
+
+
+def _tips(runs: Sequence[Any], split: str) -> list[str]:
+    """Return what each epoch measured, the means of the seeds that reached it."""
+    names = {f"{split} accuracy": "eval_accuracy", "running training accuracy": "train_accuracy"}
+    losses = {f"{split} loss": "eval_loss", "running training loss": "train_loss"}
+    texts = []
+    for place in range(per_epoch(runs, "eval_loss").shape[1]):
+        means = {words: per_epoch(runs, name)[:, place].mean() for words, name in (names | losses).items()}
+        shown = [f"{words} {formatting.percent(mean) if words in names else formatting.decimals(mean)}" for words, mean in means.items()]
+        texts.append("\n".join([f"Epoch {place + 1}", *shown]))
+    return texts
+
+
+def _curves_caption(runs: Sequence[Any], split: str) -> str:
+    accuracy = per_epoch(runs, "eval_accuracy")
+    final = accuracy[:, -1]
+    if not np.isfinite(final).all():
+        return "Accuracy and loss per epoch so far."
+    side = "at or above" if final.mean() >= MIN_ACCURACY else "below"
+    over = f", the mean of {formatting.counted(len(final), 'seed')}" if len(final) > 1 else ""
+    axes = "The accuracy axis is logarithmic in the error, the loss axis in the loss; an arrowhead marks values outside them."
+    ends = f"After the last epoch, {split} accuracy is {formatting.percent(final.mean())}{over}"
+    return f"{ends}, {side} the target of {formatting.percent(MIN_ACCURACY)}. {axes}"
 
 
 def _height(kind: str, value: Any) -> np.ndarray:
@@ -120,9 +151,9 @@ def _curves_alt(runs: Sequence[Any], split: str) -> str:
     return f"{opening} {ends} {target} Loss: {', '.join(falls)}."
 
 
-def schedule(recipe: Recipe, steps: int = 100) -> ReportFigure:
+def schedule(recipe: Recipe, steps: int = 20) -> ReportFigure:
     """Draw a recipe's learning rate over the epochs, each of `steps` optimizer steps."""
-    figure = figure_style.figure(270)
+    figure = figure_style.figure(270, vector=True)
     axes = figure_style.panel(figure, 70, 34, 540, 178)
     total, planned, lr = recipe.epochs * steps, recipe.schedule, recipe.optimizer.lr
     epochs, top = (np.arange(total) + 0.5) / steps, lr * (planned.peak if planned else 1)
@@ -138,6 +169,7 @@ def schedule(recipe: Recipe, steps: int = 100) -> ReportFigure:
     _annotate(axes, f"peak {rate} at epoch {at}" if planned else f"constant, {rate}", (peak, top), (0, 7), BLUE)
     words = f"it is highest, {rate}, at epoch {at}, and {rates[-1]:.2g} in the last step" if planned else f"constant, {rate}"
     figure.alt = f"Learning rate over {formatting.counted(recipe.epochs, 'epoch')}: {words}."
+    figure.caption = f"The learning rate of this recipe over its {formatting.counted(recipe.epochs, 'epoch')}: {words}."
     return figure
 
 
@@ -146,7 +178,7 @@ def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
 
     The axis is logarithmic in the error, so that a floor far below the target can stand beside the steps near it.
     """
-    figure = figure_style.figure(_ROW * len(results) + 70)
+    figure = figure_style.figure(_ROW * len(results) + 70, vector=True)
     axes = figure_style.panel(figure, 40, 30, figure_style.WIDTH - 80, _ROW * len(results))
     axes.set_xscale(
         "function", functions=(lambda x: -np.log10(np.clip(1 - x, 1e-5, 2)), lambda y: 1 - 10**-y)
@@ -154,11 +186,12 @@ def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
     means: dict[str, str] = {}
     for place, result in enumerate(results):
         summary, middle = result.summary, place + 0.68
-        finals = np.sort([run.final for run in result.runs])
+        runs = sorted(result.runs, key=lambda run: run.final)
         axes.hlines(middle, *summary.interval, color=BLUE, linewidth=9, alpha=0.22)
         axes.vlines(summary.final_mean, middle - 0.2, middle + 0.2, color=BLUE, linewidth=3)
-        heights = middle + np.resize([0, -0.13, 0.13], len(finals))  # equal seeds stand beside each other
-        axes.plot(finals, heights, "o", color=BLUE, alpha=0.6, markersize=5, markeredgewidth=0)
+        for run, height in zip(runs, middle + np.resize([0, -0.13, 0.13], len(runs)), strict=True):  # equal seeds stand beside each other
+            (dot,) = axes.plot(run.final, height, "o", color=BLUE, alpha=0.6, markersize=5, markeredgewidth=0)
+            figure.tip(dot, f"{result.step}, seed {run.seed}: {formatting.percent(run.final)}")
         means[result.step] = formatting.mean_sd(summary.final_mean, summary.final_sd)
         for x, text, weight in ((0, result.step, "bold"), (1, means[result.step], "normal")):
             look = {"ha": "right" if x else "left", "va": "center", "fontweight": weight, "fontsize": SMALL, "path_effects": _HALO}
@@ -174,9 +207,46 @@ def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%" if wide else formatting.percent(value)))
     axes.spines["left"].set_visible(False)
     what = f"Accuracy after the last epoch, a row per {row}: every seed as a dot, the mean as a bar, its interval as a band"
+    figure.caption = (
+        "Accuracy after the last epoch: a dot is a seed, the bar their mean, the band its interval, the dashed line the target."
+    )
     figure.alt = (
         f"{what}, and a dashed line at the target of {formatting.percent(MIN_ACCURACY)}. Means: {'; '.join(map(' '.join, means.items()))}."
     )
+    return figure
+
+
+def differences(rows: Mapping[str, Difference]) -> ReportFigure | Shown:
+    """Draw differences of accuracy in images of 10,000, a row for each: a thick line for other seeds alone, a thin one for writers too.
+
+    Without any, there is nothing to draw.
+    """
+    if not rows:
+        return phrase("")
+    figure = figure_style.figure(34 * len(rows) + 66, vector=True)
+    axes = figure_style.panel(figure, 210, 10, figure_style.WIDTH - 320, 34 * len(rows))
+    axes.axvline(0, color=FADED, linewidth=1.2)
+    texts = []
+    for place, (name, each) in enumerate(rows.items()):
+        value, low, high = (10_000 * part for part in (each.effect.value, *each.effect.interval))
+        axes.hlines(place, low, high, color=BLUE, linewidth=1.6)
+        if each.seed_interval:
+            axes.hlines(place, *(10_000 * part for part in each.seed_interval), color=BLUE, linewidth=6, alpha=0.45)
+        (dot,) = axes.plot(value, place, "o", color=BLUE, markersize=7)
+        figure.tip(dot, f"{name}: {comparison.figures(each)}")
+        look = {"va": "center", "color": INK, "fontsize": SMALL, "transform": axes.get_yaxis_transform()}
+        axes.text(-0.02, place, name, ha="right", **look)
+        axes.text(1.03, place, f"{value:+.1f}".replace("-", "−"), **look)
+        texts.append(f"{name}: {comparison.figures(each)}")
+    axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[], xlabel="images of 10,000 won")
+    axes.spines["left"].set_visible(False)
+    sure = [name for name, each in rows.items() if each.effect.interval[0] > 0 or each.effect.interval[1] < 0]
+    figure.caption = (
+        f"Images of 10,000 that are won. Thin lines are {formatting.percent(intervals.LEVEL, 0)} intervals for other seeds and other "
+        f"writers, thick ones for other seeds on the same images. "
+        + (f"Thin lines that exclude zero: {formatting.listed(sure)}." if sure else "Every thin line contains zero.")
+    )
+    figure.alt = f"Differences of accuracy. {'; '.join(texts)}."
     return figure
 
 

@@ -127,9 +127,17 @@ def row(result: Result, before: Result | None = None) -> dict[str, Shown]:
 
 
 def strip(result: Result) -> dict[str, str]:
-    """Return the few cells of a result that stand below a page's title, as HTML by their label."""
-    cells, names = row(result), ["Accuracy", "Interval", "Seeds passing", "Parameters", *(["Verdict"] if result.verdict else [])]
-    return {f"{LEVEL} interval" if name == "Interval" else name: cells[name].html for name in names}
+    """Return the few figures of a result that stand below a page's title, every target judged, as HTML by their label."""
+    summary, verdict, cells = result.summary, result.verdict, row(result)
+    lowest = "fewer epochs" if summary.lowest_mean is None else formatting.percent(summary.lowest_mean)
+    shown = {
+        "accuracy": ("Accuracy, last epoch", cells["Accuracy"]),
+        "held": (f"Lowest mean, last {formatting.count(HELD_EPOCHS)} epochs", phrase(lowest)),
+        "parameters": ("Parameters", cells["Parameters"]),
+        "epochs": ("Epochs", phrase(formatting.count(result.epochs))),
+    }
+    judged = {label: f"{cell.html} {badge(getattr(verdict, name)).html if verdict else ''}" for name, (label, cell) in shown.items()}
+    return judged | {f"{LEVEL} interval": cells["Interval"].html, "Seeds passing": cells["Seeds passing"].html}
 
 
 def verdict_words(verdict: Verdict | None) -> Shown:
@@ -237,23 +245,6 @@ def ablations(report: StepReport) -> Shown:
         return phrase("")
     caption = f"{report.step.name} minus each ablation: the accuracy on the same images, with {LEVEL} intervals"
     return table(caption, ["Ablation", "What it changes", "Images that the step wins"], rows)
-
-
-def repeated(looks: Sequence[Mapping[str, Any]]) -> Shown:
-    """Return the recipes of the series that were trained more than once with the same seeds, and how many seeds passed each time."""
-    runs: dict[tuple[str, str, tuple[int, ...]], list[Sequence[float]]] = {}
-    for look in looks:
-        if look["step"] in steps.STEPS:
-            runs.setdefault((look["step"], look["recipe"], tuple(look["seeds"])), []).append(look["final"])
-    rows = [
-        [
-            f"An earlier {name}, recipe {digest[:8]}",
-            ", then ".join(formatting.of(sum(each >= MIN_ACCURACY for each in final), len(final)) for final in finals),
-        ]
-        for (name, digest, _), finals in runs.items()
-        if len(finals) > 1
-    ]
-    return table("The same recipe and seeds, trained again: seeds at or above the target", ["Recipe", "Seeds passing"], rows)
 
 
 def provenance(result: Result) -> Shown:

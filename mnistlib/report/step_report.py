@@ -43,6 +43,11 @@ class StepReport:
         """Return which images each seed gets wrong, bool [n_seeds, n_images]."""
         return misclassified.wrong(self.predictions, self.mnist.eval.labels)
 
+    @property
+    def differences(self) -> dict[str, Difference]:
+        """Return the differences from the step before and from the first step, by what they are from."""
+        return {f"over {each.from_}": each for each in (self.result.difference, self.result.since_first) if each}
+
     def better(self) -> Claim:
         """Claim that the step is more accurate than the one before."""
         return self._accuracy("It is more accurate than", ".", 0.0)

@@ -3,6 +3,7 @@
 import html
 import inspect
 import pkgutil
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
@@ -17,7 +18,7 @@ from mnistlib import files, formatting, models, recipe, recipe_dict, steps
 from mnistlib.data import ImageSet, Mnist
 from mnistlib.recipe import Recipe
 from mnistlib.report import model_summary, recipe_diff
-from mnistlib.report.html import Shown, element, sentence, table, together
+from mnistlib.report.html import Shown, element, folded, sentence, table, together
 from mnistlib.report.model_summary import Layer, ModelSummary
 from mnistlib.stats import intervals
 from mnistlib.stats.misclassified import GROUPS, group_names
@@ -136,7 +137,7 @@ def statistics(mnist: Mnist) -> Shown:
     """Return how many images, writers and digits the two sets have, and their pixels' mean and standard deviation."""
     columns = [_statistics(image_set) for image_set in (mnist.train, mnist.eval)]
     rows = [[name, *(column[name] for column in columns)] for name in columns[0]]
-    return table("The images; pixels as fractions of white", ["Quantity", "Training", mnist.split.capitalize()], rows)
+    return folded("The images in numbers", table("Pixels as fractions of white", ["Quantity", "Training", mnist.split.capitalize()], rows))
 
 
 def _statistics(image_set: ImageSet) -> dict[str, str]:
@@ -178,11 +179,18 @@ def budget(net: ModelSummary) -> Shown:
     return sentence(Shown(f"{html.escape(text)}<span class='budget' aria-hidden='true'>{bars}</span>", text))
 
 
-def source(net: Callable[..., Any] | str) -> Shown:
-    """Return the source of a net as highlighted code: of a function or class, or of a recipe's model by its name."""
+def source(*shown: Callable[..., Any] | str) -> Shown:
+    """Return the source of functions, classes, or a recipe's model by its name, as highlighted code with its place."""
+    return together(_listing(each) for each in shown)
+
+
+def _listing(net: Callable[..., Any] | str) -> Shown:
     found = net if callable(net) else pkgutil.resolve_name(net) if ":" in net else models.NETS[net]
-    text = inspect.getsource(getattr(found, "func", found))  # of what a functools.partial calls
-    return Shown(highlight(text, PythonLexer(), HtmlFormatter()), text)
+    found = getattr(found, "func", found)  # what a functools.partial calls
+    lines, first = inspect.getsourcelines(found)
+    text, path = textwrap.dedent("".join(lines)), f"{found.__module__.replace('.', '/')}.py"
+    place = f'<span data-source="{path}#L{first}-L{first + len(lines) - 1}">{path}</span>'
+    return Shown(f'<div class="listing"><p>{place}</p>{highlight(text, PythonLexer(), HtmlFormatter())}</div>', text)
 
 
 def saved(path: Path) -> Shown:

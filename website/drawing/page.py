@@ -1,7 +1,5 @@
 """The page on which a digit can be drawn, with the nets of the reports in it."""
 
-import base64
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,11 +7,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from drawing import export
 from mnistlib import data, files, formatting, models, predict, steps
 from mnistlib.errors import ResultError
 from mnistlib.report import page, result
 from mnistlib.runs import cache
+from website import site
+from website.drawing import export
 
 FOLDER = Path(__file__).parent
 NETS = ("softmax", "00_skeleton", "03_augment")  # whose nets the reader can switch between
@@ -29,13 +28,12 @@ def build(reports: Path) -> Path:
 def text(reports: Path) -> str:
     """Return the page's text."""
     loaded = {name: load(reports, name) for name in NETS}
-    script = read("net.js") + read("draw.js")
     facts = {name: about(steps.get(name), found) for name, (found, _) in loaded.items()}
     values = {
         "nets": list(facts.values()),
         "data": json.dumps(contents({name: net for name, (_, net) in loaded.items()}, facts, reports)).replace("<", "\\u003c"),
-        "script": script,
-        "hash": f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}",
+        "site": site.of({"draw": "Draw a digit"}, "draw"),
+        "program": read("net.js") + read("draw.js"),
         "own_style": read("draw.css"),
         "facts": [f"Nets of seed {SEED}, from checkpoints/", page.LICENCE],
         "side": formatting.shape((predict.SIDE, predict.SIDE)),

@@ -1,0 +1,63 @@
+"""The page on luck: what it says follows from the seeds that it is given."""
+
+import copy
+
+import numpy as np
+import pytest
+from example_results import result
+from html_tables import rows
+
+from website import figures, luck
+
+WORSE, BETTER = result("02b_anneal", (7, 6, 5, 6, 7, 5)), result("03_augment", (5, 4, 6, 4, 3, 5))
+
+
+def test_a_single_seed_may_have_reported_anything_between_the_extremes():
+    shown = rows(luck.one_seed([WORSE, BETTER]))
+    assert shown["02b_anneal"] == ["99.40%", "99.30%", "99.50%", "4 of 6"]
+
+
+def test_the_ruler_is_what_two_runs_of_one_recipe_rarely_exceed():
+    sds = [one.summary.final_sd for one in (WORSE, BETTER)]
+    pooled = np.sqrt(np.mean(np.square(sds)))
+    assert figures.ruler([WORSE, BETTER]) == pytest.approx(2.2281 * np.sqrt(2) * pooled, rel=1e-3)  # t with 10 degrees of freedom
+
+
+def test_a_duel_counts_all_pairs():
+    said = luck.duel(WORSE, BETTER).text
+    a, b = luck.finals(WORSE), luck.finals(BETTER)
+    ahead = np.mean([x > y for x in a for y in b])
+    assert f"In {100 * ahead:.0f}% of the 36 pairs" in said and said.startswith("03_augment has the higher mean")
+
+
+def test_more_seeds_find_less_varying_differences():
+    narrow, wide = (np.ptp(luck.samples(WORSE, BETTER, size)[0]) for size in (5, 1))
+    assert narrow < wide / 2
+    found, significant = luck.samples(WORSE, BETTER, 6)  # all of them: always the same
+    assert found == pytest.approx(luck.finals(BETTER).mean() - luck.finals(WORSE).mean()) and significant in (0, 1)
+
+
+def test_the_best_epoch_is_worth_what_it_exceeds_the_last_by():
+    one = copy.deepcopy(BETTER)
+    one.runs[0].history.eval_accuracy[1] = 0.999  # before the last epoch, which has 99.5%
+    shown = rows(luck.best_epoch([one]))["03_augment"]
+    assert shown == ["99.55%", f"+{40 / 6:.1f}", "+15.0", "+35.0"]
+
+
+def test_the_figure_names_both_recipes(monkeypatch):
+    monkeypatch.setattr(luck, "SIZES", (1, 3))
+    figure = luck.draw(WORSE, BETTER)
+    assert "02b_anneal and 03_augment" in figure.caption and figure.svg().count("<title>") == 12
+
+
+def test_recipes_that_were_trained_twice_show_both_counts():
+    look = {"step": "01_capacity", "recipe": "ab" * 32, "seeds": [0, 1], "final": [0.9941, 0.9951]}
+    looks = [
+        look,
+        look | {"final": [0.9940, 0.9939]},
+        look | {"recipe": "cd" * 32},
+        look | {"step": "another", "final": [0.9]},
+        look | {"step": "another"},
+    ]
+    said = repr(luck.repeated(looks))
+    assert "An earlier 01_capacity, recipe abababab  2 of 2, then 1 of 2" in said and "cdcd" not in said and "another" not in said
