@@ -11,6 +11,7 @@ from mnistlib.report import result, step_report, test_set_log
 from mnistlib.runs import cache, seeds, train_seeds
 from website import index, pages, site
 from website.drawing import page as drawing
+from website.takeaway import weights
 
 OTHERS = {"luck": "Luck", "inside": "What the net has learned", "benchmarks": "Speed"}  # pages that are notebooks, beside the steps
 PLACE = "build/series"  # the results folder of the notebooks; pages show it, so it names no folder of this machine
@@ -43,6 +44,7 @@ def build_site(train: bool = True) -> None:
         if name != "benchmarks" or (reports / "benchmarks.json").is_file():
             runner.run(files.notebook(name), place, page=reports / f"{name}.html", site=site.of({name: title}, name))
     drawing.build(reports)
+    weights.build(reports)
     pages.build(reports)
     log.info(f"Index: {index.build(reports)}")
     index.build_readme(reports, root / "README.md", root / "images")

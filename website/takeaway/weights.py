@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from drawing import page
 from mnistlib import files
-from takeaway import card, export
+from website.drawing import page
+from website.takeaway import card, export
 
 
 def build(reports: Path) -> Path:

@@ -7,22 +7,18 @@ from typing import Any
 import numpy as np
 import yaml
 
-from drawing.page import SEED
-from mnistlib import data, files, formatting, models, predict, steps
+from mnistlib import data, formatting, models, predict, steps
 from mnistlib.recipe import MIN_ACCURACY
-from mnistlib.report import index, model_summary, page
+from mnistlib.report import model_summary, page
 from mnistlib.report.result import Result
 from mnistlib.runs import Run
 from mnistlib.stats.misclassified import LABEL_ERRORS
-from takeaway import export
+from website import index, site
+from website.drawing.page import SEED
+from website.takeaway import export
 
 FOLDER = Path(__file__).parent
 DATASET = "ylecun/mnist"  # MNIST's name on the Hugging Face Hub
-
-
-def citation() -> dict[str, Any]:
-    """Return what CITATION.cff says about the series."""
-    return yaml.safe_load((files.root() / "CITATION.cff").read_text(encoding="utf-8"))
 
 
 def run(found: Result) -> Run:
@@ -33,7 +29,7 @@ def run(found: Result) -> Run:
 def metadata(found: Result) -> dict[str, str]:
     """Return what both files of a net say about it; accuracy is a fraction of the test images."""
     values = {"step": found.step, "seed": SEED, "model": found.model, "parameters": found.n_parameters, "accuracy": run(found).final}
-    return {"format": "pt"} | {name: str(value) for name, value in values.items()} | {"licence": citation()["license"]}
+    return {"format": "pt"} | {name: str(value) for name, value in values.items()} | {"licence": site.citation()["license"]}
 
 
 def text(results: Sequence[Result]) -> str:
@@ -58,7 +54,7 @@ def text(results: Sequence[Result]) -> str:
         train=groups(images.train),
         test=groups(images.eval),
         n_disputed=formatting.count(len(LABEL_ERRORS)),
-        citation=citation(),
+        citation=site.citation(),
     )
 
 
@@ -67,7 +63,7 @@ def front(results: Sequence[Result]) -> dict[str, Any]:
     dataset = {"name": "MNIST", "type": DATASET, "split": "test"}
     task = {"type": "image-classification", "name": "Image classification"}
     return {
-        "license": citation()["license"].lower(),
+        "license": site.citation()["license"].lower(),
         "library_name": "pytorch",
         "pipeline_tag": task["type"],
         "tags": ["mnist", "handwritten-digits", "small-networks", "safetensors", "onnx"],
