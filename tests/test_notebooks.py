@@ -79,6 +79,7 @@ def test_steps_share_their_code_but_for_what_is_their_own():
         differing = [cell.source for cell in code(name) if cell.source not in shared]
         begins = (
             "import importlib",
+            "from mnistlib import",
             "step = ",
             "display(tables.change",
             "from torch",

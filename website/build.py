@@ -23,6 +23,7 @@ def build_site(train: bool = True) -> None:
     What is missing is trained; without `train`, a step whose runs are not all there raises ResultError before any page is touched.
     """
     root, mnist = files.root(), data.load()
+    site.write_address()
     reports, place = root / "reports", files.resolve(PLACE)
     for step in (steps.ABLATIONS | steps.STEPS).values():
         log.info(f"══ {step.name}")

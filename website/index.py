@@ -40,7 +40,7 @@ def build_readme(reports: Path, readme: Path, images: Path) -> Path:
     """Write the image of the results into `images`, and their first sentence and table into README's generated blocks."""
     results = load(reports)
     new = replaced(readme.read_text(encoding="utf-8"), " ".join(filter(None, answer(results))) + "\n", readme.name, "answer")
-    new = replaced(new, block(results), readme.name)
+    new = replaced(replaced(new, block(results), readme.name), site.published(), readme.name, "address")
     if results:
         files.write(images / IMAGE, plots.accuracies(results).png())
     return files.write(readme, new)

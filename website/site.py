@@ -48,3 +48,18 @@ def citation() -> dict[str, Any]:
 def address() -> str:
     """Return the repository's address; "" where none is set."""
     return citation().get("repository-code", "")
+
+
+def write_address() -> None:
+    """Write the repository's address into the notebooks that install the package from there."""
+    for path in sorted((files.root() / "notebooks").glob("*.ipynb")):
+        text = path.read_text(encoding="utf-8")
+        new = re.sub(r'(?<="SOURCE = \\")[^"\\]*(?=\\")', address().replace("\\", ""), text)
+        if new != text:
+            files.write(path, new)
+
+
+def published() -> str:
+    """Return the sentence in README that says where the pages are published; "" where no address is set."""
+    url = citation().get("url", "")
+    return f"The pages are published at <{url}>.\n" if url else ""
