@@ -1,0 +1,108 @@
+"""The site around the reports: glossary, references, addresses, the notebooks that install the package."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from mnistlib import files
+from website import index, pages, site
+
+ROOT = files.root()
+REPORTS = ROOT / "reports"
+INSTALLING = [path for path in sorted((ROOT / "notebooks").glob("*.ipynb")) if "SOURCE = " in path.read_text()]
+
+
+def test_a_term_has_one_entry_and_its_sources_are_there():
+    entries, references = site.glossary(), pages.references()
+    forms = [form for entry in entries for form in entry["forms"]]
+    assert len(forms) == len(set(forms)) and all(form == form.lower() for form in forms)
+    assert len({entry["anchor"] for entry in entries}) == len(entries) >= 40
+    assert {key for entry in entries for key in entry["see"]} <= set(references)
+    assert all(one["url"].startswith("https://") and one["authors"] and one["title"] and one["about"] for one in references.values())
+    assert len({one["url"] for one in references.values()}) == len(references)
+
+
+@pytest.mark.parametrize("name", pages.ABOUT)
+def test_the_committed_page_is_what_the_command_writes(name):
+    assert (REPORTS / f"{name}.html").read_text(encoding="utf-8") == pages.text(name)
+
+
+def test_the_pages_explain_every_term_and_name_every_source():
+    glossary, references = pages.text("glossary"), pages.text("references")
+    assert all(f'<dt id="{entry["anchor"]}">' in glossary for entry in site.glossary())
+    assert all(f'<dt id="{key}">' in references and f'href="{one["url"]}"' in references for key, one in pages.references().items())
+    assert f"version = {{{site.citation()['version']}}}" in re.sub(r" +", " ", references)
+
+
+@pytest.fixture
+def published(tmp_path, monkeypatch):
+    """Return a project whose addresses are set."""
+    citation = (ROOT / "CITATION.cff").read_text() + 'repository-code: https://example.org/me/mnist\nurl: "https://me.example.org/mnist"\n'
+    (tmp_path / "CITATION.cff").write_text(citation)
+    (tmp_path / "notebooks").mkdir()
+    for path in INSTALLING:
+        (tmp_path / "notebooks" / path.name).write_text(path.read_text())
+    monkeypatch.setattr(files, "root", lambda: tmp_path)
+    return tmp_path
+
+
+def test_an_address_is_set_in_one_place(published):
+    site.write_address()
+    for path in INSTALLING:
+        old, new = (json.loads((folder / "notebooks" / path.name).read_text()) for folder in (ROOT, published))
+        changed = [cell for cell, before in zip(new["cells"], old["cells"], strict=True) if cell != before]
+        assert len(changed) == 1 and 'SOURCE = "https://example.org/me/mnist"  #' in "".join(changed[0]["source"]), path.name
+    assert site.of({}).address == "https://example.org/me/mnist" and "<https://me.example.org/mnist>" in site.published()
+    assert 'href="https://me.example.org/mnist"' in pages.text("references")
+    assert 'href="https://example.org/me/mnist"' in index.text([], ())
+
+
+def test_without_an_address_nothing_is_named(monkeypatch):
+    monkeypatch.setattr(
+        site,
+        "citation",
+        lambda: {
+            key: value
+            for key, value in yaml.safe_load((ROOT / "CITATION.cff").read_text()).items()
+            if key not in ("url", "repository-code")
+        },
+    )
+    assert site.address() == site.published() == "" and ">Repository<" not in index.text([], ())
+
+
+@pytest.mark.slow
+def test_a_notebook_that_stands_alone_installs_the_package(tmp_path):
+    """In a fresh environment without the library, from a Git repository; its dependencies, which every test needs, are left out."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    cell = next(cell for cell in json.loads(INSTALLING[0].read_text())["cells"] if "SOURCE = " in "".join(cell["source"]))
+    code = "".join(cell["source"])
+    alone = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert alone.returncode == 1 and alone.stderr.strip().startswith("This kernel has no mnistlib")
+    clone = tmp_path / "clone"  # with what is not committed yet
+    tracked = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "mnistlib", "notebooks", "pyproject.toml", "README.md", "LICENSE", "NOTICE"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    for name in tracked:
+        if (ROOT / name).is_file() and not (ROOT / name).is_symlink():
+            files.write(clone / name, (ROOT / name).read_bytes())
+    (clone / "mnistlib" / "_notebooks").symlink_to("../notebooks")
+    for words in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@example.org", "commit", "-qm", "a"]):
+        subprocess.run(["git", *words], cwd=clone, check=True)
+    code = re.sub(r'SOURCE = "[^"]*"', f'SOURCE = "file://{clone}"', code) + "\nimport mnistlib\nprint(mnistlib.__version__)"
+    done = subprocess.run(
+        [python, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={"PATH": "/usr/bin:/bin:/usr/local/bin", "PIP_NO_DEPS": "1", "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0 and done.stdout.strip() == site.citation()["version"], done.stderr
