@@ -82,7 +82,7 @@ def bars(rows: Sequence[Row], title: str) -> ReportFigure | Shown:
     """Return a horizontal bar per row: its median, with a thin line from the lowest to the highest round."""
     if not rows:
         return html.sentence(NOT_MEASURED, "note")
-    made = figure_style.figure(44 + ROW * len(rows))
+    made = figure_style.figure(44 + ROW * len(rows), vector=True)
     axes = figure_style.panel(made, LABELS, 34, BARS, ROW * len(rows))
     names, places = _names(rows), range(len(rows))
     colours = [figure_style.BLUE if row.method == THIS_SERIES else figure_style.FADED for row in rows]
@@ -95,6 +95,7 @@ def bars(rows: Sequence[Row], title: str) -> ReportFigure | Shown:
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
     axes.set_title(title, loc="left", fontsize=figure_style.NORMAL, fontweight="bold", pad=10, x=-LABELS / BARS)
+    made.caption = f"{title}: medians over the rounds, and a thin line from the lowest to the highest; this series is blue."
     made.alt = f"{title}. " + "; ".join(f"{name}: {text(row, row.median)}" for name, row in zip(names, rows, strict=True)) + "."
     return made
 

@@ -34,6 +34,9 @@ def kernels(net: nn.Module) -> ReportFigure:
     figure.alt = (
         f"The {formatting.count(len(weights))} kernels of the first convolution, {side} each, weights from {-most:.2f} to {most:.2f}."
     )
+    figure.caption = (
+        "The kernels of the first convolution, on one scale: ink counts for a pattern where it is blue, against it where it is red."
+    )
     return figure
 
 
@@ -54,6 +57,7 @@ def maps(net: nn.Sequential, image: Tensor) -> ReportFigure:
             draw_image(area, each, 2 + place % _ACROSS * 34, top + 9 + place // _ACROSS * 32, max(float(part.max()), 1e-9))
         top += 8 + 32 * n
     figure.alt = f"An image and the maps that the net makes of it. {', '.join(name.capitalize() for name, _ in rows[1:])}."
+    figure.caption = "One image, and every map that each layer makes of it; the darker, the higher the value."
     return figure
 
 
@@ -71,6 +75,9 @@ def occlusion(net: nn.Module, images: Tensor, labels: Sequence[int]) -> ReportFi
         draw_image(area, lost.clamp(0), left, top + 32, 1.0, colours="Oranges")
         words.append(f"{formatting.confusion(int(label), digit)} with {formatting.percent(sure, 0)}")
         write(area, left, top + 66, f"{int(label)} → {digit}", INK)
+    figure.caption = (
+        "Images, and below each how much less probable the prediction becomes where a square hides the image; label → prediction."
+    )
     figure.alt = f"Images and the places on which their prediction rests: {'; '.join(words)}."
     return figure
 
@@ -192,5 +199,6 @@ def damaged(nets: Sequence[nn.Module], images: ImageSet) -> tuple[ReportFigure, 
         for place, image in enumerate(torch.stack(shown, 1).flatten(0, 1)):  # one image in all strengths, then the other
             draw_image(area, image, 60 + 34 * place + 16 * (place >= len(shown)), 6 + 32 * line)
     figure.alt = f"Two images, and the same after each of {formatting.count(len(rows) - 1)} corruptions: {', '.join(list(sheets)[1:])}."
+    figure.caption = "Two test images as they are, and after each corruption in all its strengths."
     caption = f"Accuracy on corrupted images, mean of {formatting.counted(len(nets), 'seed')}"
     return figure, table(caption, ["Corruption", "Strength", "Like a training warp", "Accuracy", "Images of 10,000"], rows)

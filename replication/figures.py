@@ -32,7 +32,7 @@ def height(accuracy: Any) -> Any:
 
 def ladder(made: Sequence[Placed]) -> ReportFigure:
     """Draw each claim above what it is made of: best epoch of the luckiest seed, its last epoch, the mean of all seeds."""
-    figure = figure_style.figure(ROW * len(made) + 120)
+    figure = figure_style.figure(ROW * len(made) + 120, vector=True)
     axes = figure_style.panel(figure, 16, 66, WIDTH - 32, ROW * len(made))
     models = []
     for place, each in enumerate(made):
@@ -50,6 +50,8 @@ def ladder(made: Sequence[Placed]) -> ReportFigure:
     _accuracy_axis(axes, axes.xaxis, axes.axvline)
     axes.set(ylim=(len(made), 0), yticks=[], xlim=height((0.973, 0.9967)))
     axes.spines["left"].set_visible(False)
+    above = formatting.of(sum(each.model.claim.headline > each.mean for each in made), len(made))
+    figure.caption = f"{above} headline claims lie above the mean of our seeds after the last epoch. The band is the interval of that mean."
     figure.alt = f"A row per published model, its claim and what it is made of. Claim and mean of the seeds: {'; '.join(models)}."
     return figure
 
@@ -62,7 +64,7 @@ def _accuracy_axis(axes: Axes, axis: Any, target_line: Any) -> None:
 
 def accuracy_by_parameters(made: Sequence[Placed], series: Sequence[Result]) -> ReportFigure:
     """Draw accuracy against parameters: published models as measured and claimed, other repositories as claimed, the series."""
-    figure = figure_style.figure(470)
+    figure = figure_style.figure(470, vector=True)
     axes = figure_style.panel(figure, 70, 70, WIDTH - 86, 345)
     sizes, claims = [each.model.n_parameters for each in made], [each.model.claim.headline for each in made]
     axes.plot(sizes, height(claims), label="published model, as claimed", **CLAIM)
@@ -76,6 +78,9 @@ def accuracy_by_parameters(made: Sequence[Placed], series: Sequence[Result]) -> 
     ticks = (1_000, 2_000, 4_000, 8_000, 16_000)
     axes.set_xticks(ticks, [formatting.count(tick) for tick in ticks])
     axes.minorticks_off()
+    figure.caption = (
+        "Accuracy against parameters: what authors claim, what our seeds of their recipes measure, and the steps of this series."
+    )
     figure.alt = (
         f"Accuracy against parameters: {formatting.count(len(made))} published models as measured and as claimed, "
         f"{formatting.count(len(OTHERS))} other repositories as claimed, and {formatting.counted(len(series), 'step')} of this series."
@@ -102,6 +107,7 @@ def kernels(record: Mapping[str, Any]) -> ReportFigure:
         axes.set(xticks=[], yticks=[])
         axes.grid(False)
         figure_style.title(axes, "", name)
+    figure.caption = "The kernels of the first layer, and how far each tap of the last convolution moved in training."
     figure.alt = (
         f"The {formatting.count(len(first))} kernels of the first layer, and how far each tap of the last convolution moved in training: "
         f"{formatting.of(int((moved == 0).sum()), moved.size)} taps did not move at all."

@@ -50,7 +50,8 @@ def models_table(made: Sequence[Placed]) -> Shown:
     for each in made:
         model, cells = each.model, result_tables.row(each.result)
         name = f'<a href="{model.name}.html">{html.phrase(model.title).html}</a>'
-        more = html.element("small", f"{model.repository}{remarks(model)}")
+        link = tables.source(model.repository)
+        more = html.element("small", Shown(link.html + html.phrase(remarks(model)).html, link.text + remarks(model)))
         row = [Shown(f"{name} {more.html}", f"{model.title} of {more.text}"), tables.parameters(model)]
         for best, value, bounds in ((True, model.claim.best, each.next_best), (False, model.claim.final, each.next_final)):
             row += [tables.claimed(model.claim, value), f"{formatting.interval(bounds)} {each.place(best)}".strip() if bounds else ""]
@@ -89,7 +90,9 @@ def other_repositories_table() -> Shown:
     rows = []
     for other in OTHERS:
         final = "not stated" if other.final is None else formatting.percent(other.final)
-        rows.append([other.name, formatting.count(other.n_parameters), formatting.percent(other.best), final, other.protocol])
+        rows.append(
+            [tables.source(other.name), formatting.count(other.n_parameters), formatting.percent(other.best), final, other.protocol]
+        )
     head = ["Repository", "Parameters", "Best epoch", "Last epoch", "Protocol"]
     return html.folded("Other repositories", html.table("Claims of other repositories, none measured here", head, rows))
 

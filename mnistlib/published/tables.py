@@ -21,7 +21,14 @@ def claims(model: PublishedModel) -> Shown:
         return html.together([html.sentence(text, "note"), *notes])
     rows = [[claim.where, *(claimed(claim, value) for value in (claim.best, claim.final))] for claim in model.claims]
     caption = f"{model.title} of {model.repository}, as its author reported it, one run each; parameters: {parameters(model)}"
-    return html.together([html.table(caption, ["Machine", "Best epoch, chosen on the test set", "Last epoch"], rows), *notes])
+    table = html.table(caption, ["Machine", "Best epoch, chosen on the test set", "Last epoch"], rows)
+    return html.together([html.element("p", source(model.repository)), table, *notes])
+
+
+def source(repository: str) -> Shown:
+    """Return a link to a repository on GitHub; its name may be followed by which part of it."""
+    address, name = (html.phrase(text).html for text in (repository.split(",")[0], repository))
+    return Shown(f'<a href="https://github.com/{address}">{name}</a>', repository)
 
 
 def claimed(claim: Claim, value: float | None) -> str:

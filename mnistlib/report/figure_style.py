@@ -51,10 +51,13 @@ class ReportFigure(Figure):
     """A figure that a notebook shows with its alt text, its caption and its width: as a small PNG, or as SVG where it is `vector`."""
 
     alt, caption, vector = "", "", False
+    tips: dict[str, str]  # texts that show where the pointer rests, by the ids of the parts they belong to
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         kind, data = ("image/svg+xml", self.svg()) if self.vector else ("image/png", base64.b64encode(self.png()).decode())
-        return {kind: data, "text/plain": self.alt}, {kind: {"alt": self.alt, "caption": self.caption, "width": WIDTH, "inline": True}}
+        return {kind: data, "text/plain": self.alt}, {
+            kind: {"alt": self.alt, "caption": self.caption or self.alt, "width": WIDTH, "inline": True}
+        }
 
     def png(self) -> bytes:
         """Return a PNG with a palette, a quarter of the usual size, without anything that changes from run to run."""
@@ -74,7 +77,7 @@ class ReportFigure(Figure):
         text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
         text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d)\d+", r"\1", tag[0]), text)  # tenths of a point are enough
         text = re.sub(r">\s+<", "><", text).replace("\n", " ").replace("; stroke-linecap: square", "")
-        for gid, tip in getattr(self, "tips", {}).items():
+        for gid, tip in self.tips.items():
             text = text.replace(f'<g id="{gid}">', f'<g class="tip"><title>{html.escape(tip)}</title>')
         referred = set(re.findall(r"#([\w-]+)", text))
         text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in referred else "", text)
@@ -87,7 +90,6 @@ class ReportFigure(Figure):
 
     def tip(self, artist: Artist, text: str) -> None:
         """Show a text where the pointer rests on a part of the figure."""
-        self.tips = getattr(self, "tips", {})
         artist.set_gid(f"tip-{len(self.tips)}")
         self.tips[artist.get_gid()] = text
 
@@ -95,7 +97,7 @@ class ReportFigure(Figure):
 def figure(height: float, vector: bool = False) -> ReportFigure:
     """Return an empty figure of the common width, `height` CSS pixels high, outside pyplot's global state."""
     made = ReportFigure(figsize=(WIDTH * SHARPNESS / _DPI, height * SHARPNESS / _DPI), dpi=_DPI, facecolor=PAPER)
-    made.vector = vector
+    made.vector, made.tips = vector, {}
     return made
 
 

@@ -81,9 +81,7 @@ def net(summary: ModelSummary, image: Any) -> ReportFigure:
         write(area, left, base + 14, formatting.counted(channels, "map") if sides else formatting.count(channels), INK)
         write(area, left, base + 32, formatting.shape(sides) if sides else "logits", FADED)
     area.set(xlim=(0, figure_style.WIDTH), ylim=(base + 44, 0))
-    kinds = "; ".join(
-        f"{layer.kind}: {formatting.shape(layer.output)}, sees {formatting.count(layer.receptive_field)} px" for layer in layers
-    )
+    kinds = "; ".join(f"{layer.kind}: {formatting.shape(layer.output)}" for layer in layers)
     figure.caption = (
         "Below, what each layer passes on, height and width to scale. Above, how much of a test image one value of it can see. "
         f"The net has {formatting.count(summary.n_parameters)} parameters."
@@ -123,11 +121,14 @@ def misclassified(found: Sequence[Misclassified], images: Any) -> ReportFigure:
         left, upper = 3 + k % _COLUMNS * 43, 3 + k // _COLUMNS * 54
         frame = (ORANGE, 3.5) if one.label_error else (RULE, 0.8)
         draw_image(area, images[one.index], left, upper, 255, *frame)
-        votes = formatting.of(one.votes, one.n_seeds)
-        for line, (text, colour) in enumerate([(f"{one.label} → {one.prediction}", INK), (votes, INK), (_WRITERS[one.group], FADED)]):
+        sure = "" if one.confidence is None else f", {formatting.percent(one.confidence, 0)}"
+        texts = [f"{one.label} → {one.prediction}{sure}", formatting.of(one.votes, one.n_seeds), f"{_WRITERS[one.group]}, #{one.id}"]
+        for line, (text, colour) in enumerate(zip(texts, (INK, INK, FADED), strict=True)):
             write(area, left, upper + SIDE + 5 + 6 * line, text, colour, "normal" if line else "bold")
     if shown:
-        write(area, 3, n_rows * 54 + 4, "label → most frequent prediction, seeds that misclassify it, writer", FADED)
+        write(
+            area, 3, n_rows * 54 + 4, "label → most frequent prediction, confidence; seeds that misclassify it; writer, image number", FADED
+        )
     if flagged:
         write(area, 3, n_rows * 54 + 12, "framed: a label known to be wrong, by human vote", ORANGE)
     if not shown:

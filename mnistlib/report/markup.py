@@ -5,6 +5,7 @@ import hashlib
 import html
 import re
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from mnistlib.report.figure_style import ReportFigure
 
 UNDESCRIBED = "A figure to which the notebook gives no description."
+_MANY = 7  # columns: more need smaller letters on paper
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
 _TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
 _CAPTION = re.compile(r"<caption\b([^>]*)>(.*?)</caption>", re.DOTALL)
@@ -99,7 +101,8 @@ def first_line(cell: Mapping[str, Any]) -> str:
 
 def dress(story: str) -> str:
     """Give every table a box to scroll in and its header cells a scope, and keep one heading of the first level."""
-    story = _TABLE.sub(lambda match: _boxed(match[0]), story)
+    names: Counter[str] = Counter()
+    story = _TABLE.sub(lambda match: _boxed(match[0], names), story)
     first, end, rest = story.partition("</h1>")
     return first + end + re.sub(r"(</?)h1\b", r"\1h2", rest)
 
@@ -109,12 +112,15 @@ def outline(story: str) -> list[dict[str, str]]:
     return [{"anchor": anchor, "text": _text(text)} for anchor, text in _HEADING.findall(story)]
 
 
-def _boxed(table: str) -> str:
+def _boxed(table: str, names: Counter[str]) -> str:
     caption = _CAPTION.search(table)
     name = _text(caption[2]) if caption else "Table"
+    names[name] += 1
+    name += f", {names[name]}" if names[name] > 1 else ""  # no two regions of a page have one name
     head, end, body = _CAPTION.sub(r"<caption\1><span>\2</span></caption>", table).rpartition("</thead>")
     scoped = _UNSCOPED.sub('<th scope="col"', head) + end + _UNSCOPED.sub('<th scope="row"', body)
-    return f'<div class="scroll" role="region" aria-label="{html.escape(html.unescape(name))}" tabindex="0">{scoped}</div>'
+    wide = " wide" if head.count("<th") > _MANY else ""
+    return f'<div class="scroll{wide}" role="region" aria-label="{html.escape(html.unescape(name))}" tabindex="0">{scoped}</div>'
 
 
 def _text(content: str) -> str:

@@ -66,8 +66,8 @@ def curves(runs: Sequence[Any], split: str, published: Mapping[str, Sequence[flo
         for epoch, words in enumerate(_tips(runs, split), 1):
             figure.tip(axes.axvspan(epoch - 0.5, epoch + 0.5, alpha=0, linewidth=0), words)
     ends = [f" Published, {name}, dotted: ends at {formatting.percent(values[-1])}." for name, values in published.items()]
-    figure.alt = _curves_alt(runs, split) + "".join(ends)
-    figure.caption = _curves_caption(runs, split)
+    figure.alt, figure.caption = _curves_words(runs, split)
+    figure.alt += "".join(ends)
     return figure
 
 
@@ -81,18 +81,6 @@ def _tips(runs: Sequence[Any], split: str) -> list[str]:
         shown = [f"{words} {formatting.percent(mean) if words in names else formatting.decimals(mean)}" for words, mean in means.items()]
         texts.append("\n".join([f"Epoch {place + 1}", *shown]))
     return texts
-
-
-def _curves_caption(runs: Sequence[Any], split: str) -> str:
-    accuracy = per_epoch(runs, "eval_accuracy")
-    final = accuracy[:, -1]
-    if not np.isfinite(final).all():
-        return "Accuracy and loss per epoch so far."
-    side = "at or above" if final.mean() >= MIN_ACCURACY else "below"
-    over = f", the mean of {formatting.counted(len(final), 'seed')}" if len(final) > 1 else ""
-    axes = "The accuracy axis is logarithmic in the error, the loss axis in the loss; an arrowhead marks values outside them."
-    ends = f"After the last epoch, {split} accuracy is {formatting.percent(final.mean())}{over}"
-    return f"{ends}, {side} the target of {formatting.percent(MIN_ACCURACY)}. {axes}"
 
 
 def _height(kind: str, value: Any) -> np.ndarray:
@@ -132,13 +120,13 @@ def _spread(axes: Axes, labels: Sequence[Annotation | None]) -> None:
         label.set_position((9, above - at[label]))
 
 
-def _curves_alt(runs: Sequence[Any], split: str) -> str:
+def _curves_words(runs: Sequence[Any], split: str) -> tuple[str, str]:
     accuracy = per_epoch(runs, "eval_accuracy")
     n_seeds, n_epochs = accuracy.shape
     opening = f"Accuracy and loss per epoch, {formatting.counted(n_epochs, 'epoch')}, {formatting.counted(n_seeds, 'seed')}."
     reached = np.flatnonzero(np.isfinite(accuracy.mean(0)))
     if not len(reached):
-        return opening
+        return opening, opening
     first, last, mean = reached[0], reached[-1], "mean " if n_seeds > 1 else ""
     final, running = accuracy[:, last], formatting.percent(per_epoch(runs, "train_accuracy")[:, last].mean())
     spread = f" (seeds from {formatting.percent(final.min())} to {formatting.percent(final.max())})" if n_seeds > 1 else ""
@@ -148,7 +136,8 @@ def _curves_alt(runs: Sequence[Any], split: str) -> str:
     falls = [
         f"{name} {mean}goes from {formatting.decimals(loss[first])} to {formatting.decimals(loss[last])}" for name, loss in losses.items()
     ]
-    return f"{opening} {ends} {target} Loss: {', '.join(falls)}."
+    axes = "Both axes are logarithmic, that of the accuracy in the error; an arrowhead marks values outside them."
+    return f"{opening} {ends} {target} Loss: {', '.join(falls)}.", f"{ends} {target} {axes}"
 
 
 def schedule(recipe: Recipe, steps: int = 20) -> ReportFigure:
@@ -226,7 +215,6 @@ def differences(rows: Mapping[str, Difference]) -> ReportFigure | Shown:
     figure = figure_style.figure(34 * len(rows) + 66, vector=True)
     axes = figure_style.panel(figure, 210, 10, figure_style.WIDTH - 320, 34 * len(rows))
     axes.axvline(0, color=FADED, linewidth=1.2)
-    texts = []
     for place, (name, each) in enumerate(rows.items()):
         value, low, high = (10_000 * part for part in (each.effect.value, *each.effect.interval))
         axes.hlines(place, low, high, color=BLUE, linewidth=1.6)
@@ -237,7 +225,6 @@ def differences(rows: Mapping[str, Difference]) -> ReportFigure | Shown:
         look = {"va": "center", "color": INK, "fontsize": SMALL, "transform": axes.get_yaxis_transform()}
         axes.text(-0.02, place, name, ha="right", **look)
         axes.text(1.03, place, f"{value:+.1f}".replace("-", "−"), **look)
-        texts.append(f"{name}: {comparison.figures(each)}")
     axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[], xlabel="images of 10,000 won")
     axes.spines["left"].set_visible(False)
     sure = [name for name, each in rows.items() if each.effect.interval[0] > 0 or each.effect.interval[1] < 0]
@@ -246,7 +233,7 @@ def differences(rows: Mapping[str, Difference]) -> ReportFigure | Shown:
         f"writers, thick ones for other seeds on the same images. "
         + (f"Thin lines that exclude zero: {formatting.listed(sure)}." if sure else "Every thin line contains zero.")
     )
-    figure.alt = f"Differences of accuracy. {'; '.join(texts)}."
+    figure.alt = f"Differences of accuracy. {'; '.join(figure.tips.values())}."
     return figure
 
 

@@ -39,6 +39,11 @@ class StepReport:
         return np.stack([run.predictions for run in self.runs])
 
     @property
+    def confidences(self) -> np.ndarray:
+        """Return the probability of each prediction, float32 [n_seeds, n_images]."""
+        return np.stack([run.confidences for run in self.runs])
+
+    @property
     def wrong(self) -> np.ndarray:
         """Return which images each seed gets wrong, bool [n_seeds, n_images]."""
         return misclassified.wrong(self.predictions, self.mnist.eval.labels)

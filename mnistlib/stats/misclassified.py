@@ -32,6 +32,7 @@ class Misclassified:
     writer: int
     group: str  # one of GROUPS
     label_error: str | None  # why the label is known to be wrong: "majority", "split" or "neither"
+    confidence: float | None = None  # the mean probability of what those seeds predict; None where it is not known
 
 
 def label_errors(split: str) -> dict[int, str]:
@@ -44,14 +45,17 @@ def wrong(predictions: Predictions, labels: object) -> np.ndarray:
     return np.asarray(predictions) != np.asarray(labels)
 
 
-def most_misclassified(predictions: Predictions, images: data.ImageSet, label_errors: dict[int, str]) -> list[Misclassified]:
+def most_misclassified(
+    predictions: Predictions, images: data.ImageSet, label_errors: dict[int, str], confidences: np.ndarray | None = None
+) -> list[Misclassified]:
     """Return the images that seeds get wrong, those with most votes first, then by id."""
     table, labels, groups = np.asarray(predictions), np.asarray(images.labels), group_names(images.groups)
     votes = wrong(table, labels).sum(0)
     found = []
     for index in sorted(np.flatnonzero(votes), key=lambda index: (-votes[index], images.ids[index])):
         label = int(labels[index])
-        counts = np.bincount(table[:, index][table[:, index] != label])
+        off = table[:, index] != label
+        counts = np.bincount(table[:, index][off])
         found.append(
             Misclassified(
                 index=int(index),
@@ -63,6 +67,7 @@ def most_misclassified(predictions: Predictions, images: data.ImageSet, label_er
                 writer=int(images.writers[index]),
                 group=str(groups[index]),
                 label_error=label_errors.get(int(images.ids[index])),
+                confidence=None if confidences is None else float(confidences[off, index].mean()),
             )
         )
     return found

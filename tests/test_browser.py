@@ -1,0 +1,126 @@
+"""Every committed page in a real browser: axe, console, requests, widths, print, links; the buttons that the page's program adds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import browser
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from mnistlib import files
+
+REPORTS = files.root() / "reports"
+PAGES = sorted(path.relative_to(REPORTS).as_posix() for path in REPORTS.rglob("*.html"))
+LOOKS = {"light": (1200, "light"), "dark": (1200, "dark"), "phone": (390, "light")}
+OPEN = "for (const each of document.querySelectorAll('details')) each.open = true"
+WIDEST = "[...document.querySelectorAll('tbody th')].map(cell => [getComputedStyle(cell).position, cell.getBoundingClientRect().width])"
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory) -> Iterator[Browser]:
+    """Return one browser for all tests of a worker."""
+    shared = tmp_path_factory.getbasetemp().parent
+    with browser.opened(browser.chromium(shared)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def tab(chrome) -> Iterator[Page]:
+    """Return a new tab, which must end without an error, a message or a request."""
+    context = chrome.new_context()
+    page = context.new_page()
+    wrong = browser.watched(page)
+    yield page
+    context.close()
+    assert wrong == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible_in_light_dark_and_on_a_phone(tab, name):
+    for width, colours in LOOKS.values():
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.emulate_media(color_scheme=colours)
+        tab.goto((REPORTS / name).as_uri())
+        tab.evaluate(OPEN)
+        found = Axe().run(tab).response["violations"]
+        assert [(each["id"], each["nodes"][0]["html"][:120], len(each["nodes"])) for each in found] == [], (width, colours)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_a_small_phone_and_the_paper(tab, name):
+    for width in (360, 390):
+        tab.set_viewport_size({"width": width, "height": 800})
+        tab.goto((REPORTS / name).as_uri())
+        tab.evaluate(OPEN)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width, "it scrolls sideways"
+        sticky = [wide for position, wide in tab.evaluate(WIDEST) if position == "sticky"]
+        assert not sticky or max(sticky) <= 0.4 * width, "the first column leaves no room for the others"
+    tab.emulate_media(media="print")
+    tab.set_viewport_size({"width": 673, "height": 1000})  # A4 between its margins
+    wide = tab.evaluate("[...document.querySelectorAll('table, figure')].filter(each => each.getBoundingClientRect().right > 690).length")
+    assert wide == 0, "it is cut at the edge of the paper"
+
+
+class Links(HTMLParser):
+    """Collects where a page's links lead, and the names that can be led to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links, self.names = [], set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.names |= {given["id"]} if given.get("id") else set()
+        self.links += [given["href"]] if tag == "a" and given.get("href") else []
+
+
+def test_every_link_and_anchor_leads_somewhere():
+    read = {path: Links(path) for path in REPORTS.rglob("*.html")}
+    lost = []
+    for path, page in read.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme in ("http", "https", "mailto"):
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            missing = not target.is_file() or (
+                parts.fragment and target in read and not {parts.fragment, unquote(parts.fragment)} & read[target].names
+            )
+            lost += [(path.name, link)] if missing or not target.is_relative_to(REPORTS) else []
+    assert lost == []
+
+
+def test_code_can_be_copied_and_a_figure_saved(tab):
+    tab.goto((REPORTS / "00_skeleton.html").as_uri())
+    listing = tab.locator(".listing .highlight").first
+    button = listing.locator("button.copy")
+    button.click()
+    assert tab.evaluate("getSelection().toString()").startswith("def skeleton") and button.inner_text() in ("Copied", "Selected")
+    for figure, end in ((tab.locator("figure:has(svg)").first, ".svg"), (tab.locator("figure:has(img)").first, ".png")):
+        with tab.expect_download() as saved:
+            figure.get_by_role("button", name="Save").click()
+        assert saved.value.suggested_filename.endswith(end) and Path(saved.value.path()).stat().st_size > 1000
+
+
+def test_the_contents_mark_the_section_in_view(tab):
+    tab.goto((REPORTS / "00_skeleton.html").as_uri())
+    tab.locator("h2#Result").scroll_into_view_if_needed()
+    tab.evaluate("document.getElementById('Result').scrollIntoView()")
+    tab.wait_for_function("document.querySelector('.contents [aria-current]')?.textContent === 'Result'")
+
+
+def test_figures_are_numbered_in_order_and_captioned():
+    for name in PAGES:
+        text = (REPORTS / name).read_text(encoding="utf-8")
+        numbers = [int(number) for number in re.findall(r'<figure class="plot" id="figure-(\d+)">', text)]
+        assert numbers == list(range(1, len(numbers) + 1)), name
+        assert len(re.findall(r"<figcaption><b>Figure \d+\.</b> [^<]{20,}", text)) == len(numbers), name
