@@ -12,7 +12,7 @@ import nbformat
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
-from mnistlib import files, formatting, recipe
+from mnistlib import __version__, files, formatting, recipe
 from mnistlib.errors import ResultError
 from mnistlib.report import markup, result_tables
 from mnistlib.report import result as results
@@ -20,7 +20,7 @@ from mnistlib.report.result import Result
 
 FOLDER = Path(__file__).parent
 HOME = f"MNIST under {formatting.count(recipe.MAX_PARAMETERS)} parameters"
-LICENCE = "MIT licence"
+LICENCE = f"By the mnistlib authors, version {__version__}, MIT licence"
 FILTERS = (markup.script_hash, markup.picture, markup.vector, markup.first_line, markup.dress, markup.outline)
 SCRIPT = (FOLDER / "page.js").read_text(encoding="utf-8")  # the one program of a page: copying, saving, marking the section in view
 

@@ -99,14 +99,14 @@ def result(result: Result, remark: str = "") -> Shown:
         ),
     }
     more |= {f"Difference from {each.from_}": comparison.figures(each) for each in (result.difference, result.since_first) if each}
-    rows += [[name, "", text, ""] for name, text in more.items()]
     images = f"{formatting.count(result.n_train)} training images, {formatting.count(result.n_eval)} {split} images"
     columns = 4 if verdict else 3  # without a verdict there is no column for it
     caption = f"Target and achieved value: {formatting.counted(summary.n_seeds, 'seed')}; {images}"
     shown = table(caption, ["Measure", "Target", "Achieved", "Verdict"][:columns], [row[:columns] for row in rows])
     limited = f"There is no verdict: this run trained on {formatting.count(result.n_train)} images, not on all of them."
     remarks = ("" if verdict else limited, "" if result.difference else remark)
-    return together([shown, *(sentence(text, "note") for text in remarks if text)])
+    figures = table("What else was measured", ["Measure", "Value"], [[name, text] for name, text in more.items()])
+    return together([shown, *(sentence(text, "note") for text in remarks if text), figures])
 
 
 def row(result: Result, before: Result | None = None) -> dict[str, Shown]:
