@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import browser
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from mnistlib import files
 
@@ -113,9 +113,8 @@ def test_code_can_be_copied_and_a_figure_saved(tab):
 
 def test_the_contents_mark_the_section_in_view(tab):
     tab.goto((REPORTS / "00_skeleton.html").as_uri())
-    tab.locator("h2#Result").scroll_into_view_if_needed()
     tab.evaluate("document.getElementById('Result').scrollIntoView()")
-    tab.wait_for_function("document.querySelector('.contents [aria-current]')?.textContent === 'Result'")
+    expect(tab.locator(".contents [aria-current]")).to_have_text("Result")
 
 
 def test_figures_are_numbered_in_order_and_captioned():
