@@ -13,6 +13,7 @@ import pytest
 import torch
 from example_results import history, images, result, run
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 from PIL import Image
 
 from mnistlib import formatting, models, recipe, steps
@@ -78,6 +79,8 @@ def test_an_svg_follows_the_page_and_is_the_same_each_time(name):
     assert root.get("aria-label") == figure.alt and root.get("role") == "img" and FIGURES[name]().svg() == text
     assert "var(--ink, #1f2328)" in text and not re.search(r"(?<!, )#(?:0072b2|d55e00|007a5a|1f2328|5b636d|d9dde2)", text)
     assert "<style" not in text and "<script" not in text and len(text) < 150_000
+    words = {each.get_text() for each in figure.findobj(Text) if each.get_visible()} & {"test\n99.50%", "00_skeleton", "Learning rate"}
+    assert all(word.split("\n")[0] in "".join(root.itertext()) for word in words) and words, "words are words, and no outlines"
     referred = set(re.findall(r'(?:href="#|url\(#)([\w-]+)', text))
     assert referred == set(re.findall(r' id="([^"]*)"', text)), "a name that nothing refers to would come twice on a page"
 

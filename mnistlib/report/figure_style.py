@@ -10,6 +10,7 @@ from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 WIDTH = 640  # of a figure on a page, CSS pixels; on a phone a little more than half of it is left, so text is large
@@ -70,9 +71,13 @@ class ReportFigure(Figure):
 
     def svg(self) -> str:
         """Return an SVG whose colours are the page's variables, so that it follows light and dark; tips show where the pointer rests."""
-        whole = io.StringIO()
+        whole, halos = io.StringIO(), {text: text.get_path_effects() for text in self.findobj(Text)}
+        for text in halos:  # with a halo it would be drawn as outlines; the page's style gives it one
+            text.set_path_effects([])
         with rc_context(_STYLE | {"svg.fonttype": "none", "svg.hashsalt": "mnistlib"}):
             self.savefig(whole, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        for text, halo in halos.items():
+            text.set_path_effects(halo)
         text = whole.getvalue()[whole.getvalue().index("<svg") :]
         text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
         text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d)\d+", r"\1", tag[0]), text)  # tenths of a point are enough
@@ -83,10 +88,8 @@ class ReportFigure(Figure):
         text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in referred else "", text)
         for colour, name in _VARIABLES.items():
             text = text.replace(colour, f"var({name}, {colour})")
-        box = re.search(r'viewBox="[^"]*"', text)[0]
-        names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
-        head = f'<svg role="img" aria-label="{html.escape(self.alt)}" {box} width="{WIDTH}" {names}>'
-        return re.sub(r"<svg[^>]*>", lambda _: head, text, count=1)
+        head = f'<svg role="img" aria-label="{html.escape(self.alt)}" width="{WIDTH}"'
+        return re.sub(r'<svg(.*?) width="[^"]*" height="[^"]*"', lambda match: head + match[1], text, count=1)
 
     def tip(self, artist: Artist, text: str) -> None:
         """Show a text where the pointer rests on a part of the figure."""
