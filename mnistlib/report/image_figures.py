@@ -115,22 +115,22 @@ def misclassified(found: Sequence[Misclassified], images: Any) -> ReportFigure:
     shown = list(found)[:MANY]
     n_rows = max(1, -(-len(shown) // _COLUMNS))
     flagged = sum(one.label_error is not None for one in shown)
-    figure, area = figure_style.sheet(n_rows * 54 + (20 if flagged else 12), scale=6)
+    figure, area = figure_style.sheet(n_rows * 60 + (20 if flagged else 12), scale=6)
     figure.alt = figure.caption = _misclassified_alt(shown, flagged)
     for k, one in enumerate(shown):
-        left, upper = 3 + k % _COLUMNS * 43, 3 + k // _COLUMNS * 54
+        left, upper = 3 + k % _COLUMNS * 43, 3 + k // _COLUMNS * 60
         frame = (ORANGE, 3.5) if one.label_error else (RULE, 0.8)
         draw_image(area, images[one.index], left, upper, 255, *frame)
         sure = "" if one.confidence is None else f", {formatting.percent(one.confidence, 0)}"
-        texts = [f"{one.label} → {one.prediction}{sure}", formatting.of(one.votes, one.n_seeds), f"{_WRITERS[one.group]}, #{one.id}"]
-        for line, (text, colour) in enumerate(zip(texts, (INK, INK, FADED), strict=True)):
+        texts = [f"{one.label} → {one.prediction}{sure}", formatting.of(one.votes, one.n_seeds), _WRITERS[one.group], f"#{one.id}"]
+        for line, (text, colour) in enumerate(zip(texts, (INK, INK, FADED, FADED), strict=True)):
             write(area, left, upper + SIDE + 5 + 6 * line, text, colour, "normal" if line else "bold")
     if shown:
         write(
-            area, 3, n_rows * 54 + 4, "label → most frequent prediction, confidence; seeds that misclassify it; writer, image number", FADED
+            area, 3, n_rows * 60 + 4, "label → prediction, confidence; seeds that misclassify it; writer; image", FADED
         )
     if flagged:
-        write(area, 3, n_rows * 54 + 12, "framed: a label known to be wrong, by human vote", ORANGE)
+        write(area, 3, n_rows * 60 + 12, "framed: a label known to be wrong, by human vote", ORANGE)
     if not shown:
         write(area, 3, 24, figure.alt, INK)
     return figure
