@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from mnistlib import formatting
+from mnistlib import formatting, steps
 from mnistlib.published import tables
 from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import figure_style
@@ -15,6 +15,7 @@ from mnistlib.report.figure_style import BLUE, FADED, GREEN, INK, ORANGE, PAPER,
 from mnistlib.report.result import Result
 from replication.results import OTHERS, Placed
 
+COARSE = (0.92, 0.95, 0.975, 0.985, 0.99, 0.994, 0.996)
 TICKS = np.array([0.975, 0.98, 0.985, 0.99, 0.992, 0.994, 0.996])
 ROW = 44  # CSS pixels that a model takes
 HALO = [withStroke(linewidth=3, foreground=PAPER)]  # keeps words legible across a line
@@ -62,36 +63,106 @@ def _accuracy_axis(axes: Axes, axis: Any, target_line: Any) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False, fontsize=SMALL, handletextpad=0.2, columnspacing=1.0)
 
 
+Mark = tuple[float, float, str, str, dict[str, Any]]  # x, accuracy, what it is, where it leads, its look
+
+
 def accuracy_by_parameters(made: Sequence[Placed], series: Sequence[Result]) -> ReportFigure:
-    """Draw accuracy against parameters: published models as measured and claimed, other repositories as claimed, the series."""
-    figure = figure_style.figure(470, vector=True)
-    axes = figure_style.panel(figure, 70, 70, WIDTH - 86, 345)
-    sizes, claims = [each.model.n_parameters for each in made], [each.model.claim.headline for each in made]
-    axes.plot(sizes, height(claims), label="published model, as claimed", **CLAIM)
-    sizes, claims = [other.n_parameters for other in OTHERS], [other.best for other in OTHERS]
-    axes.plot(sizes, height(claims), "x", color=FADED, label="other repository, as claimed")
-    _means(axes, [each.result for each in made], BLUE, "published model, here")
-    _means(axes, series, GREEN, "step of this series")
-    _accuracy_axis(axes, axes.yaxis, axes.axhline)
-    axes.axvline(MAX_PARAMETERS, color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)), zorder=1)
-    axes.set(xscale="log", xlabel="parameters", ylim=height((0.9745, 0.9967)))
+    """Draw accuracy against parameters: published models as measured and claimed, other repositories as claimed, the series.
+
+    Every mark says what it is where the pointer rests, and links to its report or repository. Where marks pile up, a part is enlarged.
+    """
+    figure = figure_style.figure(584, vector=True)
+    axes, closer = figure_style.panel(figure, 70, 84, WIDTH - 86, 250), figure_style.panel(figure, 70, 398, WIDTH - 86, 140)
+    other = {"marker": "x", "color": FADED, "linestyle": "", "markersize": 6}
+    claims: list[Mark] = [
+        (each.model.n_parameters, each.model.claim.headline, f"{each.model.long_title}, claimed", f"{each.model.name}.html", CLAIM)
+        for each in made
+    ]
+    claims += [(each.n_parameters, each.best, f"{each.name}, claimed", tables.address(each.name), other) for each in OTHERS]
+    means = _means(_titled(made), BLUE, "", "here") + _means(_titled(series), GREEN, "../", "this series")
+    for part in (axes, closer):
+        _draw(figure, part, claims + means)
+        for result, colour in [(each.result, BLUE) for each in made] + [(result, GREEN) for result in series]:
+            part.vlines(result.n_parameters, *height(result.summary.interval), color=colour, linewidth=1.2)
+        part.axvline(MAX_PARAMETERS, color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)), zorder=1)
+        part.axhline(height(MIN_ACCURACY), color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)), zorder=1)
+    for name, look in {"published model, as claimed": CLAIM, "other repository, as claimed": other, **MEASURED}.items():
+        axes.plot([], [], label=name, **look)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False, fontsize=SMALL, handletextpad=0.2, columnspacing=1.0)
     ticks = (1_000, 2_000, 4_000, 8_000, 16_000)
+    axes.set(xscale="log", ylim=height((0.91, 0.9967)))
     axes.set_xticks(ticks, [formatting.count(tick) for tick in ticks])
     axes.minorticks_off()
+    axes.set_yticks(height(COARSE), [formatting.percent(tick, 1) for tick in COARSE])
+    closer.set(xlim=(6_600, 8_500), ylim=height((0.9918, 0.9957)), xlabel="parameters")
+    fine = (0.992, 0.993, 0.994, 0.995)
+    closer.set_xticks(range(6_750, 8_500, 250), [formatting.count(tick) for tick in range(6_750, 8_500, 250)])
+    closer.set_yticks(height(fine), [formatting.percent(tick, 1) for tick in fine])
+    named: list[float] = []  # labels that would lie on each other are left out; the pointer shows them
+    for result in reversed(series):
+        mean = float(height(result.summary.final_mean))
+        if all(abs(mean - other) > 0.06 for other in named):
+            named.append(mean)
+            part = axes if result.summary.final_mean < 0.992 else closer
+            label = part.annotate(result.step, (result.n_parameters, mean), (-8, 0), textcoords="offset points", ha="right", va="center")
+            label.set(fontsize=SMALL, color=GREEN, path_effects=HALO)
+    figure_style.title(closer, "Enlarged: where marks pile up")
     figure.caption = (
-        "Accuracy against parameters: what authors claim, what our seeds of their recipes measure, and the steps of this series."
+        "Accuracy against parameters. Claims are one run each, mostly its best epoch, chosen on the test set. What was measured here are "
+        "means of seeds after the last epoch, with their intervals. Every mark links to its report or repository."
     )
     figure.alt = (
-        f"Accuracy against parameters: {formatting.count(len(made))} published models as measured and as claimed, "
+        f"Accuracy against parameters: {formatting.counted(len(made), 'published model')} as measured and as claimed, "
         f"{formatting.count(len(OTHERS))} other repositories as claimed, and {formatting.counted(len(series), 'step')} of this series."
     )
     return figure
 
 
-def _means(axes: Axes, found: Sequence[Result], colour: str, label: str) -> None:
-    sizes, means = [result.n_parameters for result in found], height([result.summary.final_mean for result in found])
-    errors = np.abs(height([result.summary.interval for result in found]).reshape(-1, 2).T - means)
-    axes.errorbar(sizes, means, errors, fmt="o", color=colour, markersize=5, elinewidth=1.2, label=label)
+def accuracy_by_time(made: Sequence[Placed], series: Sequence[Result]) -> ReportFigure:
+    """Draw accuracy against the training time of a seed, of published models and of the series, all measured here."""
+    figure = figure_style.figure(330, vector=True)
+    axes = figure_style.panel(figure, 70, 40, WIDTH - 86, 230)
+    for group, colour, root, where in ((_titled(made), BLUE, "", "here"), (_titled(series), GREEN, "../", "this series")):
+        times = [float(np.median(result.seconds)) for _, result in group]
+        marks = [(time, *mark[1:]) for time, mark in zip(times, _means(group, colour, root, where), strict=True)]
+        _draw(figure, axes, [(x, y, f"{text}, {formatting.seconds(x)} a seed", url, look) for x, y, text, url, look in marks])
+        for time, (_, result) in zip(times, group, strict=True):
+            axes.vlines(time, *height(result.summary.interval), color=colour, linewidth=1.2)
+    for name, look in MEASURED.items():
+        axes.plot([], [], label=name, **look)
+    axes.set(xscale="log", xlabel="median time of a seed")
+    ticks = (30, 60, 120, 300, 600, 1200, 2400)
+    low, high = axes.get_xlim()
+    axes.set_xticks([tick for tick in ticks if low <= tick <= high], [formatting.seconds(tick) for tick in ticks if low <= tick <= high])
+    axes.minorticks_off()
+    _accuracy_axis(axes, axes.yaxis, axes.axhline)
+    axes.set_ylim(height((0.985, 0.9967)))
+    figure.caption = "Accuracy against the training time of a seed, all measured on the machines that Provenance of each report names."
+    figure.alt = f"Accuracy against training time: {formatting.counted(len(made) + len(series), 'recipe')}, measured here."
+    return figure
+
+
+DOT = {"marker": "o", "linestyle": "", "markersize": 5}
+MEASURED = {"published model, here": DOT | {"color": BLUE}, "step of this series": DOT | {"color": GREEN}}
+
+
+def _titled(found: Sequence[Placed | Result]) -> list[tuple[str, Result]]:
+    return [(each.title, each) if isinstance(each, Result) else (each.model.long_title, each.result) for each in found]
+
+
+def _means(found: Sequence[tuple[str, Result]], colour: str, root: str, where: str) -> list[Mark]:
+    marks = []
+    for title, result in found:
+        page = steps.ABLATIONS[result.step].beside if result.step in steps.ABLATIONS else result.step
+        mean = result.summary.final_mean
+        marks.append((result.n_parameters, mean, f"{title}, {where}", f"{root}{page}.html", DOT | {"color": colour}))
+    return marks
+
+
+def _draw(figure: ReportFigure, axes: Axes, marks: Sequence[Mark]) -> None:
+    for x, accuracy, text, url, look in marks:
+        (mark,) = axes.plot(x, height(accuracy), **look)
+        figure.tip(mark, f"{text}: {formatting.percent(accuracy)}", url)
 
 
 def kernels(record: Mapping[str, Any]) -> ReportFigure:

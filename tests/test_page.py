@@ -19,7 +19,7 @@ from PIL import Image
 
 from mnistlib import files, formatting, steps
 from mnistlib.errors import ResultError
-from mnistlib.report import markup, tables
+from mnistlib.report import markup
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
 from mnistlib.stats import comparison, intervals
@@ -31,7 +31,6 @@ from website import figures, index
 SITE = pages.Site(
     {name: f"Step {name}" for name in steps.STEPS},
     pages={"index": "Overview", "glossary": "Glossary"},
-    terms={"learning rate": "learning-rate"},
     downloads={"result (JSON)": "results/03_augment.json"},
     address="https://example.org/repository",
 )
@@ -253,25 +252,6 @@ def test_the_chrome_leads_through_the_series(text, story):
     assert about == ["Every epoch sees other digits."]
     alone = pages.page(story, "04_mine", SITE)
     assert all(words not in alone for words in ("index.html", "glossary.html", 'rel="prev"', "<dl", "download="))
-
-
-def test_terms_are_linked_once_in_prose_and_nowhere_else():
-    terms = {"learning rate": "learning-rate", "rate": "rate", "learning rates": "learning-rate"}
-    page = "<h2>Rate</h2><p><a href='#a'>rate</a> <code>rate</code> The Learning rate and rates. A rate.</p><p>The learning rate.</p>"
-    assert markup.link_terms(page, terms, "../glossary.html") == page.replace(
-        "Learning rate", '<a class="term" href="../glossary.html#learning-rate">Learning rate</a>', 1
-    ).replace(" A rate.", ' A <a class="term" href="../glossary.html#rate">rate</a>.')
-    assert markup.link_terms(page, {}, "glossary.html") == page
-
-
-def test_listings_lead_to_their_lines_where_the_repository_is_published():
-    listing = tables.source("skeleton")
-    assert "mnistlib/models.py" in listing.html and "def skeleton" in listing.text
-    linked = markup.link_sources(listing.html, "https://example.org/blob/abc")
-    first, last = map(int, re.search(r'href="https://example.org/blob/abc/mnistlib/models.py#L(\d+)-L(\d+)"', linked).groups())
-    lines = (files.root() / "mnistlib" / "models.py").read_text().splitlines()[first - 1 : last]
-    assert lines[0].startswith("def skeleton") and "head(" in lines[-2]
-    assert "<a " not in markup.link_sources(listing.html, "") and "data-source" not in markup.link_sources(listing.html, "")
 
 
 def test_the_strip_says_what_the_result_says(text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy import stats
 from mnistlib import files
 from mnistlib.published import repository, tables
 from mnistlib.published.repository import Claim, PublishedModel, Replication, comparable
+from mnistlib.report import markup
 from mnistlib.report.result import Result
 from replication import figures, overview, spread, studies
 from replication import results as collected
@@ -224,6 +226,14 @@ def test_figures_are_told_in_words_and_repeat_their_bytes():
     assert "003-model-3 99.46% and 99.30%" in ladder.alt and ladder.png() == figures.ladder(made).png()
     plane = figures.accuracy_by_parameters(made, [example()])
     assert "1 published model" in plane.alt and "1 step" in plane.alt and plane.png()
+    text = plane.svg()
+    links = dict(re.findall(r'<a aria-label="([^"]*)" xlink:href="([^"]*)"', text))
+    assert links["Model 3 of mnist-cnn-aws, here: 99.30%"] == links["Model 3 of mnist-cnn-aws, claimed: 99.46%"] == "003-model-3.html"
+    assert links["Shilpaj1994/ERA, session 6, claimed: 99.57%"] == "https://github.com/Shilpaj1994/ERA"
+    assert links["Augmentation, this series: 99.43%"] == "../03_augment.html" and 'role="group"' in text
+    assert markup.addresses(text) == [] and len(links) == 2 + 18 + 1
+    timed = figures.accuracy_by_time(made, [example()]).svg()
+    assert "2 recipes" in timed and "99.43%, 3.8 s a seed" in timed
     kernels = figures.kernels({"kernels": {"first": [[[0.1, -0.2], [0.0, 0.3]]], "moved": [[0.0, 0.1], [0.0, 0.2]]}})
     assert "2 of 4 taps" in kernels.alt and kernels.png()
     assert len(LABELS) == N

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from mnistlib import files
+from mnistlib.report import tables
 from website import index, pages, site
 
 ROOT = files.root()
@@ -36,6 +37,25 @@ def test_the_pages_explain_every_term_and_name_every_source():
     assert all(f'<dt id="{entry["anchor"]}">' in glossary for entry in site.glossary())
     assert all(f'<dt id="{key}">' in references and f'href="{one["url"]}"' in references for key, one in pages.references().items())
     assert f"version = {{{site.citation()['version']}}}" in re.sub(r" +", " ", references)
+
+
+def test_terms_are_linked_once_in_prose_and_nowhere_else():
+    terms = {"learning rate": "learning-rate", "rate": "rate", "learning rates": "learning-rate"}
+    page = "<h2>Rate</h2><p><a href='#a'>rate</a> <code>rate</code> The Learning rate and rates. A rate.</p><p>The learning rate.</p>"
+    assert site.link_terms(page, terms, "../glossary.html") == page.replace(
+        "Learning rate", '<a class="term" href="../glossary.html#learning-rate">Learning rate</a>', 1
+    ).replace(" A rate.", ' A <a class="term" href="../glossary.html#rate">rate</a>.')
+    assert site.link_terms(page, {}, "glossary.html") == page
+
+
+def test_listings_lead_to_their_lines_where_the_repository_is_published():
+    listing = tables.source("skeleton")
+    assert "mnistlib/models.py" in listing.html and "def skeleton" in listing.text
+    linked = site.link_sources(listing.html, "https://example.org/blob/abc")
+    first, last = map(int, re.search(r'href="https://example.org/blob/abc/mnistlib/models.py#L(\d+)-L(\d+)"', linked).groups())
+    lines = (files.root() / "mnistlib" / "models.py").read_text().splitlines()[first - 1 : last]
+    assert lines[0].startswith("def skeleton") and "head(" in lines[-2]
+    assert "<a " not in site.link_sources(listing.html, "") and "data-source" not in site.link_sources(listing.html, "")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 
 from mnistlib import files
 from mnistlib.report.page import Site
+from mnistlib.report.result import Result
 
 PAGES = {  # in the head of every page
     "index": "Overview",
@@ -21,11 +23,19 @@ PAGES = {  # in the head of every page
     "references": "References",
 }
 FOLDER = Path(__file__).parent
+_CLOSED = {"a", "code", "pre", "svg", "summary", "button", "figcaption", "table", "nav", "section", "footer"}  # where no term is linked
 
 
 def of(series: Mapping[str, str], here: str = "", downloads: Mapping[str, str] | None = None) -> Site:
     """Return the site around the pages of a series; `here` is the page in the head that they are, or belong to."""
-    return Site(series, "../" * here.count("/"), here, PAGES, terms(), downloads or {}, address())
+    root = "../" * here.count("/")
+    return Site(series, root, here, PAGES, downloads or {}, address(), partial(finish, root=root))
+
+
+def finish(page: str, result: Result | None, root: str) -> str:
+    """Link the terms of a page's prose to the glossary, and its listings to the repository as it was when the result was made."""
+    commit = (result and result.provenance.get("commit")) or "main"
+    return link_sources(link_terms(page, terms(), f"{root}glossary.html"), address() and f"{address()}/blob/{commit}")
 
 
 def glossary() -> list[dict[str, Any]]:
@@ -63,3 +73,42 @@ def published() -> str:
     """Return the sentence in README that says where the pages are published; "" where no address is set."""
     url = citation().get("url", "")
     return f"The pages are published at <{url}>.\n" if url else ""
+
+
+def link_terms(page: str, terms: Mapping[str, str], glossary: str) -> str:
+    """Link the first use of each term in a page's prose to its anchor in the glossary; `terms` maps phrases to anchors.
+
+    Headings, links and code stay as they are.
+    """
+    left = dict(terms)
+    parts, closed, prose = re.split(r"(<[^>]*>)", page), 0, False
+    for place, part in enumerate(parts):
+        if part.startswith("<"):
+            name = part.strip("</>").split()[0] if part.strip("</>") else ""
+            if name in ("p", "li"):
+                prose = not part.startswith("</")
+            elif name in _CLOSED:
+                closed += -1 if part.startswith("</") else 1
+        elif prose and not closed and left:
+            parts[place] = _linked(part, left, glossary)
+    return "".join(parts)
+
+
+def _linked(text: str, left: dict[str, str], glossary: str) -> str:
+    pattern = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, sorted(left, key=len, reverse=True)))})(?![\w-])", re.IGNORECASE)
+
+    def link(match: re.Match[str]) -> str:
+        anchor = left.get(match[0].lower())
+        if anchor is None:  # its term was linked a moment ago
+            return match[0]
+        for phrase in [phrase for phrase, other in left.items() if other == anchor]:
+            del left[phrase]
+        return f'<a class="term" href="{glossary}#{anchor}">{match[0]}</a>'
+
+    return pattern.sub(link, text)
+
+
+def link_sources(page: str, tree: str) -> str:
+    """Link every listing to the lines of its file in a published repository; "" leaves them as they are."""
+    link = rf'<a href="{tree}/\1#\2">\1</a>' if tree else r"\1"
+    return re.sub(r'<span data-source="([^"#]*)#([^"]*)">[^<]*</span>', link, page)

@@ -27,8 +27,12 @@ def claims(model: PublishedModel) -> Shown:
 
 def source(repository: str) -> Shown:
     """Return a link to a repository on GitHub; its name may be followed by which part of it."""
-    address, name = (html.phrase(text).html for text in (repository.split(",")[0], repository))
-    return Shown(f'<a href="https://github.com/{address}">{name}</a>', repository)
+    return Shown(f'<a href="{html.phrase(address(repository)).html}">{html.phrase(repository).html}</a>', repository)
+
+
+def address(repository: str) -> str:
+    """Return where a repository is, by its name on GitHub."""
+    return f"https://github.com/{repository.split(',')[0]}"
 
 
 def claimed(claim: Claim, value: float | None) -> str:

@@ -84,15 +84,18 @@ class ReportFigure(Figure):
         text = re.sub(r">\s+<", "><", text).replace("\n", " ").replace("; stroke-linecap: square", "")
         for gid, tip in self.tips.items():
             text = text.replace(f'<g id="{gid}">', f'<g class="tip"><title>{html.escape(tip)}</title>')
+        text = re.sub(r"(<title>([^<]*)</title>(?:(?!<title>).)*?<a )", r'\1aria-label="\2" ', text)  # a mark that is a link says where to
         referred = set(re.findall(r"#([\w-]+)", text))
         text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in referred else "", text)
         for colour, name in _VARIABLES.items():
             text = text.replace(colour, f"var({name}, {colour})")
-        head = f'<svg role="img" aria-label="{html.escape(self.alt)}" width="{WIDTH}"'
+        role = "group" if "<a " in text else "img"
+        head = f'<svg role="{role}" aria-label="{html.escape(self.alt)}" width="{WIDTH}"'
         return re.sub(r'<svg(.*?) width="[^"]*" height="[^"]*"', lambda match: head + match[1], text, count=1)
 
-    def tip(self, artist: Artist, text: str) -> None:
-        """Show a text where the pointer rests on a part of the figure."""
+    def tip(self, artist: Artist, text: str, url: str | None = None) -> None:
+        """Show a text where the pointer rests on a part of the figure, and make the part a link."""
+        artist.set_url(url)
         artist.set_gid(f"tip-{len(self.tips)}")
         self.tips[artist.get_gid()] = text
 

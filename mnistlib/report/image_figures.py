@@ -126,9 +126,7 @@ def misclassified(found: Sequence[Misclassified], images: Any) -> ReportFigure:
         for line, (text, colour) in enumerate(zip(texts, (INK, INK, FADED, FADED), strict=True)):
             write(area, left, upper + SIDE + 5 + 6 * line, text, colour, "normal" if line else "bold")
     if shown:
-        write(
-            area, 3, n_rows * 60 + 4, "label → prediction, confidence; seeds that misclassify it; writer; image", FADED
-        )
+        write(area, 3, n_rows * 60 + 4, "label → prediction, confidence; seeds that misclassify it; writer; image", FADED)
     if flagged:
         write(area, 3, n_rows * 60 + 12, "framed: a label known to be wrong, by human vote", ORANGE)
     if not shown:

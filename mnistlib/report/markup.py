@@ -21,7 +21,6 @@ _UNSCOPED = re.compile(r"<th\b(?![^>]*\bscope=)")
 _ADDRESS = re.compile(r"""url\(\s*['"]?([^'")]*)|@import\s+['"]([^'"]*)""")
 _LOADING = {"src", "srcset", "poster", "background", "data", "action", "formaction", "manifest", "ping", "xlink:href"}
 POLICY = "content-security-policy"  # the one `http-equiv` that neither loads nor leaves
-_CLOSED = {"a", "code", "pre", "svg", "summary", "button", "figcaption", "table", "nav", "section", "footer"}  # where no term is linked
 _REFUSED = {"base", "script", "iframe", "frame", "object", "embed", "form"}  # elements that load, run or leave the page
 
 
@@ -53,45 +52,6 @@ def image(figure: ReportFigure, number: int = 1) -> str:
     data, metadata = figure._repr_mimebundle_()
     output = {"data": data, "metadata": metadata}
     return vector(output, number) if figure.vector else f"<img {picture(output, 'image/png')}>"
-
-
-def link_terms(page: str, terms: Mapping[str, str], glossary: str) -> str:
-    """Link the first use of each term in a page's prose to its anchor in the glossary; `terms` maps phrases to anchors.
-
-    Headings, links and code stay as they are.
-    """
-    left = dict(terms)
-    parts, closed, prose = re.split(r"(<[^>]*>)", page), 0, False
-    for place, part in enumerate(parts):
-        if part.startswith("<"):
-            name = part.strip("</>").split()[0] if part.strip("</>") else ""
-            if name in ("p", "li"):
-                prose = not part.startswith("</")
-            elif name in _CLOSED:
-                closed += -1 if part.startswith("</") else 1
-        elif prose and not closed and left:
-            parts[place] = _linked(part, left, glossary)
-    return "".join(parts)
-
-
-def _linked(text: str, left: dict[str, str], glossary: str) -> str:
-    pattern = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, sorted(left, key=len, reverse=True)))})(?![\w-])", re.IGNORECASE)
-
-    def link(match: re.Match[str]) -> str:
-        anchor = left.get(match[0].lower())
-        if anchor is None:  # its term was linked a moment ago
-            return match[0]
-        for phrase in [phrase for phrase, other in left.items() if other == anchor]:
-            del left[phrase]
-        return f'<a class="term" href="{glossary}#{anchor}">{match[0]}</a>'
-
-    return pattern.sub(link, text)
-
-
-def link_sources(page: str, tree: str) -> str:
-    """Link every listing to the lines of its file in a published repository; "" leaves them as they are."""
-    link = rf'<a href="{tree}/\1#\2">\1</a>' if tree else r"\1"
-    return re.sub(r'<span data-source="([^"#]*)#([^"]*)">[^<]*</span>', link, page)
 
 
 def first_line(cell: Mapping[str, Any]) -> str:
@@ -146,5 +106,6 @@ class _Addresses(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         if tag in _REFUSED or (tag == "meta" and given.get("http-equiv", POLICY).lower() != POLICY):
             self.found.append(f"<{tag}>")
-        self.found += [value for name, value in given.items() if name in _LOADING or (name == "href" and tag not in ("a", "area"))]
+        links = ("href", "xlink:href") if tag in ("a", "area") else ()  # which lead away when a reader follows them
+        self.found += [value for name, value in given.items() if name in _LOADING | {"href"} and name not in links]
         self.styles.append(given.get("style", ""))

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,9 @@ class Site:
     root: str = ""  # from the page to the folder of all pages, such as "../"
     here: str = ""  # which of the site's pages it is, or belongs to
     pages: Mapping[str, str] = field(default_factory=dict)  # those of the site by their names, with a word for each
-    terms: Mapping[str, str] = field(default_factory=dict)  # phrases of the glossary, and the anchor of each there
     downloads: Mapping[str, str] = field(default_factory=dict)  # what can be taken away, and where it is, from the page
     address: str = ""  # of the repository; "" where it is not published
+    finish: Callable[[str, Result | None], str] = lambda page, result: page  # what is done to the text of a page before it is written
 
 
 def build(notebook: Path, out: Path, *args: Any, **kwargs: Any) -> Path:
@@ -76,7 +76,6 @@ def page(
     )
     prose = "\n\n".join(cell.source for cell in story.cells if cell.cell_type == "markdown")
     day = [f"Run on {result.provenance['started'][:10]}"] if result and result.provenance.get("started") else []
-    commit = result.provenance.get("commit", "") if result else ""
     chrome = {
         "home": HOME,
         "site": site,
@@ -92,8 +91,7 @@ def page(
         "log_tail": "\n".join(log_tail),
     }
     text, _ = exporter.from_notebook_node(story, resources={"page": chrome})
-    text = markup.link_terms(text, site.terms, f"{site.root}glossary.html")
-    text = markup.link_sources(text, site.address and f"{site.address}/blob/{commit or 'main'}")
+    text = site.finish(text, result)
     if elsewhere := markup.addresses(text.replace(f"<script>{SCRIPT}</script>", "", 1)):
         raise ResultError(f"The page of {notebook.name} would load {elsewhere[0]!r}; a page must hold all that it shows.")
     return text.rstrip() + "\n"
