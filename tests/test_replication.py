@@ -233,7 +233,7 @@ def test_figures_are_told_in_words_and_repeat_their_bytes():
     assert links["Augmentation, this series: 99.43%"] == "../03_augment.html" and 'role="group"' in text
     assert markup.addresses(text) == [] and len(links) == 2 + 18 + 1
     timed = figures.accuracy_by_time(made, [example()]).svg()
-    assert "2 recipes" in timed and "99.43%, 3.8 s a seed" in timed
+    assert "2 recipes" in timed and "this series, 3.8 s a seed: 99.43%" in timed
     kernels = figures.kernels({"kernels": {"first": [[[0.1, -0.2], [0.0, 0.3]]], "moved": [[0.0, 0.1], [0.0, 0.2]]}})
     assert "2 of 4 taps" in kernels.alt and kernels.png()
     assert len(LABELS) == N
