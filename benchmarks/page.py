@@ -9,9 +9,9 @@ from typing import Any
 
 from benchmarks import record as records
 from benchmarks.record import THIS_SERIES, Row
-from mnistlib import files, formatting, recipe
+from mnistlib import files, formatting, models, recipe, steps
 from mnistlib.notebook import runner
-from mnistlib.report import figure_style, html
+from mnistlib.report import figure_style, html, model_summary
 from mnistlib.report.figure_style import ReportFigure
 from mnistlib.report.html import Shown
 from website import site
@@ -32,8 +32,26 @@ def build(path: Path) -> Path:
 
 def headline(record: dict[str, Any]) -> Shown:
     """Return the answer first: the speed-up of one seed, the time to the target, and the goals that were missed."""
-    sentences = [*_speed_up(record), *_time_to_target(record), *_goals(record["goals"])]
+    sentences = [*_earlier(record), *_speed_up(record), *_time_to_target(record), *_goals(record["goals"])]
     return html.together(html.sentence(text) for text in sentences)
+
+
+def _earlier(record: dict[str, Any]) -> Iterator[str]:
+    """Yield that a net was timed which is not that of the reports, where it is so."""
+    rows = records.rows(record, "seed")
+    timed, now = rows[0].about.get("n_parameters") if rows else None, n_parameters()
+    if timed and timed != now:
+        day, sizes = record["provenance"].get("started", "")[:10], (formatting.count(timed), formatting.count(now))
+        yield (
+            f"Timed on {day}, on an earlier net of this series with {sizes[0]} parameters and its own schedules. "
+            f"The net of the present reports has {sizes[1]}; it has not been timed yet."
+        )
+
+
+def n_parameters() -> int:
+    """Return the parameters of the net of the present reports."""
+    recipe_now = [*steps.STEPS.values()][-1].recipe
+    return model_summary.of(models.build(recipe_now.model, recipe_now.dropout)).n_parameters
 
 
 def _speed_up(record: dict[str, Any]) -> Iterator[str]:

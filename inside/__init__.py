@@ -149,17 +149,17 @@ def agreement(predictions: np.ndarray, wrong: np.ndarray) -> Shown:
 
 
 def disputed(predictions: np.ndarray, labels: np.ndarray) -> Shown:
-    """Return what the seeds make of the test images whose label people rejected."""
+    """Return what the seeds make of the test images whose label people dispute."""
     rows = []
     for index, kind in sorted(LABEL_ERRORS.items()):
         digits, counts = np.unique(predictions[:, index], return_counts=True)
         said = ", ".join(f"{digit} ({formatting.count(int(n))})" for n, digit in sorted(zip(counts, digits, strict=True), reverse=True))
         rows.append([str(index), str(labels[index]), {"majority": "another digit", "split": "split", "neither": "neither"}[kind], said])
-    return table("Test images whose label people rejected", ["Image", "Label", "What people saw", "What the seeds predict (seeds)"], rows)
+    return table("Test images whose label people dispute", ["Image", "Label", "What people saw", "What the seeds predict (seeds)"], rows)
 
 
-def corruptions() -> dict[tuple[str, str, bool], Callable[[Tensor], Tensor]]:
-    """Return ways to damage float images [n, 1, 28, 28] from 0 to 255: by kind, by strength, and whether training warps resemble it."""
+def corruptions(chosen: augment.Augment) -> dict[tuple[str, str, str], Callable[[Tensor], Tensor]]:
+    """Return ways to damage float images [n, 1, 28, 28] from 0 to 255: by kind, by strength, and whether training warps are alike."""
 
     def warped(**values: float) -> Callable[[Tensor], Tensor]:
         def warp(images: Tensor) -> Tensor:
@@ -173,25 +173,29 @@ def corruptions() -> dict[tuple[str, str, bool], Callable[[Tensor], Tensor]]:
     def noise(sd: float) -> Callable[[Tensor], Tensor]:
         return lambda images: (images + 255 * sd * torch.randn(images.shape, generator=Generator().manual_seed(0))).clamp(0, 255)
 
-    kinds: dict[tuple[str, str, bool], Callable[[Tensor], Tensor]] = {("none", "as it is", True): lambda images: images}
-    kinds |= {("shift", f"{pixels} px", True): warped(shift=pixels) for pixels in (1.0, 2.0, 4.0)}
-    kinds |= {("rotation", f"{degrees}°", True): warped(angle=degrees) for degrees in (10.0, 20.0, 40.0)}
-    kinds |= {("noise", f"sd {formatting.percent(sd, 0)} of white", False): noise(sd) for sd in (0.1, 0.2, 0.4)}
-    kinds |= {("blur", f"sd {sd} px", False): (lambda images, sd=sd: gaussian_blur(images, [9, 9], [sd, sd])) for sd in (0.7, 1.0, 1.5)}
-    kinds |= {("contrast", formatting.percent(left, 0), False): (lambda images, left=left: images * left) for left in (0.7, 0.4, 0.2)}
+    kinds: dict[tuple[str, str, str], Callable[[Tensor], Tensor]] = {("none", "as it is", ""): lambda images: images}
+    kinds |= {("shift", f"{pixels} px", _known(pixels, chosen.translate)): warped(shift=pixels) for pixels in (1.0, 2.0, 4.0)}
+    kinds |= {("rotation", f"{degrees}°", _known(degrees, chosen.degrees)): warped(angle=degrees) for degrees in (10.0, 20.0, 40.0)}
+    kinds |= {("noise", f"sd {formatting.percent(sd, 0)} of white", "no"): noise(sd) for sd in (0.1, 0.2, 0.4)}
+    kinds |= {("blur", f"sd {sd} px", "no"): (lambda images, sd=sd: gaussian_blur(images, [9, 9], [sd, sd])) for sd in (0.7, 1.0, 1.5)}
+    kinds |= {("contrast", formatting.percent(left, 0), "no"): (lambda images, left=left: images * left) for left in (0.7, 0.4, 0.2)}
     return kinds
 
 
-def damaged(nets: Sequence[nn.Module], images: ImageSet) -> tuple[ReportFigure, Shown]:
+def _known(strength: float, trained: float) -> str:
+    return "yes" if strength <= trained else "in kind, weaker" if trained else "no"
+
+
+def damaged(nets: Sequence[nn.Module], images: ImageSet, chosen: augment.Augment | None) -> tuple[ReportFigure, Shown]:
     """Return two images after each corruption, and the accuracy of nets on all images after it."""
-    rows, sheets, before = [], {}, 0.0
-    for (kind, strength, known), damage in corruptions().items():
+    rows, sheets, before, chosen = [], {}, 0.0, chosen or augment.Augment()
+    for (kind, strength, known), damage in corruptions(chosen).items():
         pixels = damage(images.images.unsqueeze(1).float()).round().to(torch.uint8).squeeze(1)
         part = ImageSet(**{**vars(images), "images": pixels})
         accuracy = float(np.mean([(evaluate(net, part)[1] == images.labels.numpy()).mean() for net in nets]))
         before = before or accuracy
         lost = formatting.change(formatting.IMAGES, accuracy - before).removesuffix(" images")
-        rows.append([kind, strength, "yes" if known else "no", formatting.percent(accuracy), lost])
+        rows.append([kind, strength, known, formatting.percent(accuracy), lost])
         sheets.setdefault(kind, []).append(pixels[:2])
     figure, area = figure_style.sheet(10 + 32 * len(sheets), scale=4)
     for line, (kind, shown) in enumerate(sheets.items()):
@@ -201,4 +205,4 @@ def damaged(nets: Sequence[nn.Module], images: ImageSet) -> tuple[ReportFigure, 
     figure.alt = f"Two images, and the same after each of {formatting.count(len(rows) - 1)} corruptions: {', '.join(list(sheets)[1:])}."
     figure.caption = "Two test images as they are, and after each corruption in all its strengths."
     caption = f"Accuracy on corrupted images, mean of {formatting.counted(len(nets), 'seed')}"
-    return figure, table(caption, ["Corruption", "Strength", "Like a training warp", "Accuracy", "Images of 10,000"], rows)
+    return figure, table(caption, ["Corruption", "Strength", "In training", "Accuracy", "Images of 10,000"], rows)

@@ -44,20 +44,21 @@ def findings(made: Sequence[Placed]) -> Shown:
 
 def models_table(made: Sequence[Placed]) -> Shown:
     """Return a row per published model: the claim, the prediction interval of one more seed, the measurement and its verdict."""
-    head = ["Model", "Parameters", "Claim, best epoch", "One more seed, best epoch", "Claim, last epoch", "One more seed, last epoch"]
-    columns = ["Verdict", "Interval", "Seeds passing", "MACs", "Time per seed"]
+    head = ["Model", "Here, last epoch", "Verdict", "Claim, best epoch", "One more seed, best epoch"]
+    more_head = ["Claim, last epoch", "One more seed, last epoch", "Parameters"]
+    columns = ["Interval", "Seeds passing", "MACs", "Time per seed"]
     rows = []
     for each in made:
         model, cells = each.model, result_tables.row(each.result)
         name = f'<a href="{model.name}.html">{html.phrase(model.title).html}</a>'
         link = tables.source(model.repository)
         more = html.element("small", Shown(link.html + html.phrase(remarks(model)).html, link.text + remarks(model)))
-        row = [Shown(f"{name} {more.html}", f"{model.title} of {more.text}"), tables.parameters(model)]
+        row = [Shown(f"{name} {more.html}", f"{model.title} of {more.text}"), cells["Accuracy"], cells["Verdict"]]
         for best, value, bounds in ((True, model.claim.best, each.next_best), (False, model.claim.final, each.next_final)):
             row += [tables.claimed(model.claim, value), f"{formatting.interval(bounds)} {each.place(best)}".strip() if bounds else ""]
-        rows.append([*row, *(cells[column] for column in ("Accuracy", *columns))])
+        rows.append([*row, tables.parameters(model), *(cells[column] for column in columns)])
     caption = "Claims of one run each beside several seeds here; each range holds one more seed of ours with a probability of 95%"
-    return html.table(caption, [*head, "Here, last epoch", *columns], rows)
+    return html.table(caption, [*head, *more_head, *columns], rows)
 
 
 def remarks(model: PublishedModel) -> str:

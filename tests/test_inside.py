@@ -13,7 +13,7 @@ from html_tables import Tables, rows
 from torch import nn
 
 import inside
-from mnistlib import data, files, formatting, models
+from mnistlib import data, files, formatting, models, steps
 from mnistlib.report import result as results
 from mnistlib.stats import intervals, misclassified
 
@@ -92,9 +92,12 @@ def test_disputed_labels_stand_beside_what_the_seeds_say(mnist):
     assert said["947"] == ["8", "another digit", "8 (2), 9 (1)"] and len(said) == 1 + len(misclassified.LABEL_ERRORS)
 
 
+WARPS = steps.AUGMENT.augment
+
+
 def test_corruptions_do_what_they_say(few):
     images = few.eval.images[:20, None].float()
-    made = {(kind, strength): damage(images.clone()) for (kind, strength, _), damage in inside.corruptions().items()}
+    made = {(kind, strength): damage(images.clone()) for (kind, strength, _), damage in inside.corruptions(WARPS).items()}
     assert torch.equal(made["none", "as it is"], images) and all(one.min() > -0.01 and one.max() < 255.01 for one in made.values())
     torch.testing.assert_close(made["shift", "2.0 px"][..., 2:], images[..., :-2], atol=0.1, rtol=0)
     torch.testing.assert_close(made["contrast", "40%"], 0.4 * images)
@@ -107,10 +110,12 @@ def test_corruptions_do_what_they_say(few):
 
 def test_damaged_images_are_evaluated_with_every_net(few):
     part = replace(few.eval)
-    figure, shown = inside.damaged([NET, NET], part)
+    figure, shown = inside.damaged([NET, NET], part, WARPS)
     said = Tables(shown.html).rows[1:]
     plain = (inside.evaluate(NET, few.eval)[1] == few.eval.labels.numpy()).mean()
-    assert said[0] == ["none", "as it is", "yes", formatting.percent(plain), "0.0"] and len(said) == len(inside.corruptions())
+    assert said[0] == ["none", "as it is", "", formatting.percent(plain), "0.0"] and len(said) == len(inside.corruptions(WARPS))
+    known = {(row[0], row[1]): row[2] for row in said}
+    assert known["shift", "1.0 px"] == "yes" and known["rotation", "10.0°"] == "in kind, weaker" and known["blur", "sd 0.7 px"] == "no"
     assert "15 corruptions" in figure.alt and "2 seeds" in repr(shown)
 
 

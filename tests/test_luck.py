@@ -60,4 +60,4 @@ def test_recipes_that_were_trained_twice_show_both_counts():
         look | {"step": "another"},
     ]
     said = repr(luck.repeated(looks))
-    assert "An earlier 01_capacity, recipe abababab  2 of 2, then 1 of 2" in said and "cdcd" not in said and "another" not in said
+    assert "An earlier 01_capacity  2 of 2, then 1 of 2" in said and said.count("earlier") == 1 and "another" not in said

@@ -247,7 +247,7 @@ def test_the_gallery_shows_label_prediction_votes_and_writer_and_frames_known_wr
     assert texts[:8] == ["9 → 4", "3 of 3", "student", "#947", "3 → 8", "2 of 3", "student", "#10"]
     assert sum(patch.get_linewidth() > 2 for patch in figure.axes[0].patches) == 1 and "framed" in texts[-1]
     assert np.array_equal(figure.axes[0].images[0].get_array(), random_images(5)[4])
-    assert "3 images" in figure.alt and "1 of them" in figure.alt and "wrong labels: 1." in figure.alt
+    assert "3 images" in figure.alt and "1 of them" in figure.alt and "disputed: 1." in figure.alt
     assert "No image" in image_figures.misclassified([], random_images(5)).alt
 
 

@@ -408,7 +408,7 @@ def test_a_smaller_gap_needs_more_than_a_smaller_mean():
     made = [lower(*pair).outcome for pair in ((gap, wide), (wide, gap), (gap, noisy), (gap[:1], wide))]
     assert made == ["supported", "refuted", "inconclusive", "inconclusive"] and "single seed" in lower(gap[:1], wide).figures
     assert lower(gap, wide, first=noisy).outcome == "supported" and "0.43 points in first" in lower(gap, wide, first=noisy).figures
-    assert "0.40 points against 0.60 points in 01 (difference −0." in lower(gap, wide).figures
+    assert "0.40 points against 0.60 points in 01 (difference, other seeds: −0." in lower(gap, wide).figures
 
 
 def test_the_calibration_error_compares_accuracy_with_confidence_in_each_bin():

@@ -30,8 +30,8 @@ def ruler(results: Sequence[Result]) -> float:
 def steps(results: Sequence[Result], near: Sequence[Result]) -> ReportFigure:
     """Draw accuracy, gap and time per seed of each step; the ruler shows chance between two single runs of those `near` the target."""
     n, top = len(results), 44
-    figure = figure_style.figure(top + ROW * n + 64, vector=True)
-    left, middle, right = (figure_style.panel(figure, x, top, width, ROW * n) for x, width in ((112, 270), (408, 96), (530, 96)))
+    figure = figure_style.figure(top + ROW * n + 74, vector=True)
+    left, middle, right = (figure_style.panel(figure, x, top, width, ROW * n) for x, width in ((126, 256), (408, 96), (530, 96)))
     left.set_xscale("function", functions=(lambda x: -np.log10(np.clip(1 - x, 1e-5, 2)), lambda y: 1 - 10**-y))
     for place, result in enumerate(results):
         summary, gap, seconds = result.summary, float(np.mean(result.gaps)), float(np.median(result.seconds))
@@ -41,11 +41,11 @@ def steps(results: Sequence[Result], near: Sequence[Result]) -> ReportFigure:
             figure.tip(dot, f"{result.step}, seed {run.seed}: {formatting.percent(run.final)}")
         left.vlines(summary.final_mean, place - 0.08, place + 0.32, color=INK, linewidth=2)
         look = {"va": "center", "fontsize": SMALL, "color": INK}
-        left.text(summary.final_mean, place - 0.24, formatting.percent(summary.final_mean), ha="center", **look)
+        left.text(summary.final_mean, place - 0.24, formatting.percent(summary.final_mean), ha="left" if place == 0 else "center", **look)
         left.text(-0.03, place, result.step, ha="right", transform=left.get_yaxis_transform(), **look)
         for axes, value, text in ((middle, 100 * gap, f"{100 * gap:.2f}"), (right, seconds, formatting.seconds(seconds))):
             axes.barh(place + 0.12, value, height=0.3, color=ORANGE if axes is middle else FADED, alpha=0.75)
-            axes.text(0, place - 0.24, text.replace("-", "−"), ha="left", **look)
+            axes.text(0.04, place - 0.24, text.replace("-", "−"), ha="left", transform=axes.get_yaxis_transform(), **look)
     left.axvline(MIN_ACCURACY, color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)))
     for axes, title in ((left, "Test accuracy"), (middle, "Gap, points"), (right, "Time a seed")):
         axes.set(ylim=(n - 0.45, -0.5), yticks=[])
@@ -72,7 +72,7 @@ def steps(results: Sequence[Result], near: Sequence[Result]) -> ReportFigure:
         f"From {formatting.percent(results[0].summary.final_mean)} to {formatting.percent(best)}. A dot is a seed, the stroke their mean, "
         f"the band its {level} interval for other seeds and other writers. The dashed line is the target of {target}; the axis is "
         "logarithmic in the error. The gap is the accuracy on the clean training images minus that on the test images. The ruler at the "
-        "bottom: two single runs must differ by more than this before chance stops being enough."
+        "bottom: single runs of two recipes near the target must differ by more than this before chance is an unlikely explanation."
     )
     rows = "; ".join(f"{result.step} {formatting.percent(result.summary.final_mean)}" for result in results)
     figure.alt = f"Accuracy, gap and time per seed of each step. Mean accuracies: {rows}."

@@ -3,6 +3,8 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mnistlib import files, formatting, recipe, steps
 from mnistlib.errors import ResultError
 from mnistlib.report import markup, page, plots, result, result_tables
@@ -20,7 +22,9 @@ FLOOR, HEADLINE = "softmax", "03_augment"  # the ablation below the steps, and t
 
 def build(reports: Path) -> Path:
     """Write `reports`/index.html and epochs.csv from the results in `reports`/results, linking to the pages there; return its path."""
-    pages = {path.stem for path in reports.glob("*.html")} | {path.parent.name for path in reports.glob("*/index.html")}
+    pages = {path.stem for path in reports.glob("*.html")} | {
+        path.parent.name for path in [*reports.glob("*/index.html"), *reports.glob("*/README.md")]
+    }
     files.write(reports / "epochs.csv", epochs([result.read(path) for path in sorted((reports / "results").glob("*.json"))]))
     return files.write(reports / "index.html", text(load(reports), pages))
 
@@ -64,9 +68,11 @@ def text(results: Sequence[Result], pages: Collection[str]) -> str:
         "drawn": [(number, markup.image(figure, number), figure.caption) for number, figure in enumerate(drawn, 1)],
         "site": site.of({"index": "Overview"}, "index"),
         "headline": HEADLINE,
+        "n_seeds": max((len(result.runs) for result in results), default=0),
+        "seconds": next((formatting.seconds(np.median(result.seconds)) for result in results if result.step == HEADLINE), ""),
         "facts": ["From the files in results/", page.LICENCE],
     }
-    return page.render("index.html.j2", FOLDER, **values)
+    return site.finish(page.render("index.html.j2", FOLDER, **values), None, "")
 
 
 def near_target(results: Sequence[Result]) -> list[Result]:
@@ -119,13 +125,28 @@ def answer(results: Sequence[Result]) -> tuple[str, str]:
         f"{percent(summary.final_mean)} of MNIST's test images correctly: {times:.0f} times fewer errors than softmax regression, a linear "
         f"layer of {count(floor.n_parameters)} parameters, which classifies {percent(floor.summary.final_mean)}."
     )
+    sure = {
+        "significantly above": "and so is the whole interval",
+        "at or above": "but the interval reaches below it, so for other writers it is not certain",
+        "below": "",
+    }[top.verdict.accuracy]
     second = (
         f"That is the mean of {formatting.counted(summary.n_seeds, 'seed')} after the last epoch; its {result_tables.LEVEL} interval, for "
         f"other seeds and other writers, is {interval}. The exercise asks for {percent(target)}, held in the last "
-        f"{count(recipe.HELD_EPOCHS)} epochs. The mean is {top.verdict.accuracy} that and {top.verdict.held}; of the single seeds, "
-        f"{formatting.of(summary.n_held, summary.n_seeds)} hold it."
-    )
+        f"{count(recipe.HELD_EPOCHS)} epochs. The mean is {top.verdict.accuracy} that {sure}; it is {top.verdict.held}, and of the single "
+        f"seeds {formatting.of(summary.n_held, summary.n_seeds)} hold it. {worked(results)}"
+    ).strip()
     return first, second
+
+
+def worked(results: Sequence[Result]) -> str:
+    """Return which steps made the net more accurate, by their first claims, and which may or may not have."""
+    outcomes: dict[str, list[str]] = {}
+    for one in results:
+        if one.step in steps.STEPS and one.claims:
+            outcomes.setdefault(one.claims[0].outcome, []).append(one.title.lower())
+    said = {"supported": "What worked: {}.", "refuted": "What made it worse: {}.", "inconclusive": "Inconclusive: {}."}
+    return " ".join(words.format(formatting.listed(outcomes[outcome])) for outcome, words in said.items() if outcome in outcomes)
 
 
 def replaced(readme: str, content: str, name: str = "README.md", topic: str = "results") -> str:

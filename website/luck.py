@@ -37,7 +37,10 @@ def one_seed(results: Sequence[Result]) -> Shown:
         rows.append([one.step, PERCENT(found.mean()), PERCENT(found.min()), PERCENT(found.max()), passing])
     head = ["Recipe", "Mean", "Unluckiest seed", "Luckiest seed", f"Seeds at {PERCENT(MIN_ACCURACY)} or above"]
     chance = formatting.amount(formatting.POINTS, figures.ruler(results))
-    said = f"Single runs of two of these recipes must differ by more than {chance} before chance stops being enough (in 95 of 100 cases)."
+    said = (
+        f"Of 100 pairs of single runs of one recipe, 95 differ by less than {chance}. Single runs of two recipes must differ by more "
+        "before chance is an unlikely explanation."
+    )
     return html.together([html.table("What one seed might have reported", head, rows), html.sentence(said)])
 
 
@@ -89,7 +92,7 @@ def best_epoch(results: Sequence[Result]) -> Shown:
 
 def draw(worse: Result, better: Result) -> ReportFigure:
     """Draw every seed of two recipes, and the differences that experiments with few seeds of each would find."""
-    figure = figure_style.figure(356, vector=True)
+    figure = figure_style.figure(366, vector=True)
     upper, lower = figure_style.panel(figure, 120, 34, 490, 84), figure_style.panel(figure, 120, 202, 490, 110)
     for place, one in enumerate((worse, better)):
         for run, height in zip(one.runs, np.resize([0, -0.14, 0.14], len(one.runs)), strict=True):
@@ -128,7 +131,7 @@ def repeated(looks: Sequence[dict]) -> Shown:
         if look["step"] in steps.STEPS:
             runs.setdefault((look["step"], look["recipe"], tuple(look["seeds"])), []).append(look["final"])
     rows = []
-    for (name, digest, _), seen in runs.items():
+    for (name, _, _), seen in runs.items():
         passed = [formatting.of(sum(each >= MIN_ACCURACY for each in one), len(one)) for one in seen]
-        rows += [[f"An earlier {name}, recipe {digest[:8]}", ", then ".join(passed)]] if len(seen) > 1 else []
+        rows += [[f"An earlier {name}", ", then ".join(passed)]] if len(seen) > 1 else []
     return html.table("The same recipe and seeds, trained again: seeds at or above the target", ["Recipe", "Seeds passing"], rows)

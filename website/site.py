@@ -23,6 +23,7 @@ PAGES = {  # in the head of every page
     "references": "References",
 }
 FOLDER = Path(__file__).parent
+_WRITTEN = {'<div class="prose">': True, '<div class="output">': False}
 _CLOSED = {"a", "code", "pre", "svg", "summary", "button", "figcaption", "table", "nav", "section", "footer"}  # where no term is linked
 
 
@@ -78,10 +79,9 @@ def published() -> str:
 def link_terms(page: str, terms: Mapping[str, str], glossary: str) -> str:
     """Link the first use of each term in a page's prose to its anchor in the glossary; `terms` maps phrases to anchors.
 
-    Headings, links and code stay as they are.
+    Of a notebook's page only what its author wrote is prose. Headings, links and code stay as they are.
     """
-    left = dict(terms)
-    parts, closed, prose = re.split(r"(<[^>]*>)", page), 0, False
+    parts, written, closed, prose, linked = re.split(r"(<[^>]*>)", page), 'class="prose"' not in page, 0, False, set()
     for place, part in enumerate(parts):
         if part.startswith("<"):
             name = part.strip("</>").split()[0] if part.strip("</>") else ""
@@ -89,23 +89,23 @@ def link_terms(page: str, terms: Mapping[str, str], glossary: str) -> str:
                 prose = not part.startswith("</")
             elif name in _CLOSED:
                 closed += -1 if part.startswith("</") else 1
-        elif prose and not closed and left:
-            parts[place] = _linked(part, left, glossary)
+            if part in _WRITTEN:
+                written = _WRITTEN[part]
+        elif prose and written and not closed:
+            parts[place] = _linked(part, terms, linked, glossary)
     return "".join(parts)
 
 
-def _linked(text: str, left: dict[str, str], glossary: str) -> str:
-    pattern = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, sorted(left, key=len, reverse=True)))})(?![\w-])", re.IGNORECASE)
-
+def _linked(text: str, terms: Mapping[str, str], linked: set[str], glossary: str) -> str:
     def link(match: re.Match[str]) -> str:
-        anchor = left.get(match[0].lower())
-        if anchor is None:  # its term was linked a moment ago
+        anchor = terms[match[0].lower()]
+        if anchor in linked:
             return match[0]
-        for phrase in [phrase for phrase, other in left.items() if other == anchor]:
-            del left[phrase]
+        linked.add(anchor)
         return f'<a class="term" href="{glossary}#{anchor}">{match[0]}</a>'
 
-    return pattern.sub(link, text)
+    phrases = "|".join(map(re.escape, sorted(terms, key=len, reverse=True)))  # the longest counts
+    return re.sub(rf"(?<![\w-])({phrases})(?![\w-])", link, text, flags=re.IGNORECASE) if terms else text
 
 
 def link_sources(page: str, tree: str) -> str:

@@ -108,7 +108,7 @@ def draw_image(
 
 
 def misclassified(found: Sequence[Misclassified], images: Any) -> ReportFigure:
-    """Draw the images that most seeds misclassify, with label, prediction, seeds and writer; known wrong labels are framed.
+    """Draw the images that most seeds misclassify, with label, prediction, seeds and writer; disputed labels are framed.
 
     `images` are those evaluated, uint8 [n, 28, 28], which the `index` of each counts.
     """
@@ -128,7 +128,7 @@ def misclassified(found: Sequence[Misclassified], images: Any) -> ReportFigure:
     if shown:
         write(area, 3, n_rows * 60 + 4, "label → prediction, confidence; seeds that misclassify it; writer; image", FADED)
     if flagged:
-        write(area, 3, n_rows * 60 + 12, "framed: a label known to be wrong, by human vote", ORANGE)
+        write(area, 3, n_rows * 60 + 12, "framed: the label is disputed, by human vote", ORANGE)
     if not shown:
         write(area, 3, 24, figure.alt, INK)
     return figure
@@ -145,7 +145,7 @@ def _misclassified_alt(shown: Sequence[Misclassified], flagged: int) -> str:
     words = _most_frequent(Counter((one.label, one.prediction) for one in shown), formatting.count)
     everyone = formatting.count(sum(one.votes == one.n_seeds for one in shown))
     opening = f"The {formatting.counted(len(shown), 'image')} that most seeds misclassify, {everyone} of them misclassified by every seed"
-    return f"{opening}; most frequent: {words}. Framed as known wrong labels: {formatting.count(flagged)}."
+    return f"{opening}; most frequent: {words}. Framed because their label is disputed: {formatting.count(flagged)}."
 
 
 def confusion(matrix: np.ndarray) -> ReportFigure:

@@ -83,11 +83,12 @@ def result(result: Result, remark: str = "") -> Shown:
     badges = {name: badge(word) for name, word in vars(verdict).items()} if verdict else {}
     rows: list[list[Cell]] = [[*target, achieved[name], badges.get(name, "")] for name, target in _targets(split, end).items()]
     extremes = [formatting.percent(value, digits(value)) for value in (summary.final_min, summary.final_max)]
+    last = f"the last {formatting.count(HELD_EPOCHS)} epochs"
     more = {
         f"{LEVEL} interval of the mean: {'other seeds and ' if by_seed else ''}other writers": interval,
         f"{LEVEL} interval of the mean: the same {split} images, other seeds": over_seeds,
         f"Seeds at or above the target {end}": comparison.share(summary.n_pass, summary.n_seeds),
-        "Seeds at or above the target in each of these last epochs": comparison.share(summary.n_held, summary.n_seeds),
+        f"Seeds at or above the target in each of {last}": comparison.share(summary.n_held, summary.n_seeds),
         f"Lowest and highest seed {end}": " and ".join(extremes),
         f"Accuracy on the clean training images {end}": formatting.percent(np.mean([run.train_accuracy_clean for run in result.runs])),
         f"Gap: that minus the accuracy on the {split} images": formatting.change(formatting.POINTS, np.mean(result.gaps)),
@@ -227,7 +228,7 @@ def first_five(report: StepReport, n: int = 5) -> Shown:
         differences, name = [each.result.difference for each in both], report.result.difference.from_
         rows.append([f"Difference from {name}", *map(comparison.figures, differences)])
         smallest = [formatting.amount(formatting.IMAGES, each.effect.smallest) for each in differences]
-        rows.append([f"Smallest difference from {name} that it could see, of 10,000", *smallest])
+        rows.append([f"Smallest difference from {name} that it could have detected (power 80%), of 10,000", *smallest])
     found = [[claim(each) for each in both] for claim in _CLAIMS]
     rows += [[now.claim, badge(then.outcome), badge(now.outcome)] for then, now in found if now.outcome != "no comparison"]
     caption = f"What the first {formatting.count(n)} seeds alone would have shown; {LEVEL} intervals"
@@ -240,11 +241,12 @@ def ablations(report: StepReport) -> Shown:
     for ablation in (step for step in steps.ABLATIONS.values() if step.beside == report.step.name):
         difference, sentence_ = report.beside(ablation.name)
         won = comparison.figures(difference) if difference else sentence_
-        rows.append([f"{ablation.title} ({ablation.name})", recipe_diff.summary(ablation.recipe, report.step.recipe), won])
+        n_seeds = formatting.count(difference.effect.n_seeds) if difference else ""
+        rows.append([f"{ablation.title} ({ablation.name})", recipe_diff.summary(ablation.recipe, report.step.recipe), n_seeds, won])
     if not rows:
         return phrase("")
     caption = f"{report.step.name} minus each ablation: the accuracy on the same images, with {LEVEL} intervals"
-    return table(caption, ["Ablation", "What it changes", "Images that the step wins"], rows)
+    return table(caption, ["Ablation", "What it changes", "Seeds of the fewer", "Images that the step wins"], rows)
 
 
 def provenance(result: Result) -> Shown:

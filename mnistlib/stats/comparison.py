@@ -72,7 +72,8 @@ def judge(claim: str, effect: Effect, figures: str, unit: Unit, threshold: float
         return Claim(claim, "supported" if below == lower else "refuted", figures, effect)
     n = effect.seeds_for(effect.value - threshold)
     seeds = f"about {formatting.count(n)} seeds would decide it" if n else "more seeds cannot decide it, the images have too few writers"
-    why = f"it could see {formatting.amount(unit, effect.smallest)} or more" if effect.n_seeds > 1 else "a single seed decides nothing"
+    seen = f"it could have detected {formatting.amount(unit, effect.smallest)} or more (power 80%)"
+    why = seen if effect.n_seeds > 1 else "a single seed decides nothing"
     return Claim(claim, "inconclusive", f"{figures}; {why}; if the true value is the measured one, {seeds}", effect)
 
 
@@ -80,7 +81,7 @@ def lower(claim: str, unit: Unit, now: Sequence[float], earlier: Mapping[str, Se
     """Claim that the mean of values of one seed each is lower than in the first of some earlier steps, by Welch's interval."""
     effects, texts = {step: intervals.welch(now, values) for step, values in earlier.items()}, []
     for step, effect in effects.items():
-        difference = f" (difference {formatting.change(unit, *effect.interval)})" if effect else ""
+        difference = f" (difference, other seeds: {formatting.change(unit, *effect.interval)})" if effect else ""
         texts.append(f"{formatting.amount(unit, float(np.mean(earlier[step])))} in {step}{difference}")
     figures = f"{formatting.amount(unit, float(np.mean(now)))} against {formatting.listed(texts)}"
     (step, effect), *_ = effects.items()
