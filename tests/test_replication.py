@@ -227,7 +227,7 @@ def test_figures_are_told_in_words_and_repeat_their_bytes():
     plane = figures.accuracy_by_parameters(made, [example()])
     assert "1 published model" in plane.alt and "1 step" in plane.alt and plane.png()
     text = plane.svg()
-    links = dict(re.findall(r'<a aria-label="([^"]*)" xlink:href="([^"]*)"', text))
+    links = dict(re.findall(r'<a aria-label="([^"]*)" href="([^"]*)"', text))
     assert links["Model 3 of mnist-cnn-aws, here: 99.30%"] == links["Model 3 of mnist-cnn-aws, claimed: 99.46%"] == "003-model-3.html"
     assert links["Shilpaj1994/ERA, session 6, claimed: 99.57%"] == "https://github.com/Shilpaj1994/ERA"
     assert links["Augmentation, this series: 99.43%"] == "../03_augment.html" and 'role="group"' in text

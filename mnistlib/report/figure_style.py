@@ -84,7 +84,8 @@ class ReportFigure(Figure):
         text = re.sub(r">\s+<", "><", text).replace("\n", " ").replace("; stroke-linecap: square", "")
         for gid, tip in self.tips.items():
             text = text.replace(f'<g id="{gid}">', f'<g class="tip"><title>{html.escape(tip)}</title>')
-        text = re.sub(r"(<title>([^<]*)</title>(?:(?!<title>).)*?<a )", r'\1aria-label="\2" ', text)  # a mark that is a link says where to
+        named = r'(<title>([^<]*)</title>(?:(?!<title>).)*?<a )xlink:href="([^"]*)" target="_blank"'
+        text = re.sub(named, r'\1aria-label="\2" href="\3"', text)  # a mark that is a link says where to
         referred = set(re.findall(r"#([\w-]+)", text))
         text = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in referred else "", text)
         for colour, name in _VARIABLES.items():

@@ -106,6 +106,5 @@ class _Addresses(HTMLParser):
         given = {name: value or "" for name, value in attrs}
         if tag in _REFUSED or (tag == "meta" and given.get("http-equiv", POLICY).lower() != POLICY):
             self.found.append(f"<{tag}>")
-        links = ("href", "xlink:href") if tag in ("a", "area") else ()  # which lead away when a reader follows them
-        self.found += [value for name, value in given.items() if name in _LOADING | {"href"} and name not in links]
+        self.found += [value for name, value in given.items() if name in _LOADING or (name == "href" and tag not in ("a", "area"))]
         self.styles.append(given.get("style", ""))
