@@ -238,7 +238,7 @@ def test_tables_scroll_in_a_box_of_their_own(text):
     assert '<th scope="row">one</th>' in text and '<th scope="col">epoch</th>' in text
 
 
-def test_the_chrome_leads_through_the_series(text, story):
+def test_the_chrome_leads_through_the_series(text, story, tmp_path):
     links = [(attrs.get("rel"), attrs["href"]) for attrs in Outline(text).all("a")]
     assert (None, "index.html") in links and ("prev", "02b_anneal.html") in links
     contents = text[text.index('class="contents"') : text.index("<main")]
@@ -250,7 +250,12 @@ def test_the_chrome_leads_through_the_series(text, story):
     ]
     about = [attrs["content"] for attrs in Outline(text).all("meta") if attrs.get("property") == "og:description"]
     assert about == ["Every epoch sees other digits."]
-    alone = pages.page(story, "04_mine", SITE)
+    notebook = nbformat.read(story, 4)
+    notebook.cells[0].source += "\n\nSee [luck](luck.html) and [a paper](https://example.org/a.html)."
+    nbformat.write(notebook, tmp_path / story.name)
+    assert '<a href="luck.html">luck</a>' in pages.page(tmp_path / story.name, "03_augment", SITE)
+    alone = pages.page(tmp_path / story.name, "04_mine", SITE)
+    assert "See luck and" in alone and '<a href="https://example.org/a.html">a paper</a>' in alone
     assert all(words not in alone for words in ("index.html", "glossary.html", 'rel="prev"', "<dl", "download="))
 
 

@@ -54,6 +54,11 @@ def image(figure: ReportFigure, number: int = 1) -> str:
     return vector(output, number) if figure.vector else f"<img {picture(output, 'image/png')}>"
 
 
+def alone(page: str) -> str:
+    """Return a page without its links to other pages, which are not there where it stands alone; their words stay."""
+    return re.sub(r'<a href="[\w./]+\.html[^"]*">(.*?)</a>', r"\1", page, flags=re.DOTALL)
+
+
 def first_line(cell: Mapping[str, Any]) -> str:
     """Return the first line of a cell's code that is neither empty nor papermill's heading."""
     return next((line for line in cell["source"].splitlines() if line.strip() and not line.startswith("# Parameters")), "")

@@ -91,7 +91,7 @@ def page(
         "log_tail": "\n".join(log_tail),
     }
     text, _ = exporter.from_notebook_node(story, resources={"page": chrome})
-    text = site.finish(text, result)
+    text = site.finish(text, result) if site.series else markup.alone(text)
     if elsewhere := markup.addresses(text.replace(f"<script>{SCRIPT}</script>", "", 1)):
         raise ResultError(f"The page of {notebook.name} would load {elsewhere[0]!r}; a page must hold all that it shows.")
     return text.rstrip() + "\n"
