@@ -101,6 +101,37 @@ def recurrent_separable(dropout: float = 0.0) -> nn.Sequential:
     return nn.Sequential(conv(1, 16, 5, padding=0, pool=True), *drop(dropout), separable(16, 64), repeated(shared, 64, 4), head(64))
 
 
+class Cropped(nn.Sequential):
+    """Layers without padding whose output is added to the middle of their input."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the sum, of the output's shape; the input has as many maps."""
+        out = super().forward(maps)
+        edge = (maps.shape[2] - out.shape[2]) // 2
+        return maps[:, :, edge : edge + out.shape[2], edge : edge + out.shape[3]] + out
+
+
+def separable_layers(width: int) -> nn.Sequential:
+    """Return a depthwise and a pointwise convolution alone, without padding; the width stays."""
+    return nn.Sequential(nn.Conv2d(width, width, 3, groups=width, bias=False), nn.Conv2d(width, width, 1, bias=False))
+
+
+def recurrent_cropped(dropout: float = 0.0, width: int = 64, n_blocks: int = 1) -> nn.Sequential:
+    """Return a net of one or more wide separable convolutions that are used four times in turn, with shortcuts."""
+    blocks = [separable_layers(width) for _ in range(n_blocks)]
+    uses = (Cropped(blocks[use % n_blocks], nn.BatchNorm2d(width), nn.ReLU(inplace=True)) for use in range(4))
+    return nn.Sequential(conv(1, 16, 5, padding=0, pool=True), *drop(dropout), separable(16, width), nn.Sequential(*uses), head(width))
+
+
+recurrent_pair = partial(recurrent_cropped, width=48, n_blocks=2)
+
+
+def residual_cropped(dropout: float = 0.0) -> nn.Sequential:
+    """Return the residual net with shortcuts around all blocks, those without padding too."""
+    blocks = [separable(34, 34), Cropped(separable(34, 34, 0)), separable(34, 34), Cropped(separable(34, 34, 0))]
+    return nn.Sequential(conv(1, 16, 5, padding=0, pool=True), *drop(dropout), separable(16, 34, 0), *blocks, head(34))
+
+
 class Deslant(nn.Module):
     """Shear every digit upright, by the moments of its ink; no parameters.
 
