@@ -13,13 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors import torch as safetensors
 from test_train import same
 
-from mnistlib import files
+from mnistlib import files, models
 from mnistlib.augment import Augment
 from mnistlib.errors import ResultError, SettingError, TrainingError
 from mnistlib.recipe import Optimizer, Recipe
 from mnistlib.runs import Run, cache, device, provenance, run, seeds, train_seeds
+from mnistlib.train import evaluate
 
 TINY = Recipe("selection.nets:strided_pool", epochs=2, batch_size=64, augment=Augment(degrees=5))
 LONG = replace(TINY, epochs=12)
@@ -174,6 +177,18 @@ def test_a_run_comes_back_from_disk_as_it_was_and_only_under_its_key(few, tmp_pa
     state = cache.load_state(tmp_path / "a.state", "k")
     assert state.optimizer.keys() == kept[-1].optimizer.keys() and state.ema.keys() == kept[-1].ema.keys()
     assert same(run.train(replace(TINY, ema_decay=0.9), few, 0, state=state), done)
+
+
+def test_weights_that_are_used_several_times_come_back_from_disk(few, tmp_path):
+    recipe, kept = replace(TINY, model="selection.nets:recurrent_separable"), []
+    made = run.train(recipe, few, 0, after_epoch=kept.append)
+    cache.save_state(tmp_path / "a.state", "k", kept[-1])
+    state = cache.load_state(tmp_path / "a.state", "k")
+    assert state.weights.keys() == kept[-1].weights.keys()
+    assert all(torch.equal(value, kept[-1].weights[name]) for name, value in state.weights.items())
+    net = models.build(recipe.model)
+    net.load_state_dict(safetensors.load(cache.pack(made.weights)))
+    assert (evaluate(net, few.eval)[1] == made.predictions).all()
 
 
 def test_a_checkpoint_is_trusted_by_its_sha256_alone(few, tmp_path):

@@ -68,7 +68,7 @@ def load_run(path: Path, key: str) -> Run | None:
 
 
 def _save(path: Path, groups: dict[str, dict[str, Tensor]], about: dict[str, Any]) -> None:
-    tensors = {f"{group}/{name}": value.detach().cpu().contiguous() for group, values in groups.items() for name, value in values.items()}
+    tensors = {f"{group}/{name}": _copied(value) for group, values in groups.items() for name, value in values.items()}
     body = safetensors.save(tensors, metadata={"about": json.dumps(about)})
     files.write(path, body + files.sha256(body).encode())
 
@@ -90,7 +90,12 @@ def _load(path: Path, key: str) -> tuple[dict[str, dict[str, Tensor]], dict[str,
 
 def pack(weights: dict[str, Tensor]) -> bytes:
     """Return weights as the bytes of a checkpoint; the same weights give the same bytes."""
-    return safetensors.save({name: value.detach().cpu().contiguous() for name, value in weights.items()})
+    return safetensors.save({name: _copied(value) for name, value in weights.items()})
+
+
+def _copied(value: Tensor) -> Tensor:
+    """Return a tensor of its own on the CPU: a layer that is used several times has its weights under several names."""
+    return value.detach().cpu().clone(memory_format=torch.contiguous_format)
 
 
 def read_checkpoint(path: Path, sha256: str) -> dict[str, Tensor]:
