@@ -54,7 +54,7 @@ def state(plan: LaunchPlan) -> launch.State:
     return ec2.state(plan.session, plan.folder)
 
 
-def until(true: Callable[[], bool], seconds: float = 240) -> None:
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
     """Wait until something is true."""
     end = time.monotonic() + seconds
     while not true():

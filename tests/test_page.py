@@ -151,7 +151,7 @@ def test_a_page_needs_nothing_else(text):
     policy = re.search(r"script-src '(sha256-[^']+)'", text)[1]
     assert policy == "sha256-" + base64.b64encode(hashlib.sha256(pages.SCRIPT.encode()).digest()).decode()
     assert 'href="https://example.org/paper"' in text, "a link to a named source stays"
-    assert len(text) < 100_000 and len(pages.style()) < 20_000
+    assert len(text) < 100_000 and len(pages.style()) < 16_000
 
 
 @pytest.mark.parametrize(

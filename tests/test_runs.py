@@ -143,7 +143,11 @@ def test_an_interrupted_seed_resumes_after_its_last_epoch(few, tmp_path, in_proc
     with pytest.raises(KeyboardInterrupt):
         train_seeds(TINY, few, [0, 1], "cpu", results_dir=tmp_path, on_epoch=stop)
     assert suffixes(tmp_path) == [".run", ".state", ".unfinished", ".unfinished"]
+    journal = tmp_path / "epochs.jsonl"
+    journal.write_bytes(b"".join(journal.read_bytes().splitlines(keepends=True)[:2]))  # stopped after the state, before the line
     both = train_seeds(TINY, few, [0, 1], "cpu", results_dir=tmp_path)
+    epochs = [(line["seed"], line["epoch"]) for line in map(json.loads, journal.read_text().splitlines())]
+    assert epochs == [(0, 1), (0, 2), (1, 1), (1, 2)], "an epoch has no line, or two"
     assert in_process == [0, 1, 1] and any("resumes after epoch 1/2" in line for line in caplog.messages)
     assert all(same(one, run.train(TINY, few, one.seed)) for one in both)
     assert suffixes(tmp_path) == [".run", ".run", ".unfinished", ".unfinished"]

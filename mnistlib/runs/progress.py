@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,10 +53,13 @@ class Reporter:
         self.left = dict.fromkeys(seeds, epochs)  # epochs yet to come
 
     def __call__(self, seed: int, history: dict[str, list[float]], resumed: bool = False) -> None:
-        """Report a seed's latest epoch, or that it resumes after it."""
+        """Report a seed's latest epoch, or that it resumes after it: an epoch whose line was lost when the run was stopped gets it now."""
         epoch = len(history["seconds"])
         self.left[seed] = self.epochs - epoch
         if resumed:
+            known = self.journal.read_bytes().splitlines() if self.journal.is_file() else []
+            earlier = [_line(Progress.of(seed, self.epochs, history, number)) for number in range(1, epoch + 1)]
+            self._write(line for line in earlier if line not in known)
             log.info(f"seed {seed}  resumes after epoch {epoch}/{self.epochs}")
             return
         recent = [line.seconds for line in self.so_far[-20:]] + [history["seconds"][-1]]
@@ -64,8 +67,14 @@ class Reporter:
         left = sum(recent) / len(recent) * epochs
         progress = Progress.of(seed, self.epochs, history, epoch, left)
         self.so_far.append(progress)
-        values = {name: value if math.isfinite(value) else None for name, value in vars(progress).items() if name != "left"}
-        with open(self.journal, "ab") as file:
-            file.write(files.canonical(values) + b"\n")
+        self._write([_line(progress)])
         log.info(str(progress))
         self.on_epoch(self.so_far)
+
+    def _write(self, lines: Iterable[bytes]) -> None:
+        with open(self.journal, "ab") as file:
+            file.writelines(line + b"\n" for line in lines)
+
+
+def _line(progress: Progress) -> bytes:
+    return files.canonical({name: value if math.isfinite(value) else None for name, value in vars(progress).items() if name != "left"})
