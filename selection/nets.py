@@ -97,7 +97,7 @@ def recurrent(dropout: float = 0.0) -> nn.Sequential:
 
 def recurrent_separable(dropout: float = 0.0) -> nn.Sequential:
     """Return a net that uses one wide separable convolution four times."""
-    shared = nn.Sequential(nn.Conv2d(64, 64, 3, groups=64, bias=False), nn.Conv2d(64, 64, 1, bias=False))
+    shared = separable_layers(64)
     return nn.Sequential(conv(1, 16, 5, padding=0, pool=True), *drop(dropout), separable(16, 64), repeated(shared, 64, 4), head(64))
 
 

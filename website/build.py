@@ -23,7 +23,6 @@ def build_site(train: bool = True) -> None:
     What is missing is trained; without `train`, a step whose runs are not all there raises ResultError before any page is touched.
     """
     root, mnist = files.root(), data.load()
-    site.write_address()
     reports, place = root / "reports", files.resolve(PLACE)
     for step in (steps.ABLATIONS | steps.STEPS).values():
         log.info(f"══ {step.name}")
@@ -31,6 +30,7 @@ def build_site(train: bool = True) -> None:
         if train:
             train_seeds(step.recipe, mnist, step.reported, use_cached=True, results_dir=place)
         check_trained(step, mnist)
+    site.write_address()
     for step in steps.ABLATIONS.values():
         made = train_seeds(step.recipe, mnist, step.reported, use_cached=True, results_dir=place)
         step_report.make(step, step.recipe, mnist, made, place).record([])

@@ -70,7 +70,7 @@ def text(results: Sequence[Result], pages: Collection[str]) -> str:
         "headline": HEADLINE,
         "n_seeds": max((len(result.runs) for result in results), default=0),
         "seconds": next((formatting.seconds(np.median(result.seconds)) for result in results if result.step == HEADLINE), ""),
-        "facts": ["From the files in results/", page.LICENCE],
+        "facts": ["From the files in results/", page.BYLINE],
     }
     return site.finish(page.render("index.html.j2", FOLDER, **values), None, "")
 

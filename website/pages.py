@@ -24,7 +24,7 @@ def build(reports: Path) -> None:
 def text(name: str) -> str:
     """Return the text of one of the pages."""
     title = site.PAGES[name]
-    values = {"name": name, "title": title, "about": ABOUT[name], "site": site.of({name: title}, name), "facts": [page.LICENCE]}
+    values = {"name": name, "title": title, "about": ABOUT[name], "site": site.of({name: title}, name), "facts": [page.BYLINE]}
     values |= {"glossary": site.glossary(), "references": references(), "citation": site.citation()}
     return page.render(f"{name}.html.j2", site.FOLDER, **values)
 

@@ -20,7 +20,7 @@ from mnistlib.report.result import Result
 
 FOLDER = Path(__file__).parent
 HOME = f"MNIST under {formatting.count(recipe.MAX_PARAMETERS)} parameters"
-LICENCE = f"By the mnistlib authors, version {__version__}, MIT licence"
+BYLINE = f"By the mnistlib authors, version {__version__}, MIT licence"
 FILTERS = (markup.script_hash, markup.picture, markup.vector, markup.first_line, markup.dress, markup.outline)
 SCRIPT = (FOLDER / "page.js").read_text(encoding="utf-8")  # the one program of a page: copying, saving, marking the section in view
 
@@ -87,7 +87,7 @@ def page(
         "learned": result_tables.learned(result.claims, _hypothesis(prose)) if result else "",
         "facts": result_tables.strip(result) if result else {},
         "result": results.to_json(result)["sha256"] if result else "",  # so that a page can be compared with its result
-        "foot": [f"From the notebook {notebook.name if heading else f'{name}.ipynb'}", LICENCE, *day],  # one may make pages of other names
+        "foot": [f"From the notebook {notebook.name if heading else f'{name}.ipynb'}", BYLINE, *day],  # one may make pages of other names
         "log_tail": "\n".join(log_tail),
     }
     text, _ = exporter.from_notebook_node(story, resources={"page": chrome})

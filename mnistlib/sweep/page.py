@@ -34,7 +34,7 @@ def build(sweep: Sweep) -> Path:
         sweep=sweep,
         failed=[(label(job, jobs), record.reason) for job, record in sweep.failed],
         splits=formatting.listed(sorted({made.split for made in drawn} or {"test"})),
-        facts=[f"From the folders beside this page and their {RECORD}", pages.LICENCE],
+        facts=[f"From the folders beside this page and their {RECORD}", pages.BYLINE],
     )
     return files.write(sweep.folder / NAME, text)
 

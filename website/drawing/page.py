@@ -35,7 +35,7 @@ def text(reports: Path) -> str:
         "site": site.of({"draw": "Draw a digit"}, "draw"),
         "program": read("net.js") + read("draw.js"),
         "own_style": read("draw.css"),
-        "facts": [f"Nets of seed {SEED}, from checkpoints/", page.LICENCE],
+        "facts": [f"Nets of seed {SEED}, from checkpoints/", page.BYLINE],
         "side": formatting.shape((predict.SIDE, predict.SIDE)),
         "box": formatting.shape((predict.BOX, predict.BOX)),
         "seed": SEED,
