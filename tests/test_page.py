@@ -215,6 +215,8 @@ def test_code_parameters_and_progress_are_folded(text):
     n_code = sum(kind != "md" and source != "" for kind, source in CELLS) + 1
     assert len(re.findall(r'<details class="code">', text)) == n_code == len(re.findall(r'<div class=" ?highlight', text))
     assert '<span class="kn">import</span>' in text, "code is not highlighted"
+    made = text.index("How this page was made")
+    assert text.index('<h2 id="Mistakes">') < made < text.index("<summary>Settings <code>") < text.index("import base64")
     assert text.count('<details class="log">') == 2 and "Progress of the run <small>6 lines</small>" in text
     assert "epoch 2  loss &lt;low&gt;" in text and "papermill" not in text
 
@@ -236,6 +238,11 @@ def test_tables_scroll_in_a_box_of_their_own(text):
     assert text.count("<table") == 2 == len(re.findall(r'<div [^>]*class="scroll(?: wide)?"[^>]*><table', text))
     assert 'aria-label="Per epoch"' in text and "<caption><span>Per epoch</span></caption>" in text
     assert '<th scope="row">one</th>' in text and '<th scope="col">epoch</th>' in text
+
+
+def test_two_tables_of_one_caption_are_two_regions():
+    table = "<table><caption>Layers</caption><thead><tr><th>a</th></tr></thead><tbody><tr><td>b</td></tr></tbody></table>"
+    assert re.findall('aria-label="([^"]*)"', markup.dress(f"<h1>A</h1>{table}{table}")) == ["Layers", "Layers, 2"]
 
 
 def test_the_chrome_leads_through_the_series(text, story, tmp_path):
@@ -387,6 +394,14 @@ def test_the_answer_counts_from_the_floor_to_the_finished_recipe(reports, monkey
     floor, skeleton, top = result("softmax", (70, 74)), result("00_skeleton", (20, 18)), result("03_augment", (5, 7))
     said = " ".join(index.answer([floor, skeleton, top]))
     assert all(words in said for words in ("92.80%", "99.40%", "12 times fewer errors", "mean of 2 seeds"))
+    effect = intervals.Effect(0.001, (0.0004, 0.002), 0.001, 5, 1e-7)
+    outcomes = ((skeleton, "supported"), (top, "inconclusive"))
+    judged = [replace(one, claims=(comparison.Claim("", outcome, "", effect),)) for one, outcome in outcomes]
+    assert index.answer([floor, *judged])[1].endswith("What worked: skeleton. Inconclusive: augmentation.")
+    low = replace(top, verdict=replace(top.verdict, accuracy="below"))
+    assert (
+        "is below that; it is" in index.answer([floor, skeleton, low])[1] and "at or above that, but the interval reaches below it" in said
+    )
     assert index.answer([floor]) == index.answer([]) == ("There are no results of the whole series yet.", "")
     files.write(reports / "results" / "softmax.json", files.to_text(results.to_json(floor)))
     files.write(reports / "results" / "no_norm.json", files.to_text(results.to_json(result("no_norm"))))

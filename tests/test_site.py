@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from mnistlib import files
+from mnistlib import files, steps
 from mnistlib.report import tables
 from website import index, pages, site
 
@@ -56,6 +56,22 @@ def test_listings_lead_to_their_lines_where_the_repository_is_published():
     lines = (files.root() / "mnistlib" / "models.py").read_text().splitlines()[first - 1 : last]
     assert lines[0].startswith("def skeleton") and "head(" in lines[-2]
     assert "<a " not in site.link_sources(listing.html, "") and "data-source" not in site.link_sources(listing.html, "")
+
+
+def test_every_page_of_the_site_explains_its_terms():
+    prose = '<div class="prose"><p>The learning rate.</p></div>'
+    for here, root in (("index", ""), ("published/index", "../")):
+        linked = site.of({}, here).finish(prose, None)
+        assert f'<a class="term" href="{root}glossary.html#' in linked and linked.count("<a ") == 1
+    for name in (*steps.STEPS, "index", "luck", "inside"):
+        terms = re.findall(r'class="term" href="glossary.html#([^"]*)"', (REPORTS / f"{name}.html").read_text(encoding="utf-8"))
+        assert 3 <= len(terms) == len(set(terms)), name
+
+
+@pytest.mark.parametrize("name", steps.STEPS)
+def test_the_notebook_to_take_away_is_the_step_s(name):
+    path = f"notebooks/{name}.ipynb"
+    assert (REPORTS / path).read_text(encoding="utf-8") == (ROOT / path).read_text(encoding="utf-8"), "run `make pages`"
 
 
 @pytest.fixture

@@ -126,14 +126,14 @@ def answer(results: Sequence[Result]) -> tuple[str, str]:
         f"layer of {count(floor.n_parameters)} parameters, which classifies {percent(floor.summary.final_mean)}."
     )
     sure = {
-        "significantly above": "and so is the whole interval",
-        "at or above": "but the interval reaches below it, so for other writers it is not certain",
+        "significantly above": ", and so is the whole interval",
+        "at or above": ", but the interval reaches below it, so for other writers it is not certain",
         "below": "",
     }[top.verdict.accuracy]
     second = (
         f"That is the mean of {formatting.counted(summary.n_seeds, 'seed')} after the last epoch; its {result_tables.LEVEL} interval, for "
         f"other seeds and other writers, is {interval}. The exercise asks for {percent(target)}, held in the last "
-        f"{count(recipe.HELD_EPOCHS)} epochs. The mean is {top.verdict.accuracy} that {sure}; it is {top.verdict.held}, and of the single "
+        f"{count(recipe.HELD_EPOCHS)} epochs. The mean is {top.verdict.accuracy} that{sure}; it is {top.verdict.held}, and of the single "
         f"seeds {formatting.of(summary.n_held, summary.n_seeds)} hold it. {worked(results)}"
     ).strip()
     return first, second
