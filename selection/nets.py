@@ -1,5 +1,6 @@
 """The nets that were considered for the series beside its own; `candidates` says why, reports/choices/ how they did."""
 
+from collections import OrderedDict
 from functools import partial
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from mnistlib.augment import SamplingGrid, warp
 from mnistlib.data import MEAN, SD
 from mnistlib.models import conv, drop, head, narrow, skeleton, weighted
-from mnistlib.residual import residual, separable
+from mnistlib.separable import pair
 
 wide = partial(skeleton, maps=(11, 14, 22))
 narrow_plain = partial(narrow, norm=False)
@@ -66,6 +67,38 @@ def strided_8ch(dropout: float = 0.0) -> nn.Sequential:
     )
 
 
+class Residual(nn.Sequential):
+    """Layers whose output is added to their input."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the sum: maps [n, c, h, w], of the same shape before and after."""
+        return maps + super().forward(maps)
+
+
+def separable(n_in: int, n_out: int, padding: int = 1, norm: type[nn.Module] = nn.BatchNorm2d) -> nn.Sequential:
+    """Return a separable convolution, batch normalization and ReLU; with a shortcut where shapes stay the same."""
+    layers = OrderedDict(pair(n_in, n_out, padding).named_children(), norm=norm(n_out), relu=nn.ReLU(inplace=True))
+    return (Residual if (n_in, padding) == (n_out, 1) else nn.Sequential)(layers)
+
+
+def residual(
+    dropout: float = 0.0, first: int = 16, width: int = 34, paddings: tuple[int, ...] = (0, 1, 0, 1, 0), weighted: int = 0
+) -> nn.Sequential:
+    """Return a net that pools early, then separable blocks of equal width, one for each padding.
+
+    Its head takes the average of each last map, or where `weighted` is their side, a learned weight for each place.
+    """
+    widths = [first, *[width] * len(paddings)]
+    pool = nn.Sequential(nn.Conv2d(width, width, weighted, groups=width, bias=False), nn.Flatten()) if weighted else None
+    return nn.Sequential(
+        conv(1, first, 5, padding=0, pool=True),
+        *drop(dropout),
+        *(separable(n_in, width, padding) for n_in, padding in zip(widths[:-1], paddings, strict=True)),
+        head(width, pool),
+    )
+
+
+half = partial(residual, first=12, width=22)
 longer = partial(residual, width=30, paddings=(0, 1, 0, 1, 0, 1))
 weighted_residual = partial(residual, width=33, paddings=(0, 1, 0, 0, 0), weighted=4)
 
@@ -95,12 +128,6 @@ def recurrent(dropout: float = 0.0) -> nn.Sequential:
     return nn.Sequential(conv(1, 27, 5, padding=0, pool=True), *drop(dropout), repeated(shared, 27, 4), head(27))
 
 
-def recurrent_separable(dropout: float = 0.0) -> nn.Sequential:
-    """Return a net that uses one wide separable convolution four times."""
-    shared = separable_layers(64)
-    return nn.Sequential(conv(1, 16, 5, padding=0, pool=True), *drop(dropout), separable(16, 64), repeated(shared, 64, 4), head(64))
-
-
 class Cropped(nn.Sequential):
     """Layers without padding whose output is added to the middle of their input."""
 
@@ -111,14 +138,9 @@ class Cropped(nn.Sequential):
         return maps[:, :, edge : edge + out.shape[2], edge : edge + out.shape[3]] + out
 
 
-def separable_layers(width: int) -> nn.Sequential:
-    """Return a depthwise and a pointwise convolution alone, without padding; the width stays."""
-    return nn.Sequential(nn.Conv2d(width, width, 3, groups=width, bias=False), nn.Conv2d(width, width, 1, bias=False))
-
-
 def recurrent_cropped(dropout: float = 0.0, width: int = 64, n_blocks: int = 1) -> nn.Sequential:
     """Return a net of one or more wide separable convolutions that are used four times in turn, with shortcuts."""
-    blocks = [separable_layers(width) for _ in range(n_blocks)]
+    blocks = [pair(width, width) for _ in range(n_blocks)]
     uses = (Cropped(blocks[use % n_blocks], nn.BatchNorm2d(width), nn.ReLU(inplace=True)) for use in range(4))
     return nn.Sequential(conv(1, 16, 5, padding=0, pool=True), *drop(dropout), separable(16, width), nn.Sequential(*uses), head(width))
 

@@ -59,11 +59,11 @@ def in_browser(tab, nets: list[nn.Module], images: np.ndarray, tmp_path: Path) -
 
 def test_logits_are_those_of_torch(tab, committed, mnist, tmp_path):
     torch.manual_seed(0)
-    residual = models.build("mnistlib.residual:residual")
+    recurrent = models.build("mnistlib.separable:recurrent")
     for _ in range(3):  # batch normalization has statistics that are not the first ones
-        residual(torch.randn(64, 1, 28, 28))
+        recurrent(torch.randn(64, 1, 28, 28))
     tiny = models.build("selection.nets:tiny")
-    nets = [residual.eval(), tiny.eval(), models.build("selection.nets:strided").eval(), *(net for _, net in committed.values())]
+    nets = [recurrent.eval(), tiny.eval(), models.build("selection.nets:strided").eval(), *(net for _, net in committed.values())]
     part = mnist.eval.subset(np.arange(1_000))
     made = in_browser(tab, nets, part.images.numpy(), tmp_path)
     for net, ours in zip(nets, made, strict=True):

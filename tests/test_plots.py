@@ -105,7 +105,7 @@ def test_differences_have_a_line_for_each_interval_and_name_what_excludes_zero()
     assert plots.differences({}).text == ""
 
 
-@pytest.mark.parametrize("name", ["skeleton", "weighted", "mnistlib.residual:residual"])
+@pytest.mark.parametrize("name", ["skeleton", "weighted", "mnistlib.separable:recurrent"])
 def test_a_net_is_drawn_with_its_map_sizes_and_what_they_see(name):
     net = model_summary.of(models.build(name))
     figure = image_figures.net(net, random_images(1)[0])

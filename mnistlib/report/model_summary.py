@@ -77,7 +77,7 @@ def of(net: nn.Module, input_size: tuple[int, ...] = (1, 28, 28)) -> ModelSummar
             raise SettingError(f"Layer {_name(part)!r} shares weights with one before it; put all uses of them into one nn.Sequential.")
         layers.append(
             Layer(
-                kind=", ".join(describe(leaf.module) for leaf in inner),
+                kind=_in_words([describe(leaf.module) for leaf in inner]),
                 output=tuple(part.output_size[1:]),
                 n_parameters=sum(leaf.num_params for leaf in inner if not leaf.is_recursive),  # a layer that is used twice has them once
                 n_macs=sum(_n_macs(leaf) for leaf in inner),
@@ -91,6 +91,12 @@ def of(net: nn.Module, input_size: tuple[int, ...] = (1, 28, 28)) -> ModelSummar
         receptive_field=max(fields.values(), default=1),
         wasted=tuple(waste for place in range(len(leaves)) for waste in _wasted(leaves[place], leaves[place + 1 :])),
     )
+
+
+def _in_words(kinds: list[str]) -> str:
+    """Return the kinds of a part's layers as a list; what is repeated throughout is said once."""
+    n = next(n for n in range(len(kinds), 0, -1) if kinds[: len(kinds) // n] * n == kinds)
+    return f"{count(n)} times: " * (n > 1) + ", ".join(kinds[: len(kinds) // n])
 
 
 def _name(info: LayerInfo) -> str:

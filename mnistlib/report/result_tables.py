@@ -42,6 +42,16 @@ def _targets(split: str, end: str) -> dict[str, tuple[str, str]]:
     }
 
 
+def goals(result: Result, goal: tuple[float, float], floor: tuple[float, float]) -> Shown:
+    """Return whether a result reaches what a step set out to reach, and the least of it: accuracies of the mean and of every seed."""
+    achieved, rows = {"Mean of the seeds": result.summary.final_mean, "Lowest seed": result.summary.final_min}, []
+    for kind, wanted in {"goal": goal, "floor": floor}.items():
+        for (name, value), least in zip(achieved.items(), wanted, strict=True):
+            texts = [f"at least {formatting.percent(least)}", formatting.percent(value, formatting.digits_against(value, least))]
+            rows.append([f"{name}: the {kind}", *texts, badge("reached" if value >= least else "missed")])
+    return table("What this step set out to reach", ["Measure", "Target", "Achieved", "Verdict"], rows)
+
+
 def curves_table(runs: Sequence[Any], split: str) -> Shown:
     """Return the values behind the curves, folded: means over the seeds, and the evaluated accuracy of each of a few seeds."""
     accuracies, many, name = plots.per_epoch(runs, "eval_accuracy"), len(runs) > 1, split.capitalize()

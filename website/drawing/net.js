@@ -7,17 +7,12 @@ const SIDE = 28;
 function load(exported, mean, sd) {
   const bytes = decode(exported.weights);
   const weights = new Float32Array(bytes.buffer, 0, bytes.length / 4);
-  let place = 0;
-  const take = (n) => weights.subarray(place, (place += n));
+  const take = (from, n) => weights.subarray(from, from + n);
   const filled = (layers) => layers.map((layer) => {
-    if (layer.kind === "residual") return { ...layer, layers: filled(layer.layers) };
-    if (layer.kind === "conv") {
-      const kernels = take((layer.out * layer.in / layer.groups) * layer.side * layer.side);
-      return { ...layer, kernels, shift: layer.bias ? take(layer.out) : null };
-    }
-    if (layer.kind === "scale") return { ...layer, scale: take(layer.n), shift: take(layer.n) };
-    if (layer.kind === "linear") return { ...layer, kernels: take(layer.out * layer.in), shift: take(layer.out) };
-    return layer;
+    if (layer.kind === "scale") return { ...layer, scale: take(layer.at, layer.n), shift: take(layer.at + layer.n, layer.n) };
+    if (layer.kind !== "conv" && layer.kind !== "linear") return layer;
+    const n = layer.kind === "linear" ? layer.out * layer.in : (layer.out * layer.in / layer.groups) * layer.side * layer.side;
+    return { ...layer, kernels: take(layer.at, n), shift: layer.bias === false ? null : take(layer.at + n, layer.out) };
   });
   return { parts: exported.parts.map(filled), mean, sd };
 }
@@ -51,10 +46,6 @@ function apply(maps, layer) {
     case "flatten": return { n: maps.values.length, side: 1, values: maps.values };
     case "average": return average(maps);
     case "scale": return scale(maps, layer);
-    case "residual": {
-      const inner = layer.layers.reduce(apply, maps);
-      return { ...inner, values: inner.values.map((value, k) => value + maps.values[k]) };
-    }
     default: throw new Error(`There is no layer ${layer.kind}.`);
   }
 }
