@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 
-from torch import nn
+from torch import Tensor, nn
 
 from mnistlib.models import conv, drop, head
 
@@ -13,21 +13,23 @@ def pair(n_in: int, n_out: int, padding: int = 0) -> nn.Sequential:
     return nn.Sequential(OrderedDict(depthwise=depthwise, pointwise=nn.Conv2d(n_in, n_out, 1, bias=False)))
 
 
-def block(layers: nn.Module, width: int) -> list[nn.Module]:
-    """Return layers, batch normalization of the maps that they pass on, and ReLU, as a list to unpack into a net."""
-    return [layers, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+class Repeated(nn.Sequential):
+    """Layers that are used several times: they come first, then the ReLU, then for each use a batch normalization of its own."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the maps after the last use; each is layers, normalization, ReLU."""
+        layers, relu, *norms = self
+        for norm in norms:
+            maps = relu(norm(layers(maps)))
+        return maps
 
 
 def recurrent(dropout: float = 0.0, first: int = 16, width: int = 64, uses: int = 4) -> nn.Sequential:
-    """Return a net that pools early, then uses one wide separable convolution several times.
-
-    Each use has a batch normalization of its own, for the maps differ from use to use (Savarese and Maire 2019, arXiv:1902.09701).
-    """
-    shared = pair(width, width)
+    """Return a net that pools early, then uses one wide separable convolution several times (Savarese and Maire 2019, arXiv:1902.09701)."""
     return nn.Sequential(
         conv(1, first, 5, padding=0, pool=True),
         *drop(dropout),
-        nn.Sequential(*block(pair(first, width, padding=1), width)),
-        nn.Sequential(*(layer for _ in range(uses) for layer in block(shared, width))),
+        nn.Sequential(pair(first, width, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)),
+        Repeated(pair(width, width), nn.ReLU(inplace=True), *(nn.BatchNorm2d(width) for _ in range(uses))),
         head(width),
     )

@@ -31,31 +31,29 @@ class Step:
     beside: str = ""  # for an ablation: the step that it stands beside
 
 
-STEPS: dict[str, Step] = {
-    step.name: step
-    for step in (
-        Step("00_skeleton", "Skeleton", SKELETON),
-        Step("01_capacity", "Capacity", CAPACITY, "00_skeleton"),
-        Step("02_regularise", "Regularisation", REGULARISE, "01_capacity"),
-        Step("02b_anneal", "Annealing", ANNEAL, "02_regularise"),
-        Step("03_augment", "Augmentation", AUGMENT, "02b_anneal"),
-        Step("04_frontier", "Frontier", FRONTIER, "03_augment"),
-    )
-}
-ABLATIONS: dict[str, Step] = {
-    step.name: step
-    for step in (
-        Step("softmax", "Softmax regression", FLOOR, beside="00_skeleton"),
-        Step("no_norm", "No normalization", replace(AUGMENT, model="weighted_plain"), reported=tuple(range(10)), beside="03_augment"),
-        Step("constant_lr", "Constant learning rate", replace(AUGMENT, schedule=None), reported=tuple(range(10)), beside="03_augment"),
-    )
-}
+def _named(*steps: Step) -> dict[str, Step]:
+    return {step.name: step for step in steps}
+
+
+STEPS = _named(
+    Step("00_skeleton", "Skeleton", SKELETON),
+    Step("01_capacity", "Capacity", CAPACITY, "00_skeleton"),
+    Step("02_regularise", "Regularisation", REGULARISE, "01_capacity"),
+    Step("02b_anneal", "Annealing", ANNEAL, "02_regularise"),
+    Step("03_augment", "Augmentation", AUGMENT, "02b_anneal"),
+    Step("04_frontier", "Frontier", FRONTIER, "03_augment"),
+)
+ABLATIONS = _named(
+    Step("softmax", "Softmax regression", FLOOR, beside="00_skeleton"),
+    Step("no_norm", "No normalization", replace(AUGMENT, model="weighted_plain"), reported=tuple(range(10)), beside="03_augment"),
+    Step("constant_lr", "Constant learning rate", replace(AUGMENT, schedule=None), reported=tuple(range(10)), beside="03_augment"),
+)
 _REGISTERED: dict[str, Step] = {}  # others, such as the published models
 
 
 def register(*others: Step) -> None:
     """Make steps outside the series known by their names."""
-    _REGISTERED.update((step.name, step) for step in others)
+    _REGISTERED.update(_named(*others))
 
 
 def get(name: str) -> Step:

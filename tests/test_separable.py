@@ -18,21 +18,22 @@ def test_the_recurrent_net_uses_one_convolution_again_and_again_with_norms_of_it
     for norm in (layer for layer in net.modules() if isinstance(layer, nn.BatchNorm2d)):  # or all would be alike
         norm.running_mean.normal_()
         norm.weight.data.normal_()
-    shared = repeated[0]
+    shared, _, *norms = repeated
     maps = raised(first(torch.randn(2, 1, 28, 28)))
     out = maps
-    for norm in (repeated[1], repeated[4], repeated[7]):
+    for norm in norms:
         mixed = F.conv2d(F.conv2d(out, shared.depthwise.weight, groups=6), shared.pointwise.weight)
         scale = (norm.weight / (norm.running_var + norm.eps).sqrt())[:, None, None]
         out = ((mixed - norm.running_mean[:, None, None]) * scale + norm.bias[:, None, None]).relu()
     torch.testing.assert_close(repeated(maps), out)
-    assert len({id(norm) for norm in repeated if isinstance(norm, nn.BatchNorm2d)}) == 3 and last(out).shape == (2, 10)
+    assert len(norms) == 3 and last(out).shape == (2, 10)
 
 
 def test_the_recurrent_net_counts_its_weights_once_and_its_work_every_time():
     found, more = (model_summary.of(recurrent(uses=uses)) for uses in (1, 4))
     assert more.n_parameters - found.n_parameters == 3 * 2 * 64 and more.n_parameters == 7_562
     assert more.layers[2].kind == "4 times: conv 64→64 3x3 64 groups, conv 64→64 1x1, norm, ReLU" and more.layers[2].output == (64, 4, 4)
+    assert sum(value.numel() for name, value in recurrent().state_dict().items() if "running" not in name and "num" not in name) == 7_562
     assert more.layers[2].n_macs == (9 * 64 + 64 * 64) * (10**2 + 8**2 + 6**2 + 4**2)
 
 

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent
 IMAGE = "steps.png"
 BESIDE = {ablation.name: ablation.beside for ablation in steps.ABLATIONS.values()}  # whose report has an ablation
 EPOCH = ("train_loss", "train_accuracy", "eval_loss", "eval_accuracy", "learning_rate", "seconds")
-FLOOR, HEADLINE = "softmax", "03_augment"  # the ablation below the steps, and the step that the first sentence is about
+FLOOR, HEADLINE = "softmax", "04_frontier"  # the ablation below the steps, and the step that the first sentence is about
 
 
 def build(reports: Path) -> Path:

@@ -10,7 +10,7 @@ from mnistlib.recipe import HELD_EPOCHS, MAX_EPOCHS, MAX_PARAMETERS, MIN_ACCURAC
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
 
-DEFAULT = "reports/checkpoints/03_augment-seed0.safetensors"  # the first seed, not the best
+DEFAULT = "reports/checkpoints/04_frontier-seed0.safetensors"  # the first seed, not the best
 
 
 def of(result: Result, reports: Path | None = None) -> list[str]:

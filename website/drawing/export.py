@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mnistlib.models import GlobalAverage
+from mnistlib.separable import Repeated
 
 
 def net(model: nn.Sequential) -> dict[str, Any]:
@@ -25,6 +26,9 @@ def net(model: nn.Sequential) -> dict[str, Any]:
 def _layers(module: nn.Module, weights: dict[nn.Module, Tensor]) -> list[dict[str, Any]]:
     """Return the layers of a module, dropout left out, and keep their weights in the order in which the browser reads them."""
     kind = type(module)
+    if kind is Repeated:
+        layers, relu, *norms = module
+        return [layer for norm in norms for part in (layers, norm, relu) for layer in _layers(part, weights)]
     if kind is nn.Sequential:
         return [layer for part in module for layer in _layers(part, weights)]
     if kind is nn.Dropout2d:

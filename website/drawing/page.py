@@ -15,7 +15,7 @@ from website import site
 from website.drawing import export
 
 FOLDER = Path(__file__).parent
-NETS = ("softmax", "00_skeleton", "03_augment")  # whose nets the reader can switch between
+NETS = ("softmax", "00_skeleton", "04_frontier")  # whose nets the reader can switch between
 SEED = 0  # of each
 FIRST, HARD = 20, 40  # test images to choose from
 
