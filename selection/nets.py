@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from mnistlib.augment import SamplingGrid, warp
 from mnistlib.data import MEAN, SD
 from mnistlib.models import conv, drop, head, narrow, skeleton, weighted
-from mnistlib.separable import pair
+from mnistlib.separable import Repeated, pair
+from mnistlib.separable import recurrent as recurrent_separable
 
 wide = partial(skeleton, maps=(11, 14, 22))
 narrow_plain = partial(narrow, norm=False)
@@ -117,15 +118,13 @@ def late_pool(dropout: float = 0.0) -> nn.Sequential:
     )
 
 
-def repeated(layers: nn.Module, width: int, times: int) -> nn.Sequential:
-    """Return layers that are used several times, with a batch normalization of its own after each use; they keep the width."""
-    return nn.Sequential(*(part for _ in range(times) for part in (layers, nn.BatchNorm2d(width), nn.ReLU(inplace=True))))
-
-
 def recurrent(dropout: float = 0.0) -> nn.Sequential:
     """Return a net that uses one wide convolution four times."""
-    shared = nn.Conv2d(27, 27, 3, bias=False)
-    return nn.Sequential(conv(1, 27, 5, padding=0, pool=True), *drop(dropout), repeated(shared, 27, 4), head(27))
+    shared = Repeated(nn.Conv2d(27, 27, 3, bias=False), nn.ReLU(inplace=True), *(nn.BatchNorm2d(27) for _ in range(4)))
+    return nn.Sequential(conv(1, 27, 5, padding=0, pool=True), *drop(dropout), shared, head(27))
+
+
+recurrent_narrow = partial(recurrent_separable, width=40)
 
 
 class Cropped(nn.Sequential):
@@ -192,14 +191,13 @@ class BiasNorm(nn.BatchNorm2d):
 def tiny(dropout: float = 0.0, widths: tuple[int, ...] = (7, 10, 10, 11, 12), uses: int = 0, deslanted: bool = False) -> nn.Sequential:
     """Return a net of separable blocks whose norms have no scales, and one more block that is used `uses` times."""
     first, last = widths[0], widths[-1]
-    shared = nn.Conv2d(last, last, 3, groups=last, bias=False), nn.Conv2d(last, last, 1, bias=False)
-    repeated = [layer for _ in range(uses) for layer in (*shared, BiasNorm(last), nn.ReLU(inplace=True))]
+    repeated = Repeated(pair(last, last), nn.ReLU(inplace=True), *(BiasNorm(last) for _ in range(uses)))
     return nn.Sequential(
         *([Deslant()] if deslanted else []),
         nn.Sequential(nn.Conv2d(1, first, 3, bias=False), nn.MaxPool2d(2), BiasNorm(first), nn.ReLU(inplace=True)),
         *drop(dropout),
         *(separable(a, b, 0, BiasNorm) for a, b in zip(widths[:-1], widths[1:], strict=True)),
-        *([nn.Sequential(*repeated)] if uses else []),
+        *([repeated] if uses else []),
         head(last),
     )
 

@@ -117,34 +117,43 @@ function showMaps(maps) {
   document.getElementById("no-maps").hidden = !maps || shown.length > 0;
 }
 
-/** Show on which places the prediction rests, a moment after the last change, for it takes many passes. */
+/** Show on which places the prediction rests, a moment after the last change: it takes many passes, and a pen that moves again ends them. */
 function showPlaces(pixels) {
   clearTimeout(waiting);
   const canvas = document.getElementById("places");
-  const note = document.getElementById("places-note");
   if (!pixels) {
     canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
-    note.textContent = "";
+    document.getElementById("places-note").textContent = "";
     return;
   }
+  const cells = canvas.width;
+  const lost = new Float32Array(cells * cells);
+  const slice = (net, digit, probability, from) => {
+    for (let k = from; k < from + cells; k++) lost[k] = occlusion(net, pixels, digit, probability, k, cells);
+    if (from + cells < lost.length) waiting = setTimeout(slice, 0, net, digit, probability, from + cells);
+    else showLost(canvas, pixels, lost, digit);
+  };
   waiting = setTimeout(() => {
-    const cells = canvas.width;
-    const lost = occlusion(nets[chosen], pixels, cells);
-    const digit = best(run(nets[chosen], pixels).probabilities);
-    const image = canvas.getContext("2d").createImageData(cells, cells);
-    lost.forEach((value, k) => {
-      const under = pixels[(2 * Math.floor(k / cells) + 1) * SIDE + 2 * (k % cells) + 1] * 0.45;
-      image.data.set([under + 200 * value, under + 90 * value, under * (1 - value), 255], 4 * k);
-    });
-    canvas.getContext("2d").putImageData(image, 0, 0);
-    const most = lost.reduce((a, b) => Math.max(a, b), 0);
-    const label = sample === null ? digit : data.samples.labels[sample];
-    note.textContent =
-      (digit === label ? "" : `It sees ${a(digit)}, the label says ${label}. `) +
-      (most < 0.05
-        ? `No single place decides: whichever is hidden, the ${digit} stays about as probable.`
-        : `Without the brightest place, the probability of the ${digit} falls by ${(100 * most).toFixed(1)} points.`);
+    const { probabilities } = run(nets[chosen], pixels);
+    slice(nets[chosen], best(probabilities), Math.max(...probabilities), 0);
   }, 150);
+}
+
+function showLost(canvas, pixels, lost, digit) {
+  const cells = canvas.width;
+  const image = canvas.getContext("2d").createImageData(cells, cells);
+  lost.forEach((value, k) => {
+    const under = pixels[(2 * Math.floor(k / cells) + 1) * SIDE + 2 * (k % cells) + 1] * 0.45;
+    image.data.set([under + 200 * value, under + 90 * value, under * (1 - value), 255], 4 * k);
+  });
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  const most = lost.reduce((a, b) => Math.max(a, b), 0);
+  const label = sample === null ? digit : data.samples.labels[sample];
+  document.getElementById("places-note").textContent =
+    (digit === label ? "" : `It sees ${a(digit)}, the label says ${label}. `) +
+    (most < 0.05
+      ? `No single place decides: whichever is hidden, the ${digit} stays about as probable.`
+      : `Without the brightest place, the probability of the ${digit} falls by ${(100 * most).toFixed(1)} points.`);
 }
 
 function showImage(canvas, pixels) {

@@ -131,25 +131,18 @@ function linear(maps, layer) {
   return { n: layer.out, side: 1, values };
 }
 
-/** Return how much less probable the prediction becomes where a square hides the image: a grid of `cells` by `cells` values. */
-function occlusion(net, pixels, cells = 14, patch = 6) {
-  const { probabilities } = run(net, pixels);
-  const digit = probabilities.indexOf(Math.max(...probabilities));
-  const lost = new Float32Array(cells * cells);
-  const step = SIDE / cells;
-  for (let k = 0; k < lost.length; k++) {
-    const [top, left] = [Math.floor(k / cells), k % cells].map((at) => Math.round((at + 0.5) * step - patch / 2));
-    const hidden = Uint8ClampedArray.from(pixels);
-    let ink = 0;
-    for (let y = Math.max(0, top); y < Math.min(SIDE, top + patch); y++) {
-      for (let x = Math.max(0, left); x < Math.min(SIDE, left + patch); x++) {
-        ink += hidden[y * SIDE + x];
-        hidden[y * SIDE + x] = 0;
-      }
+/** Return how much less probable a digit becomes where a square hides the image, at one place of a grid of `cells` by `cells`. */
+function occlusion(net, pixels, digit, probability, place, cells = 14, patch = 6) {
+  const [top, left] = [Math.floor(place / cells), place % cells].map((at) => Math.round(((at + 0.5) * SIDE) / cells - patch / 2));
+  const hidden = Uint8ClampedArray.from(pixels);
+  let ink = 0;
+  for (let y = Math.max(0, top); y < Math.min(SIDE, top + patch); y++) {
+    for (let x = Math.max(0, left); x < Math.min(SIDE, left + patch); x++) {
+      ink += hidden[y * SIDE + x];
+      hidden[y * SIDE + x] = 0;
     }
-    lost[k] = ink ? Math.max(0, probabilities[digit] - run(net, hidden).probabilities[digit]) : 0;
   }
-  return lost;
+  return ink ? Math.max(0, probability - run(net, hidden).probabilities[digit]) : 0;
 }
 
 /**
