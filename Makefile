@@ -30,6 +30,9 @@ pages: $(USER_STAMP) ## rebuild every page of reports/ without training
 	@$(PY) -m website --no-training
 	@$(PY) -m replication --no-training
 
+pictures: $(DEV_STAMP) ## photograph the pages in Chromium into images/, record how soon the drawing page is ready
+	@$(PY) tests/screenshots.py
+
 bench: $(USER_STAMP) ## time the series against two public recipes, write reports/benchmarks.html
 	@$(PY) -m benchmarks
 

@@ -9,8 +9,11 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import browser
+import numpy as np
 import pytest
+import screenshots
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from mnistlib import files
@@ -123,3 +126,11 @@ def test_figures_are_numbered_in_order_and_captioned():
         numbers = [int(number) for number in re.findall(r'<figure class="plot" id="figure-(\d+)">', text)]
         assert numbers == list(range(1, len(numbers) + 1)), name
         assert len(re.findall(r"<figcaption><b>Figure \d+\.</b> [^<]{20,}", text)) == len(numbers), name
+
+
+@pytest.mark.slow
+def test_the_pictures_show_the_pages_as_they_are(chrome, tmp_path):
+    screenshots.make(chrome, tmp_path)
+    for name in screenshots.PICTURES:
+        now, committed = (np.asarray(Image.open(place / name).convert("L"), float) for place in (tmp_path, files.root() / "images"))
+        assert now.shape == committed.shape and np.abs(now - committed).mean() < 12, f"{name}: make pictures"

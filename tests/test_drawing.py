@@ -7,6 +7,7 @@ import browser
 import numpy as np
 import pytest
 import torch
+from screenshots import RECORD, SEVEN, draw
 from torch import nn
 
 from mnistlib import data, files, models
@@ -93,6 +94,11 @@ def test_the_page_is_light_and_soon_ready(tab):
     assert PAGE.stat().st_size < 300_000 and int(tab.evaluate("document.documentElement.dataset.ready")) < 1_000
 
 
+def test_its_weight_and_the_time_until_it_is_ready_are_on_record():
+    record = json.loads((files.root() / "images" / RECORD).read_text(encoding="utf-8"))
+    assert abs(record["bytes"] - PAGE.stat().st_size) < 2_000 and 0 < record["ready_milliseconds"] < 1_000 and record["cpu"]
+
+
 def seen(tab) -> list[str]:
     """Return the digit that each net sees."""
     settle(tab)
@@ -102,21 +108,6 @@ def seen(tab) -> list[str]:
 def settle(tab) -> None:
     """Wait until the page has shown what it knows."""
     tab.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def draw(tab, strokes: list[list[tuple[float, float]]], steps: int = 4) -> None:
-    """Draw strokes with the mouse, points as fractions of the paper's sides."""
-    box = tab.locator("#paper").bounding_box()
-    for stroke in strokes:
-        points = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in stroke]
-        tab.mouse.move(*points[0])
-        tab.mouse.down()
-        for point in points[1:]:
-            tab.mouse.move(*point, steps=steps)
-        tab.mouse.up()
-
-
-SEVEN = [[(0.3, 0.25), (0.5, 0.23), (0.7, 0.25), (0.6, 0.48), (0.5, 0.65), (0.45, 0.85)]]
 
 
 def test_a_seven_is_recognised_taken_back_and_cleared(tab):
