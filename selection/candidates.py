@@ -44,7 +44,8 @@ class Round:
     epochs: int | None = None  # instead of the recipe's, to tell early which candidates are far behind
     fork: int | None = None  # the epoch after which the candidates part; until then all train as the recipe says
     seeds: tuple[int, ...] = ()  # two or more, of the folds in rotation; empty: the first of each
-    keep: int = 1  # candidates that go on to the next round; of endings none does
+    keep: int = 1  # candidates that go on to the next round, those with the highest mean; of endings none does
+    at_least: float | None = None  # the mean that is enough: of those that reach it, the candidates that take the least time are kept
     last_fold: bool = False  # evaluate on the fold that chooses nothing
 
 

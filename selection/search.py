@@ -90,7 +90,7 @@ def in_rounds(search: Search, record: Record) -> None:
             base = recipe_dict.with_overrides(base, better)
             kept = [Arm(Candidate("chosen values", "The better value of each setting."), base)]
         elif not part.last_fold and not part.fork:
-            made["kept"] = [row["name"] for row in ranked[: part.keep]]
+            made["kept"] = [row["name"] for row in by_time(ranked, part.at_least)[: part.keep]]
             kept = [arm for name in made["kept"] for arm in arms if arm.candidate.name == name]
             if part.epochs:  # a short training is for this round alone
                 kept = [replace(arm, recipe=replace(arm.recipe, epochs=search.base.epochs)) for arm in kept]
@@ -99,6 +99,12 @@ def in_rounds(search: Search, record: Record) -> None:
         record.write()
     record.value["recipe"] = recipe_dict.to_dict(base)
     record.write()
+
+
+def by_time(ranked: list[dict[str, Any]], at_least: float | None) -> list[dict[str, Any]]:
+    """Return rows, given with the highest mean first, with those first that reach a mean in the least time; where none does, as given."""
+    enough = [] if at_least is None else [row for row in ranked if row["mean"] >= at_least]
+    return sorted(enough, key=lambda row: row["seconds"]) or ranked
 
 
 def effects(part: Round, finals: Sequence[tuple[tuple[int, ...], Sequence[float]]]) -> list[dict[str, Any]]:

@@ -113,6 +113,12 @@ ROUNDS = {
 }
 
 
+def test_of_those_that_are_good_enough_the_quickest_is_kept_and_where_none_is_the_best():
+    rows = [{"mean": 0.994, "seconds": 9}, {"mean": 0.993, "seconds": 3}, {"mean": 0.992, "seconds": 5}, {"mean": 0.9, "seconds": 1}]
+    assert [row["seconds"] for row in search.by_time(rows, 0.992)] == [3, 5, 9]
+    assert search.by_time(rows, 0.995) == rows == search.by_time(rows, None)
+
+
 @pytest.mark.slow
 def test_a_search_in_rounds_keeps_the_better_values_and_nets_and_goes_on_where_it_stopped(monkeypatch, here):
     for name, width in {"small": 4, "large": 8}.items():
