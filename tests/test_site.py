@@ -58,6 +58,14 @@ def test_listings_lead_to_their_lines_where_the_repository_is_published():
     assert "<a " not in site.link_sources(listing.html, "") and "data-source" not in site.link_sources(listing.html, "")
 
 
+def test_a_page_leads_to_its_result_and_does_not_say_where_it_was_built():
+    saved = "<p>Saved as <code>build/series/results/03_augment.json</code>.</p>"
+    assert site.finish(saved, None, "") == '<p>Saved as <a href="results/03_augment.json">results/03_augment.json</a>.</p>'
+    for path in (path for path in REPORTS.rglob("*.html") if "Saved as" in path.read_text(encoding="utf-8")):
+        (place,) = re.findall(r'Saved as <a href="([^"]+)">', path.read_text(encoding="utf-8"))
+        assert (path.parent / place).is_file()
+
+
 def test_every_page_of_the_site_explains_its_terms():
     prose = '<div class="prose"><p>The learning rate.</p></div>'
     for here, root in (("index", ""), ("published/index", "../")):

@@ -34,7 +34,8 @@ def of(series: Mapping[str, str], here: str = "", downloads: Mapping[str, str] |
 
 
 def finish(page: str, result: Result | None, root: str) -> str:
-    """Link the terms of a page's prose to the glossary, and its listings to the repository as it was when the result was made."""
+    """Link a page's result, the terms of its prose, and its listings to the repository as it was when the result was made."""
+    page = re.sub(r"Saved as <code>[^<]*?(results/[\w-]+\.json)</code>", r'Saved as <a href="\1">\1</a>', page)  # not where it was built
     commit = (result and result.provenance.get("commit")) or "main"
     return link_sources(link_terms(page, terms(), f"{root}glossary.html"), address() and f"{address()}/blob/{commit}")
 
