@@ -10,7 +10,7 @@ import torch
 from screenshots import RECORD, SEVEN, draw
 from torch import nn
 
-from mnistlib import data, files, models
+from mnistlib import data, files, models, steps
 from mnistlib.train import logits
 from website.drawing import export, page
 
@@ -92,6 +92,25 @@ def test_the_committed_page_is_what_the_command_writes():
 
 def test_the_page_is_light_and_soon_ready(tab):
     assert PAGE.stat().st_size < 300_000 and int(tab.evaluate("document.documentElement.dataset.ready")) < 1_000
+
+
+def test_a_pen_draws_too_and_the_arrow_keys_choose_the_net(tab):
+    pen = """strokes => {
+        const paper = document.getElementById("paper"), box = paper.getBoundingClientRect();
+        const send = (kind, [x, y]) => paper.dispatchEvent(new PointerEvent(kind, {
+            pointerId: 7, pointerType: "pen", pressure: 0.4, bubbles: true, cancelable: true,
+            clientX: box.left + box.width * x, clientY: box.top + box.height * y,
+        }));
+        for (const stroke of strokes) stroke.forEach((point, k) => {
+            send(k ? "pointermove" : "pointerdown", point);
+            if (k === stroke.length - 1) send("pointerup", point);
+        });
+    }"""
+    tab.evaluate(pen, SEVEN)
+    assert seen(tab) == ["7"] * 3
+    tab.locator("input[name=net]:checked").focus()
+    tab.keyboard.press("ArrowUp")
+    assert tab.locator("#inside").text_content() == steps.get(page.NETS[-2]).title
 
 
 def test_its_weight_and_the_time_until_it_is_ready_are_on_record():

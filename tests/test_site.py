@@ -60,7 +60,7 @@ def test_listings_lead_to_their_lines_where_the_repository_is_published():
 
 def test_a_page_leads_to_its_result_and_does_not_say_where_it_was_built():
     saved = "<p>Saved as <code>build/series/results/03_augment.json</code>.</p>"
-    assert site.finish(saved, None, "") == '<p>Saved as <a href="results/03_augment.json">results/03_augment.json</a>.</p>'
+    assert site.finish(saved, "") == '<p>Saved as <a href="results/03_augment.json">results/03_augment.json</a>.</p>'
     for path in (path for path in REPORTS.rglob("*.html") if "Saved as" in path.read_text(encoding="utf-8")):
         (place,) = re.findall(r'Saved as <a href="([^"]+)">', path.read_text(encoding="utf-8"))
         assert (path.parent / place).is_file()
@@ -69,7 +69,7 @@ def test_a_page_leads_to_its_result_and_does_not_say_where_it_was_built():
 def test_every_page_of_the_site_explains_its_terms():
     prose = '<div class="prose"><p>The learning rate.</p></div>'
     for here, root in (("index", ""), ("published/index", "../")):
-        linked = site.of({}, here).finish(prose, None)
+        linked = site.of({}, here).finish(prose)
         assert f'<a class="term" href="{root}glossary.html#' in linked and linked.count("<a ") == 1
     for name in (*steps.STEPS, "index", "luck", "inside"):
         terms = re.findall(r'class="term" href="glossary.html#([^"]*)"', (REPORTS / f"{name}.html").read_text(encoding="utf-8"))

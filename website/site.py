@@ -10,7 +10,7 @@ import yaml
 
 from mnistlib import files
 from mnistlib.report.page import Site
-from mnistlib.report.result import Result
+from mnistlib.runs import provenance
 
 PAGES = {  # in the head of every page
     "index": "Overview",
@@ -33,10 +33,10 @@ def of(series: Mapping[str, str], here: str = "", downloads: Mapping[str, str] |
     return Site(series, root, here, PAGES, downloads or {}, address(), partial(finish, root=root))
 
 
-def finish(page: str, result: Result | None, root: str) -> str:
-    """Link a page's result, the terms of its prose, and its listings to the repository as it was when the result was made."""
+def finish(page: str, root: str) -> str:
+    """Link a page's result, the terms of its prose, and its listings to the repository as it is when the page is made."""
     page = re.sub(r"Saved as <code>[^<]*?(results/[\w-]+\.json)</code>", r'Saved as <a href="\1">\1</a>', page)  # not where it was built
-    commit = (result and result.provenance.get("commit")) or "main"
+    commit = provenance.revision(files.root())[0] or "main"  # the listings show the code that makes the page
     return link_sources(link_terms(page, terms(), f"{root}glossary.html"), address() and f"{address()}/blob/{commit}")
 
 

@@ -158,7 +158,7 @@ def confusion(matrix: np.ndarray) -> ReportFigure:
     shades, top = np.log1p(errors), max(1.8 * np.log1p(errors.max()), 1e-9)  # so that the rare kinds show beside the most frequent
     shown = axes.imshow(shades, cmap="Blues", vmin=0, vmax=top, aspect="auto")
     figure.colorbar(shown, cax=scale, ticks=np.log1p(_SCALE), format=FuncFormatter(lambda shade, _: f"{np.expm1(shade):.3g}"))
-    scale.set_ylim(0, np.log1p(max(errors.max(), 1)))
+    scale.set_ylim(0, np.log1p(next((tick for tick in _SCALE[1:] if tick >= errors.max()), errors.max())))
     scale.set_title("images", fontsize=SMALL, color=FADED, pad=10)
     for label, digit in np.argwhere(errors > 0):
         axes.text(digit, label, formatting.mean_count(errors[label, digit]), ha="center", va="center", fontsize=SMALL)
@@ -168,7 +168,7 @@ def confusion(matrix: np.ndarray) -> ReportFigure:
     axes.tick_params(length=0, labelsize=NORMAL, labelcolor=INK, labeltop=True, labelbottom=False)
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    figure_style.title(axes, "Images per seed: true digit (row), predicted digit (column)")
+    figure_style.title(axes, "Images per seed, colours logarithmic: true digit (row), predicted digit (column)")
     return figure
 
 

@@ -35,7 +35,7 @@ class Site:
     pages: Mapping[str, str] = field(default_factory=dict)  # those of the site by their names, with a word for each
     downloads: Mapping[str, str] = field(default_factory=dict)  # what can be taken away, and where it is, from the page
     address: str = ""  # of the repository; "" where it is not published
-    finish: Callable[[str, Result | None], str] = lambda page, result: page  # what is done to the text of a page before it is written
+    finish: Callable[[str], str] = lambda page: page  # what is done to the text of a page before it is written
 
 
 def build(notebook: Path, out: Path, *args: Any, **kwargs: Any) -> Path:
@@ -91,7 +91,7 @@ def page(
         "log_tail": "\n".join(log_tail),
     }
     text, _ = exporter.from_notebook_node(story, resources={"page": chrome})
-    text = site.finish(text, result) if site.series else markup.alone(text)
+    text = site.finish(text) if site.series else markup.alone(text)
     if elsewhere := markup.addresses(text.replace(f"<script>{SCRIPT}</script>", "", 1)):
         raise ResultError(f"The page of {notebook.name} would load {elsewhere[0]!r}; a page must hold all that it shows.")
     return text.rstrip() + "\n"

@@ -80,7 +80,7 @@ class StepReport:
 
     def reached(self) -> Claim:
         """Claim that the mean accuracy is above the target."""
-        claim, summary = f"The mean reaches the target of {formatting.percent(MIN_ACCURACY)}.", self.result.summary
+        claim, summary = f"The mean reaches the target of {formatting.percent(MIN_ACCURACY)}, for other writers too.", self.result.summary
         whole, by_seed = (bounds and formatting.against(bounds, MIN_ACCURACY) for bounds in (summary.interval, summary.seed_interval))
         also = f"; the same images, other seeds: {by_seed}" if by_seed else ""
         figures = f"{formatting.percent(summary.final_mean)} (other seeds and other writers: {whole}{also})"
@@ -89,7 +89,7 @@ class StepReport:
     def held(self) -> Claim:
         """Claim that the mean is at or above the target in each of the last epochs, for other seeds on the same images."""
         last = np.array([run.history.eval_accuracy[-HELD_EPOCHS:] for run in self.runs])
-        claim = f"The mean keeps the target in each of the last {formatting.count(HELD_EPOCHS)} epochs."
+        claim = f"On these images, the mean keeps the target in each of the last {formatting.count(HELD_EPOCHS)} epochs."
         effect = intervals.welch(last[:, last.mean(0).argmin()])
         if effect is None or last.shape[1] < HELD_EPOCHS:
             return Claim(claim, "no comparison", "This needs two seeds and as many epochs.")
