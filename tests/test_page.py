@@ -391,17 +391,17 @@ def test_readme_gets_its_first_paragraph_table_and_image_between_the_marks(repor
 
 def test_the_answer_counts_from_the_floor_to_the_finished_recipe(reports, monkeypatch):
     monkeypatch.setitem(steps.ABLATIONS, "no_norm", replace(steps.ABLATIONS["softmax"], name="no_norm"))
-    floor, skeleton, top = result("softmax", (70, 74)), result("00_skeleton", (20, 18)), result("03_augment", (5, 7))
+    floor, skeleton, top = result("softmax", (70, 74)), result("00_skeleton", (20, 18)), result(index.HEADLINE, (5, 7))
     said = " ".join(index.answer([floor, skeleton, top]))
     assert all(words in said for words in ("92.80%", "99.40%", "12 times fewer errors", "mean of 2 seeds"))
     effect = intervals.Effect(0.001, (0.0004, 0.002), 0.001, 5, 1e-7)
     outcomes = ((skeleton, "supported"), (top, "inconclusive"))
     judged = [replace(one, claims=(comparison.Claim("", outcome, "", effect),)) for one, outcome in outcomes]
-    assert index.answer([floor, *judged])[1].endswith("What worked: skeleton. Inconclusive: augmentation.")
+    assert index.answer([floor, *judged])[1].endswith("What worked: skeleton. Inconclusive: frontier.")
     low = replace(top, verdict=replace(top.verdict, accuracy="below"))
-    assert (
-        "is below that; it is" in index.answer([floor, skeleton, low])[1] and "at or above that, but the interval reaches below it" in said
-    )
+    assert "is below the 99.40%" in index.answer([floor, skeleton, low])[1] and "it is not certain" in said
+    held, left = (replace(top, verdict=replace(top.verdict, held=word)) for word in ("held", "not held"))
+    assert "and stays there" in index.answer([floor, held])[1] and "but does not stay there" in index.answer([floor, left])[1]
     assert index.answer([floor]) == index.answer([]) == ("There are no results of the whole series yet.", "")
     files.write(reports / "results" / "softmax.json", files.to_text(results.to_json(floor)))
     files.write(reports / "results" / "no_norm.json", files.to_text(results.to_json(result("no_norm"))))

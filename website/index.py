@@ -123,23 +123,17 @@ def answer(results: Sequence[Result]) -> tuple[str, str]:
         f"{percent(summary.final_mean)} of MNIST's test images correctly: {times:.0f} times fewer errors than softmax regression, a linear "
         f"layer of {count(floor.n_parameters)} parameters, which classifies {percent(floor.summary.final_mean)}."
     )
-    last, percent_held = count(recipe.HELD_EPOCHS), formatting.of(summary.n_held, summary.n_seeds)
-    here = (
-        f"reaches {percent(target)}, as the exercise asks,"
-        if top.verdict.accuracy != "below"
-        else f"is below the {percent(target)} that the exercise asks for"
-    )
-    stays = "and stays there" if top.verdict.held == "held" else "but does not stay there"
-    there = f" {stays} over the last {last} epochs; of the single seeds {percent_held} do." if top.verdict.accuracy != "below" else "."
-    sure = {
-        "significantly above": "For other writers that is as sure",
-        "at or above": "For other writers it is not certain",
-        "below": "The interval is",
-    }
+    here = f"is below the {percent(target)} that the exercise asks for."
+    if top.verdict.accuracy != "below":
+        stays = "and stays there" if top.verdict.held == "held" else "but does not stay there"
+        here = (
+            f"reaches {percent(target)}, as the exercise asks, {stays} over the last {count(recipe.HELD_EPOCHS)} epochs; of the single seeds, "
+            f"{formatting.of(summary.n_held, summary.n_seeds)} do."
+        )
+    sure = {"significantly above": ", all of it above the target", "at or above": ": for other writers it is not certain", "below": ""}
     second = (
-        f"On these test images the mean of {formatting.counted(summary.n_seeds, 'seed')} after the last epoch {here}{there} "
-        f"{sure[top.verdict.accuracy]}: the {result_tables.LEVEL} interval, for other seeds and other writers, is {interval}. "
-        f"{worked(results)}"
+        f"On these test images the mean of {formatting.counted(summary.n_seeds, 'seed')} after the last epoch {here} Its "
+        f"{result_tables.LEVEL} interval, for other seeds and other writers, is {interval}{sure[top.verdict.accuracy]}. {worked(results)}"
     ).strip()
     return first, second
 
