@@ -127,8 +127,8 @@ def answer(results: Sequence[Result]) -> tuple[str, str]:
     if top.verdict.accuracy != "below":
         stays = "and stays there" if top.verdict.held == "held" else "but does not stay there"
         here = (
-            f"reaches {percent(target)}, as the exercise asks, {stays} over the last {count(recipe.HELD_EPOCHS)} epochs; of the single seeds, "
-            f"{formatting.of(summary.n_held, summary.n_seeds)} do."
+            f"reaches {percent(target)}, as the exercise asks, {stays} over the last {count(recipe.HELD_EPOCHS)} epochs; of the single "
+            f"seeds, {formatting.of(summary.n_held, summary.n_seeds)} do."
         )
     sure = {"significantly above": ", all of it above the target", "at or above": ": for other writers it is not certain", "below": ""}
     second = (

@@ -32,8 +32,8 @@ function update() {
 function show() {
   asked = 0;
   const pixels = pixelsNow();
-  showPaper();
   showImage(small, pixels ?? new Uint8Array(SIDE * SIDE));
+  showPaper(); // a test image comes from the small one
   const results = pixels && nets.map((net) => run(net, pixels));
   data.nets.forEach((net, k) => {
     const row = document.getElementById(`net-${k}`);
