@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import unquote, urlsplit
 
 import browser
@@ -126,6 +129,24 @@ def test_figures_are_numbered_in_order_and_captioned():
         numbers = [int(number) for number in re.findall(r'<figure class="plot" id="figure-(\d+)">', text)]
         assert numbers == list(range(1, len(numbers) + 1)), name
         assert len(re.findall(r"<figcaption><b>Figure \d+\.</b> [^<]{20,}", text)) == len(numbers), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["index.html", "draw.html", "published/index.html"])
+def test_a_page_works_from_a_server_below_a_path(chrome, name):
+    serve = partial(SimpleHTTPRequestHandler, directory=REPORTS.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        page, asked = chrome.new_page(), []
+        page.on("request", lambda request: asked.append(request.url))
+        address = f"http://127.0.0.1:{server.server_port}/reports/{name}"
+        page.goto(address)
+        links = page.eval_on_selector_all("a[href]", "links => links.map(link => link.href.split('#')[0])")
+        assert asked == [address]
+        for link in {link for link in links if link.startswith("http://127.0.0.1")}:
+            assert page.request.head(link).ok, link
+        page.close()
+        server.shutdown()
 
 
 @pytest.mark.slow

@@ -103,6 +103,8 @@ def test_an_address_is_set_in_one_place(published):
     assert site.of({}).address == "https://example.org/me/mnist" and "<https://me.example.org/mnist>" in site.published()
     assert 'href="https://me.example.org/mnist"' in pages.text("references")
     assert 'href="https://example.org/me/mnist"' in index.text([], ())
+    shown = site.finish('<meta property="og:type" content="article">', "")
+    assert f'<meta property="og:image" content="https://me.example.org/mnist/{site.PREVIEW}">' in shown
 
 
 def test_without_an_address_nothing_is_named(monkeypatch):

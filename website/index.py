@@ -19,10 +19,12 @@ FLOOR, HEADLINE = "softmax", "04_frontier"  # the ablation below the steps, and 
 
 
 def build(reports: Path) -> Path:
-    """Write `reports`/index.html and epochs.csv from the results in `reports`/results, linking to the pages there; return its path."""
+    """Write index.html, epochs.csv and the picture of previews from the results in `reports`/results; link to the pages that are there."""
     pages = {path.stem for path in reports.glob("*.html")} | {
         path.parent.name for path in [*reports.glob("*/index.html"), *reports.glob("*/README.md")]
     }
+    if results := load(reports):
+        files.write(reports / site.PREVIEW, figures.steps(results, near_target(results)).png())
     files.write(reports / "epochs.csv", epochs([result.read(path) for path in sorted((reports / "results").glob("*.json"))]))
     return files.write(reports / "index.html", text(load(reports), pages))
 

@@ -25,6 +25,7 @@ PAGES = {  # in the head of every page
 FOLDER = Path(__file__).parent
 _WRITTEN = {'<div class="prose">': True, '<div class="output">': False}
 _CLOSED = {"a", "code", "pre", "svg", "summary", "button", "figcaption", "table", "nav", "section", "footer"}  # where no term is linked
+PREVIEW = "preview.png"  # what is shown where a page is linked to
 
 
 def of(series: Mapping[str, str], here: str = "", downloads: Mapping[str, str] | None = None) -> Site:
@@ -34,10 +35,13 @@ def of(series: Mapping[str, str], here: str = "", downloads: Mapping[str, str] |
 
 
 def finish(page: str, root: str) -> str:
-    """Link a page's result, the terms of its prose, and its listings to the repository as it is when the page is made."""
+    """Link a page's result, the terms of its prose, and its listings; name the picture that previews show where the site has an address."""
     page = re.sub(r"Saved as <code>[^<]*?(results/[\w-]+\.json)</code>", r'Saved as <a href="\1">\1</a>', page)  # not where it was built
-    commit = provenance.revision(files.root())[0] or "main"  # the listings show the code that makes the page
-    return link_sources(link_terms(page, terms(), f"{root}glossary.html"), address() and f"{address()}/blob/{commit}")
+    if url := citation().get("url", "").rstrip("/"):
+        shown = f'<meta property="og:image" content="{url}/{PREVIEW}">\n<meta name="twitter:card" content="summary_large_image">\n'
+        page = page.replace('<meta property="og:type"', f'{shown}<meta property="og:type"', 1)
+    tree = address() and f"{address()}/blob/{provenance.revision(files.root())[0] or 'main'}"  # listings show the code that makes the page
+    return link_sources(link_terms(page, terms(), f"{root}glossary.html"), tree)
 
 
 def glossary() -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ def text(reports: Path) -> str:
         "n_first": FIRST,
         "n_hard": HARD,
     }
-    return page.render("page.html.j2", FOLDER, **values)
+    return site.finish(page.render("page.html.j2", FOLDER, **values), "")
 
 
 def read(name: str) -> str:

@@ -76,7 +76,14 @@ def front(results: Sequence[Result]) -> dict[str, Any]:
                     {
                         "task": dict(task),
                         "dataset": dict(dataset),
-                        "metrics": [{"type": "accuracy", "name": f"Accuracy, seed {SEED}", "value": run(found).final}],
+                        "metrics": [
+                            {"type": "accuracy", "name": f"Accuracy, seed {SEED}", "value": run(found).final},
+                            {
+                                "type": "accuracy",
+                                "name": f"Accuracy, mean of {formatting.counted(found.summary.n_seeds, 'seed')}",
+                                "value": found.summary.final_mean,
+                            },
+                        ],
                     }
                 ],
             }
