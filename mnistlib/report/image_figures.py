@@ -83,8 +83,8 @@ def net(summary: ModelSummary, image: Any) -> ReportFigure:
     area.set(xlim=(0, figure_style.WIDTH), ylim=(base + 44, 0))
     kinds = "; ".join(f"{layer.kind}: {formatting.shape(layer.output)}" for layer in layers)
     figure.caption = (
-        "Below, what each layer passes on, height and width to scale. Above, how much of a test image one value of it can see. "
-        f"The net has {formatting.count(summary.n_parameters)} parameters."
+        f"With {formatting.count(summary.n_parameters)} parameters, a value of the last maps sees "
+        f"{formatting.count(min(summary.receptive_field, SIDE))} of {SIDE} pixels along a side. Below, what each layer passes on, to scale."
     )
     figure.alt = f"The layers of the net. {kinds}."
     return figure

@@ -196,9 +196,7 @@ def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%" if wide else formatting.percent(value)))
     axes.spines["left"].set_visible(False)
     what = f"Accuracy after the last epoch, a row per {row}: every seed as a dot, the mean as a bar, its interval as a band"
-    figure.caption = (
-        "Accuracy after the last epoch: a dot is a seed, the bar their mean, the band its interval, the dashed line the target."
-    )
+    figure.caption = f"{'; '.join(map(' '.join, means.items()))}. A dot is a seed, the bar their mean, the band its interval, the dashed line the target."
     figure.alt = (
         f"{what}, and a dashed line at the target of {formatting.percent(MIN_ACCURACY)}. Means: {'; '.join(map(' '.join, means.items()))}."
     )
@@ -229,9 +227,9 @@ def differences(rows: Mapping[str, Difference]) -> ReportFigure | Shown:
     axes.spines["left"].set_visible(False)
     sure = [name for name, each in rows.items() if each.effect.interval[0] > 0 or each.effect.interval[1] < 0]
     figure.caption = (
-        f"Images of 10,000 that are won. Thin lines are {formatting.percent(intervals.LEVEL, 0)} intervals for other seeds and other "
-        f"writers, thick ones for other seeds on the same images. "
-        + (f"Thin lines that exclude zero: {formatting.listed(sure)}." if sure else "Every thin line contains zero.")
+        (f"Above chance or below it: {formatting.listed(sure)}." if sure else "All of it can be chance.")
+        + " The points are images of 10,000 that are won. Thin lines, which tell, are "
+        f"{formatting.percent(intervals.LEVEL, 0)} intervals for other seeds and other writers, thick ones for other seeds alone."
     )
     figure.alt = f"Differences of accuracy. {'; '.join(figure.tips.values())}."
     return figure
