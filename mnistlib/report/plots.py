@@ -196,10 +196,9 @@ def accuracies(results: Sequence[Result], row: str = "step") -> ReportFigure:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}%" if wide else formatting.percent(value)))
     axes.spines["left"].set_visible(False)
     what = f"Accuracy after the last epoch, a row per {row}: every seed as a dot, the mean as a bar, its interval as a band"
-    figure.caption = f"{'; '.join(map(' '.join, means.items()))}. A dot is a seed, the bar their mean, the band its interval, the dashed line the target."
-    figure.alt = (
-        f"{what}, and a dashed line at the target of {formatting.percent(MIN_ACCURACY)}. Means: {'; '.join(map(' '.join, means.items()))}."
-    )
+    said = "; ".join(map(" ".join, means.items()))
+    figure.caption = f"{said}. A dot is a seed, the bar their mean, the band its interval, the dashed line the target."
+    figure.alt = f"{what}, and a dashed line at the target of {formatting.percent(MIN_ACCURACY)}. Means: {said}."
     return figure
 
 
