@@ -25,7 +25,10 @@ ROW = 30  # CSS pixels
 def build(path: Path) -> Path:
     """Execute the notebook for a record and write the page beside the record; return the page's path."""
     committed = path == files.root() / "reports" / "benchmarks.json"
-    parameters, around = ({}, site.of({path.stem: TITLE}, path.stem)) if committed else ({"record_path": str(path)}, None)
+    parameters, around = {"record_path": str(path)}, None
+    if committed:
+        parameters, around = {}, site.of({path.stem: TITLE}, path.stem, site.downloads(path.stem))
+        site.copy_notebook(path.stem, path.parent)
     out_dir, page = files.root() / "build" / "benchmarks", path.with_suffix(".html")
     return runner.run(runner.find("benchmarks"), out_dir, parameters, page, site=around).page
 

@@ -12,8 +12,9 @@ from mnistlib import augment, data, formatting
 from mnistlib.data import ImageSet
 from mnistlib.report import figure_style
 from mnistlib.report.figure_style import FADED, INK, ReportFigure
-from mnistlib.report.html import Shown, table
+from mnistlib.report.html import Shown, phrase, sentence, table
 from mnistlib.report.image_figures import SIDE, draw_image, write
+from mnistlib.report.result import Result
 from mnistlib.stats import intervals
 from mnistlib.stats.misclassified import GROUPS, LABEL_ERRORS, group_names
 from mnistlib.train import evaluate
@@ -21,6 +22,14 @@ from mnistlib.train import evaluate
 PATCH = 5  # pixels of the square that hides a part of an image
 BINS = (0.0, 0.5, 0.7, 0.9, 0.97, 0.99, 0.999, 1.0)  # of confidence, finer where most predictions are
 _ACROSS = 9  # images in a row of a sheet
+
+
+def whose(result: Result) -> Shown:
+    """Return whose nets the figures show, with a link to their report."""
+    n, first = formatting.counted(len(result.runs), "seed"), result.runs[0].seed
+    name = Shown(f'<a href="{result.step}.html">{phrase(result.step).html}</a>', result.step)
+    begin, end = "These are the nets of ", f" ({result.title}), {n}; the first three figures show seed {first}."
+    return sentence(Shown(f"{begin}{name.html}{phrase(end).html}", f"{begin}{name.text}{end}"))
 
 
 def kernels(net: nn.Module) -> ReportFigure:

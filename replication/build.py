@@ -56,7 +56,9 @@ def _build(step: Step, mnist: Mnist, train: bool) -> None:
         titles = {model.name: model.long_title for model in MODELS.values()}
         parameters = {"model": step.name, "results_dir": WORK, "use_cached": True}
         page = reports / f"{step.name}.html"
-        runner.run(files.notebook(NOTEBOOK), work, parameters, page, site.of(titles, "published/index"), heading=titles[step.name])
+        around = site.of(titles, "published/index", site.downloads(NOTEBOOK, step.name, "../"))
+        runner.run(files.notebook(NOTEBOOK), work, parameters, page, around, heading=titles[step.name])
+        site.copy_notebook(NOTEBOOK, reports.parent)
     else:
         step_report.make(step, step.recipe, mnist, cached, work)
     result.publish(step.name, work, reports)
@@ -70,8 +72,10 @@ def build_pages() -> None:
     found = results.load(reports)
     update_studies(found)
     for name in PAGES:
-        page, notebook = reports / f"{name}.html", files.notebook(f"{NOTEBOOK}_{name}")
-        runner.run(notebook, files.resolve(WORK), {"results_dir": REPORTS}, page, site.of(PAGES, "published/index"))
+        page, notebook = reports / f"{name}.html", f"{NOTEBOOK}_{name}"
+        around = site.of(PAGES, "published/index", site.downloads(notebook, root="../"))
+        runner.run(files.notebook(notebook), files.resolve(WORK), {"results_dir": REPORTS}, page, around)
+        site.copy_notebook(notebook, reports.parent)
     made = results.replications(found)
     ladder = figures.ladder(made)
     files.write(root / "images" / IMAGE, ladder.png())

@@ -1,6 +1,7 @@
 """The figures about all published models: claims beside measurements, accuracy against parameters, kernels."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import figure_style
 from mnistlib.report.figure_style import BLUE, FADED, GREEN, INK, ORANGE, PAPER, SMALL, WIDTH, ReportFigure
 from mnistlib.report.result import Result
+from replication import overview
 from replication.results import OTHERS, Placed
 
 COARSE = (0.92, 0.95, 0.975, 0.985, 0.99, 0.994, 0.996)
@@ -51,8 +53,10 @@ def ladder(made: Sequence[Placed]) -> ReportFigure:
     _accuracy_axis(axes, axes.xaxis, axes.axvline)
     axes.set(ylim=(len(made), 0), yticks=[], xlim=height((0.973, 0.9967)))
     axes.spines["left"].set_visible(False)
-    above = formatting.of(sum(each.model.claim.headline > each.mean for each in made), len(made))
-    figure.caption = f"{above} headline claims lie above the mean of our seeds after the last epoch. The band is the interval of that mean."
+    figure.caption = (
+        f"{overview.above(made)} A row is a model: its claim, the luckiest seed at its best and at its last epoch, and the mean of all "
+        "seeds, whose interval is the band. The dashed line is the target."
+    )
     figure.alt = f"A row per published model, its claim and what it is made of. Claim and mean of the seeds: {'; '.join(models)}."
     return figure
 
@@ -71,8 +75,8 @@ def accuracy_by_parameters(made: Sequence[Placed], series: Sequence[Result]) -> 
 
     Every mark says what it is where the pointer rests, and links to its report or repository. Where marks pile up, a part is enlarged.
     """
-    figure = figure_style.figure(584, vector=True)
-    axes, closer = figure_style.panel(figure, 70, 84, WIDTH - 86, 250), figure_style.panel(figure, 70, 398, WIDTH - 86, 140)
+    figure = figure_style.figure(674, vector=True)
+    axes, closer = figure_style.panel(figure, 70, 84, WIDTH - 86, 250), figure_style.panel(figure, 70, 398, WIDTH - 86, 230)
     other = {"marker": "x", "color": FADED, "linestyle": "", "markersize": 6}
     claims: list[Mark] = [
         (each.model.n_parameters, each.model.claim.headline, f"{each.model.long_title}, claimed", f"{each.model.name}.html", CLAIM)
@@ -90,32 +94,70 @@ def accuracy_by_parameters(made: Sequence[Placed], series: Sequence[Result]) -> 
         axes.plot([], [], label=name, **look)
     axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=2, frameon=False, fontsize=SMALL, handletextpad=0.2, columnspacing=1.0)
     ticks = (1_000, 2_000, 4_000, 8_000, 16_000)
-    axes.set(xscale="log", ylim=height((0.91, 0.9967)))
+    axes.set(xscale="log", ylim=height((0.91, 0.9975)))
     axes.set_xticks(ticks, [formatting.count(tick) for tick in ticks])
     axes.minorticks_off()
     axes.set_yticks(height(COARSE), [formatting.percent(tick, 1) for tick in COARSE])
-    closer.set(xlim=(6_600, 8_500), ylim=height((0.9918, 0.9957)), xlabel="parameters")
-    fine = (0.992, 0.993, 0.994, 0.995)
+    closer.set(xlim=(6_600, 8_500), ylim=height((0.9918, 0.9977)), xlabel="parameters")
+    fine = (0.992, 0.993, 0.994, 0.995, 0.996, 0.997)
     closer.set_xticks(range(6_750, 8_500, 250), [formatting.count(tick) for tick in range(6_750, 8_500, 250)])
     closer.set_yticks(height(fine), [formatting.percent(tick, 1) for tick in fine])
-    named: list[float] = []  # labels that would lie on each other are left out; the pointer shows them
-    for result in reversed(series):
-        mean = float(height(result.summary.final_mean))
-        if all(abs(mean - other) > 0.06 for other in named):
-            named.append(mean)
-            part = axes if result.summary.final_mean < 0.992 else closer
-            label = part.annotate(result.step, (result.n_parameters, mean), (-8, 0), textcoords="offset points", ha="right", va="center")
-            label.set(fontsize=SMALL, color=GREEN, path_effects=HALO)
+    seen, all_ = [(x, height(y)) for x, y, *_ in claims + means], [*(each.result for each in made), *series]
+    bars = [[(result.n_parameters, end) for end in height(result.summary.interval)] for result in all_]
+    for part in (axes, closer):
+        limits = [[(MAX_PARAMETERS, y) for y in part.get_ylim()], [(x, height(MIN_ACCURACY)) for x in part.get_xlim()]]
+        named = {each.step: (each.n_parameters, height(each.summary.final_mean)) for each in series}
+        near = {name: at for name, at in named.items() if (at[1] > closer.get_ylim()[0]) == (part is closer)}
+        _label(part, near, seen, bars + limits)
     figure_style.title(closer, "Enlarged: where marks pile up")
     figure.caption = (
-        "Accuracy against parameters. Claims are one run each, mostly its best epoch, chosen on the test set. What was measured here are "
-        "means of seeds after the last epoch, with their intervals. Every mark links to its report or repository."
+        f"{_most_accurate(made, series)}Claims are one run each, mostly its best epoch, chosen on the test set. What was measured here "
+        "are means of seeds after the last epoch, with their intervals. Every mark links to its report or repository."
     )
     figure.alt = (
         f"Accuracy against parameters: {formatting.counted(len(made), 'published model')} as measured and as claimed, "
         f"{formatting.count(len(OTHERS))} other repositories as claimed, and {formatting.counted(len(series), 'step')} of this series."
     )
     return figure
+
+
+def _label(
+    axes: Axes,
+    named: Mapping[str, tuple[float, float]],
+    marks: Sequence[tuple[float, float]],
+    lines: Sequence[Sequence[tuple[float, float]]],
+) -> None:
+    """Label points where the label hides neither a mark, a line (its two ends) nor another label, and lead a line to each."""
+    pixels, bounds = axes.transData.transform, axes.get_window_extent().extents.reshape(2, 2)
+    dots = pixels(marks)
+    around = [dots + 10 * np.array(side) for side in ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1))]
+    taken = np.concatenate([*around, *(np.linspace(*pixels(ends), 100) for ends in lines)])
+    look = {"textcoords": "offset points", "ha": "center", "va": "center", "fontsize": SMALL, "color": GREEN, "path_effects": HALO}
+    for name, point in sorted(named.items(), key=lambda item: item[1][1]):
+        line = {"arrowstyle": "-", "color": GREEN, "linewidth": 1, "shrinkA": 0, "shrinkB": 3}
+        label, at = axes.annotate(name, point, (0, 0), arrowprops=line, **look), pixels(point)
+        half = label.get_window_extent().size / 2 + 7
+        for distance, angle in product(range(20, 400, 8), np.linspace(0, 2 * np.pi, 48, endpoint=False)):
+            middle = at + (half + distance) * (np.cos(angle), np.sin(angle))
+            leader = np.linspace(at, middle, 60)[6:]
+            inside = (middle - half > bounds[0]).all() and (middle + half < bounds[1]).all()
+            others = dots[np.abs(dots - at).max(1) > 1]  # marks and labels, which no line may cross
+            crossed = np.hypot(*(leader[:, None] - others[None]).transpose(2, 0, 1)).min(initial=99) < 14
+            if inside and not crossed and not (np.abs(taken - middle) < half).all(1).any():
+                label.set_position((middle - at) * 72 / axes.figure.dpi)
+                words = middle + half * np.stack(np.meshgrid(*[np.linspace(-1, 1, 12)] * 2), 2).reshape(-1, 2)
+                dots, taken = np.concatenate([dots, words]), np.concatenate([taken, words, leader])
+                break
+
+
+def _most_accurate(made: Sequence[Placed], series: Sequence[Result]) -> str:
+    """Return the highest mean under the limit of parameters, of the series and of the published models."""
+    said = []
+    for whose, found in {"this series": _titled(series), "the published models": _titled(made)}.items():
+        if small := [(one.summary.final_mean, title, one.n_parameters) for title, one in found if one.n_parameters < MAX_PARAMETERS]:
+            mean, title, n = max(small)
+            said.append(f"{whose} {formatting.percent(mean)} ({title}, {formatting.count(n)} parameters)")
+    return f"Highest mean under {overview.LIMIT} parameters: {', '.join(said)}. " if said else ""
 
 
 def accuracy_by_time(made: Sequence[Placed], series: Sequence[Result]) -> ReportFigure:
@@ -136,10 +178,23 @@ def accuracy_by_time(made: Sequence[Placed], series: Sequence[Result]) -> Report
     axes.set_xticks([tick for tick in ticks if low <= tick <= high], [formatting.seconds(tick) for tick in ticks if low <= tick <= high])
     axes.minorticks_off()
     _accuracy_axis(axes, axes.yaxis, axes.axhline)
-    axes.set_ylim(height((0.985, 0.9967)))
-    figure.caption = "Accuracy against the training time of a seed, all measured on the machines that Provenance of each report names."
+    axes.set_ylim(height((0.985, 0.9975)))
+    figure.caption = (
+        f"{_quickest(made, series)} A dot is the mean of a recipe's seeds after the last epoch, with its interval, and the dashed line the "
+        "target. Times are medians, measured on the machines that Provenance of each report names."
+    )
     figure.alt = f"Accuracy against training time: {formatting.counted(len(made) + len(series), 'recipe')}, measured here."
     return figure
+
+
+def _quickest(made: Sequence[Placed], series: Sequence[Result]) -> str:
+    """Return which recipes reach the target, and in what time the quickest does, of the series and of the published models."""
+    said = []
+    for whose, found in {"recipes of this series": _titled(series), "published models": _titled(made)}.items():
+        there = [(float(np.median(one.seconds)), title) for title, one in found if one.summary.final_mean >= MIN_ACCURACY]
+        quickest = f" (the quickest: {min(there)[1]}, {formatting.seconds(min(there)[0])} a seed)" if there else ""
+        said.append(f"{formatting.of(len(there), len(found))} {whose}{quickest}")
+    return f"The target of {overview.TARGET} is reached on average by {' and by '.join(said)}."
 
 
 DOT = {"marker": "o", "linestyle": "", "markersize": 5}
@@ -178,9 +233,13 @@ def kernels(record: Mapping[str, Any]) -> ReportFigure:
         axes.set(xticks=[], yticks=[])
         axes.grid(False)
         figure_style.title(axes, "", name)
-    figure.caption = "The kernels of the first layer, and how far each tap of the last convolution moved in training."
+    still = f"{formatting.of(int((moved == 0).sum()), moved.size)} taps"
+    figure.caption = (
+        f"{still} of the last convolution did not move in training. On the left are the kernels of the first layer, orange above zero and "
+        "purple below; the last square shows how far each tap of the last convolution moved on average, the darker the farther."
+    )
     figure.alt = (
         f"The {formatting.count(len(first))} kernels of the first layer, and how far each tap of the last convolution moved in training: "
-        f"{formatting.of(int((moved == 0).sum()), moved.size)} taps did not move at all."
+        f"{still} did not move at all."
     )
     return figure

@@ -16,6 +16,27 @@ from replication.studies import STUDIES
 TARGET, LIMIT = formatting.percent(MIN_ACCURACY), formatting.count(MAX_PARAMETERS)
 
 
+def headline(made: Sequence[Placed]) -> Shown:
+    """Return how many claims of which repositories lie where one more seed would, in one sentence."""
+    places = [place for each in made for best in (True, False) if (place := each.place(best))]
+    repositories = list(dict.fromkeys(each.model.repository for each in made))
+    names = [name.partition("/")[2] for name in repositories]
+    links = [f'<a href="{tables.address(name)}">{html.phrase(short).html}</a>' for name, short in zip(repositories, names, strict=True)]
+    n = f"{formatting.of(places.count('inside'), len(places))} claims of {formatting.count(len(names))} public repositories"
+    words = [f"{n} ({formatting.listed(each or ['none'])}) lie where one more seed of ours would (95%)." for each in (links, names)]
+    return html.sentence(html.element("strong", Shown(*words)))
+
+
+def above(made: Sequence[Placed]) -> str:
+    """Return how many headline claims lie above what a reader can expect, and above the luckiest of our seeds."""
+    mean = sum(each.model.claim.headline > each.mean for each in made)
+    luckiest = sum(each.model.claim.headline > max(each.bests) for each in made)
+    return (
+        f"{formatting.of(mean, len(made))} headline claims lie above the mean of our seeds after the last epoch, and "
+        f"{formatting.count(luckiest)} above the best epoch of our luckiest seed."
+    )
+
+
 def findings(made: Sequence[Placed]) -> Shown:
     """Return what reproduces and what does not, in sentences."""
     found = []

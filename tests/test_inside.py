@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from example_results import result as example
 from html_tables import Tables, rows
 from torch import nn
 
@@ -27,6 +28,12 @@ class OnePixel(nn.Module):
         logits = torch.zeros(len(pixels), 10)
         logits[:, 7] = 8 * (pixels[:, 0, 10, 12] > 0)
         return logits
+
+
+def test_the_page_says_whose_nets_it_shows():
+    said = inside.whose(example())
+    assert said.text == "These are the nets of 03_augment (Augmentation), 3 seeds; the first three figures show seed 0."
+    assert '<a href="03_augment.html">03_augment</a>' in said.html
 
 
 def test_kernels_and_maps_are_those_of_the_net(few):
@@ -123,6 +130,8 @@ def test_the_committed_page_is_of_the_committed_nets():
     page = (files.root() / "reports" / "inside.html").read_text()
     made = json.loads((files.root() / "reports" / "results" / "03_augment.json").read_text())
     assert made["keys"]["recipe"] in page and made["provenance"]["commit"] in page
-    first = results.read(files.root() / "reports" / "results" / "03_augment.json").runs[:5]
+    result = results.read(files.root() / "reports" / "results" / "03_augment.json")
+    first = result.runs[:5]
+    assert inside.whose(result).html in page, "inside.html is stale; run `make pages`"
     (row,) = re.findall(r">none</th>.*?</tr>", page, flags=re.DOTALL)
     assert f">{formatting.percent(float(np.mean([run.final for run in first])))}<" in row

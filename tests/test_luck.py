@@ -7,9 +7,14 @@ import pytest
 from example_results import result
 from html_tables import rows
 
+from mnistlib import files
+from mnistlib.published import repository
+from replication.results import load, replications
 from website import figures, luck
 
 WORSE, BETTER = result("02b_anneal", (7, 6, 5, 6, 7, 5)), result("03_augment", (5, 4, 6, 4, 3, 5))
+
+CLAIMS = {name: model.claim for name, model in repository.MODELS.items()}  # each author's headline
 
 
 def test_a_single_seed_may_have_reported_anything_between_the_extremes():
@@ -42,6 +47,21 @@ def test_the_best_epoch_is_worth_what_it_exceeds_the_last_by():
     one.runs[0].history.eval_accuracy[1] = 0.999  # before the last epoch, which has 99.5%
     shown = rows(luck.best_epoch([one]))["03_augment"]
     assert shown == ["99.55%", f"+{40 / 6:.1f}", "+15.0", "+35.0"]
+
+
+def test_other_people_s_claims_are_counted_and_what_the_choice_of_the_epoch_adds():
+    place = files.root() / "reports" / "published"
+    found = load(place)
+    shown = luck.claims(replications(found), files.read_signed(place / "studies.json")["studies"]["epoch"])
+    gains = [np.mean([max(run.history.eval_accuracy) - run.final for run in found[name].runs]) for name in repository.MODELS]
+    assert f"Choosing the epoch adds +{100 * np.mean(gains):.2f} points (" in shown.text
+    means = [(max(claim.best or 0, claim.final or 0), luck.finals(found[name]).mean()) for name, claim in CLAIMS.items()]
+    assert f"{sum(claim > mean for claim, mean in means)} of {len(means)} headline claims" in shown.text
+    n = sum(value is not None for claim in CLAIMS.values() for value in (claim.best, claim.final))
+    inside = [made.place(best) for made in replications(found) for best in (True, False)].count("inside")
+    assert shown.text.startswith(f"{inside} of {n} claims of 5 public repositories")
+    page = (files.root() / "reports" / "luck.html").read_text(encoding="utf-8")
+    assert shown.html in page, "luck.html is stale; run `make pages`"
 
 
 def test_the_figure_names_both_recipes(monkeypatch):

@@ -103,3 +103,11 @@ def test_the_markdown_table_and_its_figure_follow_from_the_results(found):
 def test_the_findings_of_the_committed_results(found):
     text = overview.findings(collected.replications(found)).text
     assert "15 of 16" in text and "11 of 11" in text and "14 of 29" in text and "relu of mnist_under_8k (below" in text
+
+
+def test_the_page_about_all_models_leads_with_its_headline(found):
+    said = overview.headline(collected.replications(found))
+    assert said.text.startswith("26 of 27 claims of 5 public repositories")
+    page = (REPORTS / "index.html").read_text(encoding="utf-8")
+    assert said.html in page, "published/index.html is stale; run `make pages`"
+    assert page.index(said.html) < page.index('<div class="prose">\n<p>')

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from example_results import LABELS, N, images
 from example_results import result as example
+from matplotlib.text import Text
 from scipy import stats
 
 from mnistlib import files
@@ -220,6 +221,42 @@ def test_the_pages_about_all_models_say_what_reproduces():
     assert "99.30%" in ablations.text and "JoshWarn" in overview.other_repositories_table().text
 
 
+def test_the_headline_counts_all_claims_and_names_their_repositories():
+    bold = replace(repository.get("000-model-3"), claims=(Claim(best=0.99999, final=0.993),))
+    said = overview.headline(placed(MODEL, bold))
+    assert said.text.startswith("3 of 4 claims of 2 public repositories (mnist-cnn-aws and session7mnist_ec2) lie")
+    assert f'<a href="https://github.com/{bold.repository}">session7mnist_ec2</a>' in said.html
+    assert overview.headline([]).text.startswith("0 of 0 claims of 0 public repositories")
+
+
+def test_captions_begin_with_what_is_found():
+    bold, none = placed(replace(MODEL, claims=(Claim(best=0.99999),))), figures.accuracy_by_parameters([], [])
+    assert figures.ladder([*placed(MODEL), *bold]).caption.startswith("2 of 2 headline claims") and none.caption.startswith("Claims")
+    assert "and 1 above the best epoch" in figures.ladder([*placed(MODEL), *bold]).caption
+    step = example()
+    assert figures.accuracy_by_parameters(bold, [step]).caption.startswith(
+        f"Highest mean under 8,000 parameters: this series 99.43% (Augmentation, {step.n_parameters:,} parameters), the published models "
+        f"99.30% (Model 3 of mnist-cnn-aws, {bold[0].result.n_parameters:,} parameters). Claims"
+    )
+    reached = "1 of 1 recipes of this series (the quickest: Augmentation, 3.8 s a seed) and by 0 of 1 published models"
+    timed = figures.accuracy_by_time(bold, [step])
+    assert timed.caption.startswith(f"The target of 99.40% is reached on average by {reached}.")
+
+
+def test_every_step_has_a_label_that_hides_no_mark():
+    steps = [replace(example(), step=f"0{n}_step", n_parameters=7_000 + 40 * n) for n in range(6)]  # marks side by side
+    figure = figures.accuracy_by_parameters(placed(MODEL), steps)
+    labels = [label for axes in figure.axes for label in axes.texts]
+    boxes = [label.get_window_extent() for label in labels]  # with the line that leads to it
+    assert sorted(label.get_text() for label in labels) == [step.step for step in steps]
+    words = [Text.get_window_extent(label) for label in labels]
+    marks = [axes.transData.transform(line.get_xydata()) for axes in figure.axes for line in axes.lines if line.get_marker() != "None"]
+    marks = np.concatenate([points for points in marks if len(points) == 1])
+    assert not any(box.contains(*mark) for box in words for mark in marks) and len(marks) > 2 * len(steps)
+    assert not any(one.overlaps(other) for place, one in enumerate(words) for other in words[:place])
+    assert all(box.width > word.width or box.height > word.height for box, word in zip(boxes, words, strict=True))
+
+
 def test_figures_are_told_in_words_and_repeat_their_bytes():
     made = placed(MODEL)
     ladder = figures.ladder(made)
@@ -235,7 +272,7 @@ def test_figures_are_told_in_words_and_repeat_their_bytes():
     timed = figures.accuracy_by_time(made, [example()]).svg()
     assert "2 recipes" in timed and "this series, 3.8 s a seed: 99.43%" in timed
     kernels = figures.kernels({"kernels": {"first": [[[0.1, -0.2], [0.0, 0.3]]], "moved": [[0.0, 0.1], [0.0, 0.2]]}})
-    assert "2 of 4 taps" in kernels.alt and kernels.png()
+    assert "2 of 4 taps" in kernels.alt and kernels.caption.startswith("2 of 4 taps") and kernels.png()
     assert len(LABELS) == N
 
 

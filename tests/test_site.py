@@ -9,8 +9,10 @@ import pytest
 import yaml
 
 from mnistlib import files, steps
+from mnistlib.published import repository
 from mnistlib.report import tables
-from website import index, pages, site
+from replication import build as replication
+from website import build, index, pages, site
 
 ROOT = files.root()
 REPORTS = ROOT / "reports"
@@ -76,10 +78,25 @@ def test_every_page_of_the_site_explains_its_terms():
         assert 3 <= len(terms) == len(set(terms)), name
 
 
-@pytest.mark.parametrize("name", steps.STEPS)
-def test_the_notebook_to_take_away_is_the_step_s(name):
+PUBLISHED = [replication.NOTEBOOK, *(f"{replication.NOTEBOOK}_{name}" for name in replication.PAGES)]
+
+
+@pytest.mark.parametrize("name", [*steps.STEPS, *build.OTHERS, *PUBLISHED])
+def test_the_notebook_to_take_away_is_that_of_the_page(name):
     path = f"notebooks/{name}.ipynb"
     assert (REPORTS / path).read_text(encoding="utf-8") == (ROOT / path).read_text(encoding="utf-8"), "run `make pages`"
+
+
+def test_downloads_lead_to_files_that_are_there():
+    made = [site.downloads(name) for name in build.OTHERS] + [site.downloads("inside", "03_augment")]
+    below = [site.downloads(PUBLISHED[0], name, "../") for name in repository.MODELS] + [site.downloads(PUBLISHED[2], root="../")]
+    for folder, links in [(REPORTS, links) for links in made] + [(REPORTS / "published", links) for links in below]:
+        assert "notebook" in links and all((folder / place).is_file() for place in links.values()), links
+    assert list(made[0]) == ["notebook", "every epoch of every seed (CSV)"] and list(made[2])[1] == "result (JSON)" == list(below[-1])[1]
+    assert list(made[-1]) == list(below[0]) == ["notebook", "result (JSON)", "weights (seed 0)"]
+    for path in REPORTS.rglob("*.html"):
+        for place in re.findall(r'href="([^"]*)" download', path.read_text(encoding="utf-8")):
+            assert (path.parent / place).is_file(), f"{path.name} leads to {place}"
 
 
 @pytest.fixture

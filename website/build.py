@@ -38,12 +38,15 @@ def build_site(train: bool = True) -> None:
     titles = {step.name: step.title for step in steps.STEPS.values()}
     for step in steps.STEPS.values():
         given = {"seeds": list(step.reported), "results_dir": PLACE, "use_cached": True}
-        around = site.of(titles, downloads=_downloads(step))
+        around = site.of(titles, downloads=site.downloads(step.name, step.name))
         runner.run(files.notebook(step.name), place, given, reports / f"{step.name}.html", around)
         _publish(step, place, reports)
     for name, title in OTHERS.items():
         if name != "benchmarks" or (reports / "benchmarks.json").is_file():
-            runner.run(files.notebook(name), place, page=reports / f"{name}.html", site=site.of({name: title}, name))
+            shown = runner.parameters_of(files.notebook(name)).get("step", "")  # the step whose nets a page is about
+            around = site.of({name: title}, name, site.downloads(name, shown))
+            runner.run(files.notebook(name), place, page=reports / f"{name}.html", site=around)
+            site.copy_notebook(name, reports)
     drawing.build(reports)
     weights.build(reports)
     pages.build(reports)
@@ -51,20 +54,10 @@ def build_site(train: bool = True) -> None:
     index.build_readme(reports, root / "README.md", root / "images")
 
 
-def _downloads(step: steps.Step) -> dict[str, str]:
-    """Return what a reader of a step's page can take away, and where it is from there."""
-    return {
-        "notebook": f"notebooks/{step.name}.ipynb",
-        "result (JSON)": f"results/{step.name}.json",
-        "weights (seed 0)": f"checkpoints/{step.name}-seed0.safetensors",
-        "every epoch of every seed (CSV)": "epochs.csv",
-    }
-
-
 def _publish(step: steps.Step, place: Path, reports: Path) -> None:
     result.publish(step.name, place, reports)
     if step.name in steps.STEPS:
-        files.write(reports / "notebooks" / f"{step.name}.ipynb", files.notebook(step.name).read_text(encoding="utf-8"))
+        site.copy_notebook(step.name, reports)
     if test_set_log.record(result.read(reports / "results" / f"{step.name}.json"), test_set_log.path()):
         log.info("A new look at the test set, recorded.")
 

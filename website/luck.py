@@ -1,7 +1,8 @@
 """How much of a reported accuracy is luck: of one seed, of few seeds, of the best epoch. Computed from the committed seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from mnistlib.report.figure_style import BLUE, FADED, GREEN, INK, ORANGE, SMALL,
 from mnistlib.report.html import Shown
 from mnistlib.report.result import Result
 from mnistlib.stats import intervals
+from replication import overview
+from replication.results import Placed
 from website import figures
 
 N_DRAWS, SIZES = 10_000, (1, 3, 5, 10)
@@ -88,6 +91,11 @@ def best_epoch(results: Sequence[Result]) -> Shown:
         rows.append([one.step, PERCENT(mean), *(formatting.change(plain, gain) for gain in gains)])
     head = ["Recipe", "Mean, last epoch", "Best epoch", "Luckiest seed", "Luckiest seed at its best epoch"]
     return html.table("What choosing on the test set adds, images of 10,000", head, rows)
+
+
+def claims(made: Sequence[Placed], epochs: Sequence[Mapping[str, Any]]) -> Shown:
+    """Return where other people's claims lie among our seeds of their recipes, and what choosing the epoch on the test set adds."""
+    return html.together([overview.headline(made), *map(html.sentence, (overview.above(made), overview.answer("epoch", epochs)))])
 
 
 def draw(worse: Result, better: Result) -> ReportFigure:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from mnistlib import files
+from mnistlib import files, steps
 from mnistlib.report.page import Site
 from mnistlib.runs import provenance
 
@@ -22,10 +22,27 @@ PAGES = {  # in the head of every page
     "glossary": "Glossary",
     "references": "References",
 }
+EPOCHS = {"every epoch of every seed (CSV)": "epochs.csv"}
+DATA = {  # to take away from the pages of these notebooks, beside the result of a step
+    **dict.fromkeys((*steps.STEPS, "luck"), EPOCHS),
+    "benchmarks": {"result (JSON)": "benchmarks.json"},
+    "published_studies": {"result (JSON)": "studies.json"},
+}
 FOLDER = Path(__file__).parent
 _WRITTEN = {'<div class="prose">': True, '<div class="output">': False}
 _CLOSED = {"a", "code", "pre", "svg", "summary", "button", "figcaption", "table", "nav", "section", "footer"}  # where no term is linked
 PREVIEW = "preview.png"  # what is shown where a page is linked to
+
+
+def downloads(notebook: str, step: str = "", root: str = "") -> dict[str, str]:
+    """Return what a reader of a page can take away: its notebook, the result of a step with the first seed's weights, other data."""
+    of_step = {"result (JSON)": f"results/{step}.json", "weights (seed 0)": f"checkpoints/{step}-seed0.safetensors"} if step else {}
+    return {"notebook": f"{root}notebooks/{notebook}.ipynb"} | of_step | DATA.get(notebook, {})
+
+
+def copy_notebook(name: str, reports: Path) -> None:
+    """Copy a notebook to where the downloads of its page lead."""
+    files.write(reports / "notebooks" / f"{name}.ipynb", files.notebook(name).read_text(encoding="utf-8"))
 
 
 def of(series: Mapping[str, str], here: str = "", downloads: Mapping[str, str] | None = None) -> Site:
