@@ -67,7 +67,7 @@ def models_table(made: Sequence[Placed]) -> Shown:
     """Return a row per published model: the claim, the prediction interval of one more seed, the measurement and its verdict."""
     head = ["Model", "Here, last epoch", "Verdict", "Claim, best epoch", "One more seed, best epoch"]
     more_head = ["Claim, last epoch", "One more seed, last epoch", "Parameters"]
-    columns = ["Interval", "Seeds passing", "MACs", "Time per seed"]
+    columns = ["Interval", "Seeds passing", "MACs", "Quickest seed"]
     rows = []
     for each in made:
         model, cells = each.model, result_tables.row(each.result)

@@ -35,18 +35,18 @@ def build_site(train: bool = True) -> None:
         made = train_seeds(step.recipe, mnist, step.reported, use_cached=True, results_dir=place)
         step_report.make(step, step.recipe, mnist, made, place).record([])
         _publish(step, place, reports)
-    titles = {step.name: step.title for step in steps.STEPS.values()}
+    others = {name: title for name, title in OTHERS.items() if name != "benchmarks" or (reports / "benchmarks.json").is_file()}
+    order = {step.name: step.title for step in steps.STEPS.values()} | others  # in which the pages are read
     for step in steps.STEPS.values():
         given = {"seeds": list(step.reported), "results_dir": PLACE, "use_cached": True}
-        around = site.of(titles, downloads=site.downloads(step.name, step.name))
+        around = site.of(order, downloads=site.downloads(step.name, step.name))
         runner.run(files.notebook(step.name), place, given, reports / f"{step.name}.html", around)
         _publish(step, place, reports)
-    for name, title in OTHERS.items():
-        if name != "benchmarks" or (reports / "benchmarks.json").is_file():
-            shown = runner.parameters_of(files.notebook(name)).get("step", "")  # the step whose nets a page is about
-            around = site.of({name: title}, name, site.downloads(name, shown))
-            runner.run(files.notebook(name), place, page=reports / f"{name}.html", site=around)
-            site.copy_notebook(name, reports)
+    for name in others:
+        shown = runner.parameters_of(files.notebook(name)).get("step", "")  # the step whose nets a page is about
+        around = site.of(order, name, site.downloads(name, shown))
+        runner.run(files.notebook(name), place, page=reports / f"{name}.html", site=around)
+        site.copy_notebook(name, reports)
     drawing.build(reports)
     weights.build(reports)
     pages.build(reports)
