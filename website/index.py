@@ -22,9 +22,7 @@ FLOOR, HEADLINE = "softmax", "04_frontier"  # the ablation below the steps, and 
 
 def build(reports: Path) -> Path:
     """Write `reports`/index.html and epochs.csv from the results in `reports`/results, linking to the pages there; return its path."""
-    pages = {path.stem for path in reports.glob("*.html")} | {
-        path.parent.name for path in [*reports.glob("*/index.html"), *reports.glob("*/README.md")]
-    }
+    pages = {path.stem for path in reports.glob("*.html")} | {path.parent.name for path in reports.glob("*/index.html")}
     files.write(reports / "epochs.csv", epochs([result.read(path) for path in sorted((reports / "results").glob("*.json"))]))
     return files.write(reports / "index.html", text(load(reports), pages))
 
