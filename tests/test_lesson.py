@@ -3,8 +3,10 @@
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 import venv
+from pathlib import Path
 
 import html_tables
 import pytest
@@ -83,6 +85,7 @@ def test_the_commands_of_the_lesson_work(tmp_path):
     venv.create(clone / ".venv")
     (packages,) = (clone / ".venv" / "lib").glob("python*/site-packages")
     (packages / "lesson.pth").write_text(f"{clone}\n{sysconfig.get_path('purelib')}\n")
+    (clone / ".venv" / "share").symlink_to(Path(sys.prefix) / "share")  # Jupyter's templates
     (bin_ / "mnistlib").write_text('#!/bin/sh\nexec python -m mnistlib "$@"\n')
     (bin_ / "mnistlib").chmod(0o755)
     (clone / ".venv" / ".ready").write_text(f"{clone}\n")
