@@ -97,7 +97,6 @@ def test_the_commands_of_the_lesson_work(tmp_path):
             capture_output=True,
             text=True,
             env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"},
-            timeout=600,
         )
         assert done.returncode == 0, f"{block}\n{done.stdout}{done.stderr}"
         return done.stdout
