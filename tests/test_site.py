@@ -99,6 +99,62 @@ def test_downloads_lead_to_files_that_are_there():
             assert (path.parent / place).is_file(), f"{path.name} leads to {place}"
 
 
+@pytest.mark.parametrize("name", pages.MARKDOWN)
+def test_a_page_from_markdown_has_one_title_and_contents_and_linked_terms(name):
+    text = pages.text(name)
+    assert text.count("<h1") == 1 and len(re.findall(r"<h2 id=", text)) == len(re.findall(r'<li><a href="#', text)) >= 4
+    assert text.count("<table") == text.count('<div class="scroll') >= 1
+    ids = re.findall(r' id="([^"]*)"', text)
+    assert len(ids) == len(set(ids)) and len(re.findall(r'class="term" href="(?:../)?glossary.html#', text)) >= 3
+    assert not re.search(r'href="(?!https)[^"]*\.md\b', text)
+
+
+def test_links_of_markdown_lead_to_pages_or_to_the_repository(monkeypatch):
+    monkeypatch.setattr(site, "address", lambda: "")
+    inside = {"#a": "#a", "https://a.org/b": "https://a.org/b", "../reports/03_augment.html#x": "03_augment.html#x"}
+    inside |= {"protocol.md#claims": "protocol.html#claims", "../docs/protocol.md": "protocol.html"}
+    inside |= {"../reports/weights/README.md": "weights/index.html", "../reports/test_looks.json": "test_looks.json"}
+    assert {link: pages.address(link, "lesson") for link in inside} == inside
+    assert pages.address("../../docs/teaching.md", "weights/index") == "../lesson.html"
+    assert pages.address("softmax.onnx", "weights/index") == "softmax.onnx"
+    outside = {"../README.md#report": "README.md#report", "../reports/choices": "reports/choices", "cloud.md": "docs/cloud.md"}
+    assert not any(pages.address(link, "lesson") for link in outside)
+    assert "see [LICENSE](../../LICENSE)" in (ROOT / pages.MARKDOWN["weights/index"]).read_text(encoding="utf-8")
+    assert "see LICENSE." in pages.text("weights/index")
+    monkeypatch.setattr(site, "address", lambda: "https://example.org/me/mnist")
+    assert all(pages.address(link, "lesson") == f"https://example.org/me/mnist/blob/main/{there}" for link, there in outside.items())
+    assert 'see <a href="https://example.org/me/mnist/blob/main/LICENSE">LICENSE</a>.' in pages.text("weights/index")
+
+
+def test_markdown_cannot_bring_a_program():
+    bad = """---
+front: matter
+---
+# A <script>alert(1)</script> title
+
+<script>alert(2)</script>
+
+A <img src=x onerror=alert(3)> [link](javascript:alert(4)) [other](<x"onclick="alert(5)>) <b onclick="alert(6)">bold</b>
+
+```mermaid
+</pre><script>alert(7)</script>
+```
+
+```"><script>
+</code></pre><script>alert(8)</script>
+```
+
+| <script>alert(9)</script> | b |
+| --- | --- |
+| <iframe src="https://a.org"></iframe> | $<script>alert(10)</script>$ |
+"""
+    made = pages.article(bad, "lesson")
+    assert "front" not in made and "alert(9)" in made and made.count("<h1") == 1
+    tags = re.findall(r"<(?!/)[^>]*>", made)
+    assert not {tag.strip("<>").split()[0] for tag in tags} & {"script", "img", "iframe", "b"}
+    assert not any("javascript:" in tag or re.search(r"""["'\s]on\w+=""", re.sub(r'"[^"]*"', '""', tag)) for tag in tags)
+
+
 @pytest.fixture
 def published(tmp_path, monkeypatch):
     """Return a project whose addresses are set."""

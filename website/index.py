@@ -20,9 +20,7 @@ FLOOR, HEADLINE = "softmax", "04_frontier"  # the ablation below the steps, and 
 
 def build(reports: Path) -> Path:
     """Write index.html, epochs.csv and the picture of previews from the results in `reports`/results; link to the pages that are there."""
-    pages = {path.stem for path in reports.glob("*.html")} | {
-        path.parent.name for path in [*reports.glob("*/index.html"), *reports.glob("*/README.md")]
-    }
+    pages = {path.stem for path in reports.glob("*.html")} | {path.parent.name for path in reports.glob("*/index.html")}
     if results := load(reports):
         files.write(reports / site.PREVIEW, figures.steps(results, near_target(results)).png())
     files.write(reports / "epochs.csv", epochs([result.read(path) for path in sorted((reports / "results").glob("*.json"))]))
