@@ -37,7 +37,7 @@ def text(name: str) -> str:
     values = {"name": name, "title": title, "about": ABOUT[name], "site": around, "facts": [page.BYLINE]}
     if markdown:
         story = article(markdown, name)
-        return around.finish(page.render("article.html.j2", site.FOLDER, story=story, outline=markup.outline(story), **values), None)
+        return around.finish(page.render("article.html.j2", site.FOLDER, story=story, outline=markup.outline(story), **values))
     values |= {"glossary": site.glossary(), "references": references(), "citation": site.citation()}
     return page.render(f"{name}.html.j2", site.FOLDER, **values)
 
