@@ -66,9 +66,10 @@ def steps(results: Sequence[Result], near: Sequence[Result]) -> ReportFigure:
     ends = [left.transData.transform((x, 0)) for x in (MIN_ACCURACY, MIN_ACCURACY + chance)]
     begin, end = (left.transAxes.inverted().transform(each)[0] for each in ends)
     arrow = {"arrowstyle": "|-|", "color": GREEN, "mutation_scale": 4}
-    left.annotate("", (end, -0.2), (begin, -0.2), xycoords="axes fraction", arrowprops=arrow)
+    below = -62 / (ROW * n)
+    left.annotate("", (end, below), (begin, below), xycoords="axes fraction", arrowprops=arrow)
     words = f"chance between two runs: {formatting.amount(formatting.POINTS, chance)}"
-    left.text(end + 0.04, -0.2, words, ha="left", va="center", fontsize=SMALL, color=GREEN, transform=left.transAxes)
+    left.text(end + 0.04, below, words, ha="left", va="center", fontsize=SMALL, color=GREEN, transform=left.transAxes)
     best = results[-1].summary.final_mean
     level, target = formatting.percent(intervals.LEVEL, 0), formatting.percent(MIN_ACCURACY)
     figure.caption = (

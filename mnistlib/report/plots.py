@@ -226,7 +226,7 @@ def differences(rows: Mapping[str, Difference]) -> ReportFigure | Shown:
     axes.spines["left"].set_visible(False)
     sure = [name for name, each in rows.items() if each.effect.interval[0] > 0 or each.effect.interval[1] < 0]
     figure.caption = (
-        (f"Above chance or below it: {formatting.listed(sure)}." if sure else "All of it can be chance.")
+        (f"Beyond chance: {formatting.listed(sure)}." if sure else "All of it can be chance.")
         + " The points are images of 10,000 that are won. Thin lines, which tell, are "
         f"{formatting.percent(intervals.LEVEL, 0)} intervals for other seeds and other writers, thick ones for other seeds alone."
     )
