@@ -17,7 +17,7 @@ Arrays = Mapping[str, np.ndarray]  # one layer's arrays by name; maps are [chann
 def logits(layers: list[Layer], weights: Mapping[str, np.ndarray], images: np.ndarray) -> np.ndarray:
     """Return the logits float32 [n, 10] of images uint8 [n, 28, 28]."""
     work = []
-    for layer in layers:
+    for layer in unrolled(layers):
         prefix = layer["name"] + "."
         arrays = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
         work.append((LAYERS[layer["class"]], layer, arrays))
@@ -28,6 +28,19 @@ def logits(layers: list[Layer], weights: Mapping[str, np.ndarray], images: np.nd
             maps = function(maps, layer, arrays)
         batches.append(maps.T)
     return np.concatenate(batches)
+
+
+def unrolled(layers: list[Layer]) -> list[Layer]:
+    """Return the layers in the order of their work: those of a `Repeated` part once for each of its norms."""
+    work, places = [], {layer["name"]: layer for layer in layers}
+    for part in [name for name, layer in places.items() if layer["class"] == "Repeated"]:
+        inner = [places.pop(name) for name in list(places) if name.startswith(f"{part}.")]
+        used = [layer for layer in inner if layer["name"].startswith(f"{part}.0")]
+        relu, *norms = [layer for layer in inner if layer not in used]
+        places[part] = [layer for norm in norms for layer in (*used, norm, relu)]
+    for layer in places.values():
+        work += layer if isinstance(layer, list) else [layer]
+    return work
 
 
 def conv(maps: np.ndarray, layer: Layer, arrays: Arrays) -> np.ndarray:

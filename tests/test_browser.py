@@ -141,7 +141,9 @@ def test_a_page_works_from_a_server_below_a_path(chrome, name):
         page.on("request", lambda request: asked.append(request.url))
         address = f"http://127.0.0.1:{server.server_port}/reports/{name}"
         page.goto(address)
-        links = page.eval_on_selector_all("a[href]", "links => links.map(link => link.href.split('#')[0])")
+        links = page.eval_on_selector_all(
+            "a[href]", "links => links.map(link => new URL(link.getAttribute('href').split('#')[0], location).href)"
+        )
         assert asked == [address]
         for link in {link for link in links if link.startswith("http://127.0.0.1")}:
             assert page.request.head(link).ok, link

@@ -151,7 +151,7 @@ def test_the_inside_is_that_of_the_net_that_was_chosen(tab):
     draw(tab, SEVEN)
     settle(tab)
     captions = tab.locator("#maps figcaption")
-    assert captions.all_text_contents()[0] == "Layer 1: 8 maps of 12×12" and captions.count() == 5
+    assert captions.all_text_contents()[0] == "Layer 1: 16 maps of 12×12" and captions.count() == 3
     tab.check("input[name=net][value='0']")
     settle(tab)
     assert captions.count() == 0 and tab.locator("#no-maps").is_visible() and tab.locator("#inside").text_content() == "Softmax regression"

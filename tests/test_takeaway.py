@@ -166,7 +166,7 @@ def test_the_front_matter_gives_the_accuracies_of_the_results():
     given = {}
     for model in value["model-index"]:
         (result,) = model["results"]
-        (metric,) = result["metrics"]
+        metric, mean = result["metrics"]
         assert (result["task"]["type"], result["dataset"]["type"], result["dataset"]["split"]) == (
             "image-classification",
             "ylecun/mnist",
@@ -174,6 +174,7 @@ def test_the_front_matter_gives_the_accuracies_of_the_results():
         )
         assert metric["type"] == "accuracy"
         given[model["name"]] = metric["value"]
+        assert mean["name"].startswith("Accuracy, mean of") and mean["value"] == stored(model["name"])["summary"]["final_mean"]
     assert given == {name: accuracy(name) for name in page.NETS}
 
 
