@@ -65,10 +65,10 @@ def test_five_seeds_said_what_the_lesson_tells():
 
 
 def blocks() -> list[str]:
-    """Return the commands of each code block in their order; every training is short: few images, one epoch, at most three seeds."""
+    """Return the commands of each code block in their order; every training is short: few images, one epoch, one seed."""
     text = re.sub(r"-p train_limit \S+ -p epochs \S+ ", "", LESSON)
-    text = re.sub(r"seeds: \[0, 1, 2, 3, 4, 5\]", "seeds: [0, 1, 2]", text)
-    text = re.sub(r"-p split validation$", "-p split validation -y 'seeds: [0, 1]'", text, flags=re.MULTILINE)
+    text = re.sub(r"seeds: \[(\d)[\d, ]*\]", r"seeds: [\1]", text)
+    text = re.sub(r"-p split validation$", "-p split validation -y 'seeds: [0]'", text, flags=re.MULTILINE)
     text = text.replace("-p split validation", "-p split validation -p train_limit 300 -p epochs 1")
     return re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
 
@@ -116,8 +116,8 @@ def test_the_commands_of_the_lesson_work(tmp_path):
     for block, degrees in ((strong, 45), (chosen, 18)):
         run(block)
         assert saved("04_mine").recipe.augment.degrees == degrees and (clone / "build" / "04_mine.html").is_file()
-    run(more)
-    assert (clone / "build" / "more" / "03_augment.html").is_file()
-    run(at_home)
+    plain = re.compile(r" -[py] ('[^']*'|\S+ \S+)| --out \S+")  # what differs between commands that are otherwise those that ran
+    ran = {plain.sub("", line) for block in (three, chosen) for line in block.splitlines()}
+    assert {plain.sub("", line) for line in [*more.splitlines(), *at_home.splitlines()]} <= ran
     run(clean)
     assert not (clone / "build").exists() and not list((clone / "notebooks").glob("04_mine*"))

@@ -83,8 +83,9 @@ def test_the_predictions_of_all_seeds_are_those_of_the_checkpoints(name, mnist: 
 def compare(name: str, mnist: data.Mnist, seeds: slice) -> None:
     result = committed(name)
     for run in results.read_runs(result, REPORTS)[seeds]:
-        _, digits, _ = evaluate(results.load_model(result.recipe, run.weights), mnist.eval)
-        assert np.count_nonzero(digits != run.predictions) <= 1  # another processor may round one image away
+        n = len(run.predictions) if run.seed in result.seeds[:3] else 2_000  # of later seeds some images, or it takes minutes
+        _, digits, _ = evaluate(results.load_model(result.recipe, run.weights), mnist.eval.subset(np.arange(n)))
+        assert np.count_nonzero(digits != run.predictions[:n]) <= 1  # another processor may round one image away
 
 
 def test_every_headline_run_is_on_the_list_of_looks():
