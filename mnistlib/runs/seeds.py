@@ -22,7 +22,7 @@ from mnistlib.logs import log
 from mnistlib.recipe import Recipe
 from mnistlib.runs import cache, device, provenance, stacked
 from mnistlib.runs.progress import Progress, Reporter
-from mnistlib.runs.run import Run, State, train
+from mnistlib.runs.run import Run, State, copied, train
 
 FOLDER = "build"  # results_dir unless another is given
 
@@ -125,7 +125,7 @@ def _one(
 
     def keep(now: State) -> None:
         cache.save_state(path, key, now)
-        report(seed, vars(now.history))
+        report(seed, vars(copied(now.history)))  # a queue pickles later, when the next epoch may have been added
         if len(now.history.seconds) < recipe.epochs and others_wait():
             raise _Paused
 
