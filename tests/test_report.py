@@ -267,6 +267,16 @@ def test_a_single_seed_has_no_interval_over_other_seeds():
     assert "none" in starting(shown, "95% interval of the mean: the same")[0] and "other seeds and" not in repr(shown)
 
 
+def test_goals_are_reached_or_missed_one_by_one():
+    found = rows(result_tables.goals(RESULT, goal=(0.994, 0.9921), floor=(0.9939, 0.992)))
+    summary = RESULT.summary
+    wanted = {"Mean of the seeds: the goal": (summary.final_mean, 0.994), "Lowest seed: the goal": (summary.final_min, 0.9921)}
+    wanted |= {"Mean of the seeds: the floor": (summary.final_mean, 0.9939), "Lowest seed: the floor": (summary.final_min, 0.992)}
+    words = {name: found[name][-1] for name in wanted}
+    assert words == {name: "reached" if value >= least else "missed" for name, (value, least) in wanted.items()}
+    assert words["Lowest seed: the goal"] == "missed" and words["Lowest seed: the floor"] == "reached"
+
+
 def test_what_training_cost_is_stated_where_a_price_is_known():
     for provenance, words in (({"cost": 0.0121}, "$0.012"), ({"cost_at_most": 2.0}, "$2.00"), ({"cost": None}, "cost not known")):
         assert words in starting(result_tables.result(replace(RESULT, provenance=provenance)), "Time of the quickest seed")[0]

@@ -71,6 +71,12 @@ def test_side_by_side_equals_alone_and_each_epoch_is_logged(few, tmp_path, caplo
     assert list(temporary.glob("pymp-*")) == []
 
 
+def test_what_is_reported_of_an_epoch_stays_as_it_was(few, tmp_path):
+    seen = []  # by reference, as in a queue that has not pickled them yet
+    seeds._one(replace(TINY, epochs=3), few, 0, "0" * 24, "cpu", 1, tmp_path, lambda seed, history: seen.append(history))
+    assert [len(history["seconds"]) for history in seen] == [1, 2, 3]
+
+
 @pytest.mark.slow
 def test_more_seeds_than_workers_take_turns_and_equal_those_that_train_alone(few, tmp_path, caplog):
     caplog.set_level(logging.INFO, "mnistlib")
