@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from mnistlib.models import conv, drop, head
 
 
-def pair(n_in: int, n_out: int, padding: int = 0) -> nn.Sequential:
+def separable_conv(n_in: int, n_out: int, padding: int = 0) -> nn.Sequential:
     """Return a separable convolution: a depthwise one, 3x3, and a pointwise one, 1x1 (Howard et al. 2017, arXiv:1704.04861)."""
     depthwise = nn.Conv2d(n_in, n_in, 3, padding=padding, groups=n_in, bias=False)
     return nn.Sequential(OrderedDict(depthwise=depthwise, pointwise=nn.Conv2d(n_in, n_out, 1, bias=False)))
@@ -29,7 +29,7 @@ def recurrent(dropout: float = 0.0, first: int = 16, width: int = 64, uses: int 
     return nn.Sequential(
         conv(1, first, 5, padding=0, pool=True),
         *drop(dropout),
-        nn.Sequential(pair(first, width, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)),
-        Repeated(pair(width, width), nn.ReLU(inplace=True), *(nn.BatchNorm2d(width) for _ in range(uses))),
+        nn.Sequential(separable_conv(first, width, padding=1), nn.BatchNorm2d(width), nn.ReLU(inplace=True)),
+        Repeated(separable_conv(width, width), nn.ReLU(inplace=True), *(nn.BatchNorm2d(width) for _ in range(uses))),
         head(width),
     )

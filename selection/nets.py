@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mnistlib.augment import SamplingGrid, warp
 from mnistlib.data import MEAN, SD
 from mnistlib.models import conv, drop, head, narrow, skeleton, weighted
-from mnistlib.separable import Repeated, pair
+from mnistlib.separable import Repeated, separable_conv
 from mnistlib.separable import recurrent as recurrent_separable
 
 wide = partial(skeleton, maps=(11, 14, 22))
@@ -78,7 +78,7 @@ class Residual(nn.Sequential):
 
 def separable(n_in: int, n_out: int, padding: int = 1, norm: type[nn.Module] = nn.BatchNorm2d) -> nn.Sequential:
     """Return a separable convolution, batch normalization and ReLU; with a shortcut where shapes stay the same."""
-    layers = OrderedDict(pair(n_in, n_out, padding).named_children(), norm=norm(n_out), relu=nn.ReLU(inplace=True))
+    layers = OrderedDict(separable_conv(n_in, n_out, padding).named_children(), norm=norm(n_out), relu=nn.ReLU(inplace=True))
     return (Residual if (n_in, padding) == (n_out, 1) else nn.Sequential)(layers)
 
 
@@ -139,7 +139,7 @@ class Cropped(nn.Sequential):
 
 def recurrent_cropped(dropout: float = 0.0, width: int = 64, n_blocks: int = 1) -> nn.Sequential:
     """Return a net of one or more wide separable convolutions that are used four times in turn, with shortcuts."""
-    blocks = [pair(width, width) for _ in range(n_blocks)]
+    blocks = [separable_conv(width, width) for _ in range(n_blocks)]
     uses = (Cropped(blocks[use % n_blocks], nn.BatchNorm2d(width), nn.ReLU(inplace=True)) for use in range(4))
     return nn.Sequential(conv(1, 16, 5, padding=0, pool=True), *drop(dropout), separable(16, width), nn.Sequential(*uses), head(width))
 
@@ -191,7 +191,7 @@ class BiasNorm(nn.BatchNorm2d):
 def tiny(dropout: float = 0.0, widths: tuple[int, ...] = (7, 10, 10, 11, 12), uses: int = 0, deslanted: bool = False) -> nn.Sequential:
     """Return a net of separable blocks whose norms have no scales, and one more block that is used `uses` times."""
     first, last = widths[0], widths[-1]
-    repeated = Repeated(pair(last, last), nn.ReLU(inplace=True), *(BiasNorm(last) for _ in range(uses)))
+    repeated = Repeated(separable_conv(last, last), nn.ReLU(inplace=True), *(BiasNorm(last) for _ in range(uses)))
     return nn.Sequential(
         *([Deslant()] if deslanted else []),
         nn.Sequential(nn.Conv2d(1, first, 3, bias=False), nn.MaxPool2d(2), BiasNorm(first), nn.ReLU(inplace=True)),
