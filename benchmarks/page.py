@@ -116,9 +116,22 @@ def bars(rows: Sequence[Row], title: str) -> ReportFigure | Shown:
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
     axes.set_title(title, loc="left", fontsize=figure_style.NORMAL, fontweight="bold", pad=10, x=-LABELS / BARS)
-    made.caption = f"{title}: medians over the rounds, and a thin line from the lowest to the highest; this series is blue."
+    blue = "; this series is blue" if len({row.method for row in rows}) > 1 else ""
+    made.caption = (
+        f"{_finding(rows, names) if len(rows) > 1 else ''}Medians over the rounds, and a thin line from the lowest to the highest{blue}."
+    )
     made.alt = f"{title}. " + "; ".join(f"{name}: {text(row, row.median)}" for name, row in zip(names, rows, strict=True)) + "."
     return made
+
+
+def _finding(rows: Sequence[Row], names: Sequence[str]) -> str:
+    """Return which row is the best of a table, and how many times better than the worst it is."""
+    less = rows[0].unit in ("s", "ms")
+    (best, name), *_, (worst, other) = sorted(zip(rows, names, strict=True), key=lambda pair: pair[0].median * (1 if less else -1))
+    first, last, share = text(best, best.median), text(worst, worst.median), worst.median / best.median
+    if less:
+        return f"{name[:1].upper()}{name[1:]} takes the least time, {first}; {other} takes {share:.1f} times as long, {last}. "
+    return f"{name[:1].upper()}{name[1:]} does the most, {first}; {other} does {formatting.percent(share, 0)} of that, {last}. "
 
 
 def table(rows: Sequence[Row], caption: str) -> Shown:

@@ -43,8 +43,10 @@ def kernels(net: nn.Module) -> ReportFigure:
     figure.alt = (
         f"The {formatting.count(len(weights))} kernels of the first convolution, {side} each, weights from {-most:.2f} to {most:.2f}."
     )
+    lines = int(sum((kernel > 0).any() and (kernel < 0).any() for kernel in weights))
     figure.caption = (
-        "The kernels of the first convolution, on one scale: ink counts for a pattern where it is blue, against it where it is red."
+        f"{formatting.of(lines, len(weights))} kernels of the first convolution compare places: ink counts for their pattern where they "
+        "are blue, against it where they are red. One scale for all."
     )
     return figure
 
@@ -66,7 +68,11 @@ def maps(net: nn.Sequential, image: Tensor) -> ReportFigure:
             draw_image(area, each, 2 + place % _ACROSS * 34, top + 9 + place // _ACROSS * 32, max(float(part.max()), 1e-9))
         top += 8 + 32 * n
     figure.alt = f"An image and the maps that the net makes of it. {', '.join(name.capitalize() for name, _ in rows[1:])}."
-    figure.caption = "One image, and every map that each layer makes of it; the darker, the higher the value."
+    dark = [float((part.reshape(len(part), -1).max(1) > 0).mean()) for _, part in rows[1:]]
+    figure.caption = (
+        f"{formatting.percent(dark[0], 0)} of the first layer's maps answer to it, {formatting.percent(dark[-1], 0)} of the last's. "
+        "One image, and every map that each layer makes of it; the darker, the higher the value."
+    )
     return figure
 
 
@@ -76,16 +82,19 @@ def occlusion(net: nn.Module, images: Tensor, labels: Sequence[int]) -> ReportFi
     Zeiler and Fergus 2014, https://arxiv.org/abs/1311.2901.
     """
     figure, area = figure_style.sheet(2 + 74 * -(-len(images) // _ACROSS), scale=4)
-    words = []
+    words, most = [], []
     for place, (image, label) in enumerate(zip(images, labels, strict=True)):
         sure, digit, lost = occluded(net, image)
         left, top = 2 + place % _ACROSS * 34, 2 + place // _ACROSS * 74
         draw_image(area, image, left, top)
         draw_image(area, lost.clamp(0), left, top + 32, 1.0, colours="Oranges")
         words.append(f"{formatting.confusion(int(label), digit)} with {formatting.percent(sure, 0)}")
+        most.append(float(lost.max()))
         write(area, left, top + 66, f"{int(label)} → {digit}", INK)
+    rests = formatting.of(sum(each > 0.5 for each in most), len(most))
     figure.caption = (
-        "Images, and below each how much less probable the prediction becomes where a square hides the image; label → prediction."
+        f"{rests} predictions rest on one place: a square that hides it takes more than half of the probability away. Below each image, "
+        "how much less probable its prediction becomes where the square is; label → prediction."
     )
     figure.alt = f"Images and the places on which their prediction rests: {'; '.join(words)}."
     return figure
@@ -212,6 +221,10 @@ def damaged(nets: Sequence[nn.Module], images: ImageSet, chosen: augment.Augment
         for place, image in enumerate(torch.stack(shown, 1).flatten(0, 1)):  # one image in all strengths, then the other
             draw_image(area, image, 60 + 34 * place + 16 * (place >= len(shown)), 6 + 32 * line)
     figure.alt = f"Two images, and the same after each of {formatting.count(len(rows) - 1)} corruptions: {', '.join(list(sheets)[1:])}."
-    figure.caption = "Two test images as they are, and after each corruption in all its strengths."
+    worst = min(rows, key=lambda row: float(row[4].replace("−", "-").replace(",", "")))
+    figure.caption = (
+        f"{worst[0].capitalize()} ({worst[1]}) costs most, {worst[4].lstrip('−')} images of 10,000. Two test images as they are, and after "
+        "each corruption in all its strengths."
+    )
     caption = f"Accuracy on corrupted images, mean of {formatting.counted(len(nets), 'seed')}"
     return figure, table(caption, ["Corruption", "Strength", "In training", "Accuracy", "Images of 10,000"], rows)

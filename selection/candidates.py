@@ -47,6 +47,7 @@ class Round:
     keep: int = 1  # candidates that go on to the next round, those with the highest mean; of endings none does
     at_least: float | None = None  # the mean that is enough: of those that reach it, the candidates that take the least time are kept
     last_fold: bool = False  # evaluate on the fold that chooses nothing
+    decides: bool = True  # else its first candidate is the recipe that was found, and the others say what each part of it is worth
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def recurrent(dropout: float = 0.0) -> nn.Sequential:
     return nn.Sequential(conv(1, 27, 5, padding=0, pool=True), *drop(dropout), shared, head(27))
 
 
-recurrent_narrow = partial(recurrent_separable, width=40)
+recurrent_narrow, recurrent_once = partial(recurrent_separable, width=40), partial(recurrent_separable, uses=1)
 
 
 class Cropped(nn.Sequential):

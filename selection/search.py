@@ -89,6 +89,8 @@ def in_rounds(search: Search, record: Record) -> None:
             better = {one["factor"]: part.factors[one["factor"]][one["value"] > 0] for one in made["effects"]}
             base = recipe_dict.with_overrides(base, better)
             kept = [Arm(Candidate("chosen values", "The better value of each setting."), base)]
+        elif not part.decides:
+            made["kept"] = [arms[0].candidate.name]
         elif not part.last_fold and not part.fork:
             made["kept"] = [row["name"] for row in by_time(ranked, part.at_least)[: part.keep]]
             kept = [arm for name in made["kept"] for arm in arms if arm.candidate.name == name]

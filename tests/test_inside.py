@@ -43,7 +43,10 @@ def test_kernels_and_maps_are_those_of_the_net(few):
     shown = inside.maps(NET, few.eval.images[0])
     assert "8 × 12 × 12" in shown.alt and "16 × 4 × 4" in shown.alt and len(shown.axes[0].images) == 1 + 8 + 12 + 16 + 16 + 16
     image = data.normalise(few.eval.images[:1, None].float())
+    signs = (weights > 0).flatten(1).any(1) & (weights < 0).flatten(1).any(1)
+    assert inside.kernels(NET).caption.startswith(f"{int(signs.sum())} of 8 ")
     with torch.inference_mode():
+        assert f"{(NET[0](image)[0].flatten(1).max(1).values > 0).float().mean():.0%} of the first layer" in shown.caption
         np.testing.assert_allclose(shown.axes[0].images[1].get_array(), NET[0](image)[0, 0], rtol=1e-5)
 
 
@@ -57,6 +60,7 @@ def test_what_the_prediction_rests_on_is_where_hiding_it_changes_the_prediction(
     place[10 - half : 11 + half, 12 - half : 13 + half] = True
     assert torch.equal(lost > 0.5, place) and not lost[~place].any()
     shown = inside.occlusion(OnePixel(), torch.stack([image, 0 * image]), [7, 3])
+    assert shown.caption.startswith("1 of 2 predictions ")
     assert "7 predicted as 7 with 100%" in shown.alt and "3 predicted as 0 with 10%" in shown.alt
 
 

@@ -70,7 +70,7 @@ def steps(results: Sequence[Result], near: Sequence[Result]) -> ReportFigure:
     left.annotate("", (end, below), (begin, below), xycoords="axes fraction", arrowprops=arrow)
     words = f"chance between two runs: {formatting.amount(formatting.POINTS, chance)}"
     left.text(end + 0.04, below, words, ha="left", va="center", fontsize=SMALL, color=GREEN, transform=left.transAxes)
-    best = results[-1].summary.final_mean
+    best = max(result.summary.final_mean for result in results)
     level, target = formatting.percent(intervals.LEVEL, 0), formatting.percent(MIN_ACCURACY)
     figure.caption = (
         f"From {formatting.percent(results[0].summary.final_mean)} to {formatting.percent(best)}. A dot is a seed, the stroke their mean, "

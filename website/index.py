@@ -8,7 +8,7 @@ from mnistlib.errors import ResultError
 from mnistlib.report import markup, page, plots, result, result_tables
 from mnistlib.report.html import Shown, badge, phrase
 from mnistlib.report.result import Result
-from mnistlib.stats.comparison import Difference
+from mnistlib.stats.comparison import Claim, Difference
 from website import figures, site
 
 FOLDER = Path(__file__).parent
@@ -80,27 +80,35 @@ def near_target(results: Sequence[Result]) -> list[Result]:
 
 
 def won(results: Sequence[Result]) -> dict[str, Difference]:
-    """Return what each step wins over the step before it, by its name; the first step, which wins the most by far, is left out."""
-    return {each.step: each.difference for each in results if each.difference}
+    """Return what each step that was to be more accurate wins over the one it changes; the first, which wins most by far, is left out."""
+    return {each.step: each.difference for each in results if each.difference and more_accurate(each)}
 
 
 def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:
-    """Return every result with the cells of its row: its change from the result before, and what it won by that."""
-    cells = [result_tables.row(now, before) for now, before in zip(results, [None, *results], strict=False)]
+    """Return every result with the cells of its row: its change from the step before (the first step's from the floor), and what it won."""
+    found, floor = {result.step: result for result in results}, next((result for result in results if result.step == FLOOR), None)
+    cells = [result_tables.row(now, found.get(steps.get(now.step).before, floor if now is not floor else None)) for now in results]
     return [
         (now, {"Change": row.pop("Change"), "Won, images of 10,000": _won(now), **row}) for now, row in zip(results, cells, strict=True)
     ]
 
 
 def _won(now: Result) -> Shown:
-    """Return the effect of a step with its interval and the outcome of its first claim, which is about it."""
-    if now.step not in steps.STEPS or not now.claims or now.claims[0].effect is None:
+    """Return the effect of a step with its interval and the outcome of the claim about it."""
+    claim = more_accurate(now)
+    if claim is None:
         return phrase("")
-    effect, outcome = now.claims[0].effect, badge(now.claims[0].outcome)
+    effect, outcome = claim.effect, badge(claim.outcome)
     text = f"{formatting.change(formatting.IMAGES, effect.value)} ({formatting.change(formatting.IMAGES, *effect.interval)}) ".replace(
         " images", ""
     )
     return Shown(f"{text}{outcome.html}", f"{text}{outcome.text}")
+
+
+def more_accurate(now: Result) -> Claim | None:
+    """Return a step's claim that it is more accurate than the one it changes; None where it makes none, or has nothing to compare."""
+    found = (each for each in now.claims if each.claim.startswith("It is more accurate") and each.effect)
+    return next(found, None) if now.step in steps.STEPS else None
 
 
 def block(results: Sequence[Result]) -> str:
@@ -139,11 +147,11 @@ def answer(results: Sequence[Result]) -> tuple[str, str]:
 
 
 def worked(results: Sequence[Result]) -> str:
-    """Return which steps made the net more accurate, by their first claims, and which may or may not have."""
+    """Return which steps made the net more accurate, by their claims that they do, and which may or may not have."""
     outcomes: dict[str, list[str]] = {}
     for one in results:
-        if one.step in steps.STEPS and one.claims:
-            outcomes.setdefault(one.claims[0].outcome, []).append(one.title.lower())
+        if claim := more_accurate(one):
+            outcomes.setdefault(claim.outcome, []).append(one.title.lower())
     said = {"supported": "What worked: {}.", "refuted": "What made it worse: {}.", "inconclusive": "Inconclusive: {}."}
     return " ".join(words.format(formatting.listed(outcomes[outcome])) for outcome, words in said.items() if outcome in outcomes)
 

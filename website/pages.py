@@ -39,7 +39,7 @@ def text(name: str) -> str:
         story = article(markdown, name)
         return around.finish(page.render("article.html.j2", site.FOLDER, story=story, outline=markup.outline(story), **values))
     values |= {"glossary": site.glossary(), "references": references(), "citation": site.citation()}
-    return page.render(f"{name}.html.j2", site.FOLDER, **values)
+    return site.dated(page.render(f"{name}.html.j2", site.FOLDER, **values))
 
 
 def references() -> dict[str, dict[str, Any]]:

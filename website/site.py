@@ -1,5 +1,6 @@
 """What every page of the site leads to: the other pages, the glossary, the repository's address."""
 
+import json
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -9,7 +10,7 @@ from typing import Any
 import yaml
 
 from mnistlib import files, steps
-from mnistlib.report.page import Site
+from mnistlib.report.page import BYLINE, Site
 from mnistlib.runs import provenance
 
 PAGES = {  # in the head of every page
@@ -52,13 +53,24 @@ def of(series: Mapping[str, str], here: str = "", downloads: Mapping[str, str] |
 
 
 def finish(page: str, root: str) -> str:
-    """Link a page's result, the terms of its prose, and its listings; name the picture that previews show where the site has an address."""
+    """Date a page that is of no single run; link its result, the terms of its prose, and its listings; name the picture of previews."""
+    page = dated(page)
     page = re.sub(r"Saved as <code>[^<]*?(results/[\w-]+\.json)</code>", r'Saved as <a href="\1">\1</a>', page)  # not where it was built
     if url := citation().get("url", "").rstrip("/"):
         shown = f'<meta property="og:image" content="{url}/{PREVIEW}">\n<meta name="twitter:card" content="summary_large_image">\n'
         page = page.replace('<meta property="og:type"', f'{shown}<meta property="og:type"', 1)
     tree = address() and f"{address()}/blob/{provenance.revision(files.root())[0] or 'main'}"  # listings show the code that makes the page
     return link_sources(link_terms(page, terms(), f"{root}glossary.html"), tree)
+
+
+def dated(page: str) -> str:
+    """Return a page with the day of the newest committed run in its foot, unless it is the page of a run and says that day."""
+    if "<span>Run on " in page:
+        return page
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in (files.root() / "reports").rglob("results/*.json")]
+    days = [result["provenance"]["started"][:10] for result in results if result["provenance"].get("started")]
+    shown = f" <span>Newest run: {max(days)}</span>" if days else ""
+    return page.replace(f"<span>{BYLINE}</span>", f"<span>{BYLINE}</span>{shown}", 1)
 
 
 def glossary() -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ _CLAIMS = (StepReport.reached, StepReport.better, StepReport.no_worse)
 _FACTS = {
     "torch": "PyTorch", "numpy": "NumPy", "cpu": "CPU", "gpu": "GPU", "seconds": "Training time, all seeds", "id": "Instance",
     "changed": "Uncommitted changes", "instructions": "CPU instructions", "machine_seconds": "Machine time",
+    "commit": "Commit, or those of its runs",
 }  # fmt: skip
 
 

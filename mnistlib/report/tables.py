@@ -90,7 +90,7 @@ def candidates(record: Mapping[str, Any] | None) -> Shown:
     images, folds = formatting.count(sum(sizes.values())), formatting.counted(len(sizes), "fold")
     spread = "the folds" if len(sizes) == len(record["splits"]) else formatting.counted(len(record["splits"]), "seed")
     caption = f"The candidates: accuracy on {images} images in {folds} of writers held out, mean and standard deviation of {spread}"
-    against = "Against the chosen one" if "chosen" in record else "Against the best"
+    against = "Against the chosen one" if "chosen" in record else "Against the best that was kept"
     head = ["Candidate", "Idea", "Accuracy", f"{against}, of 10,000", "Loss", "Parameters", "MACs", *["Time per seed"][:timed], "Change"]
     shown = table(caption, head, rows)
     rule = [f"The rule of choice: {record['rule']}."] if "rule" in record else []
