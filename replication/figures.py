@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
-from mnistlib import formatting, steps
+from mnistlib import formatting
 from mnistlib.published import tables
 from mnistlib.recipe import MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import figure_style
@@ -16,6 +16,7 @@ from mnistlib.report.figure_style import BLUE, FADED, GREEN, INK, ORANGE, PAPER,
 from mnistlib.report.result import Result
 from replication import overview
 from replication.results import OTHERS, Placed
+from website import index
 
 COARSE = (0.92, 0.95, 0.975, 0.985, 0.99, 0.994, 0.996)
 TICKS = np.array([0.975, 0.98, 0.985, 0.99, 0.992, 0.994, 0.996])
@@ -209,7 +210,7 @@ def _titled(found: Sequence[Placed | Result]) -> list[tuple[str, Result]]:
 def _means(found: Sequence[tuple[str, Result]], colour: str, root: str, where: str) -> list[Mark]:
     marks = []
     for title, result in found:
-        page = steps.ABLATIONS[result.step].beside if result.step in steps.ABLATIONS else result.step
+        page = index.BESIDE.get(result.step, result.step)
         mean = result.summary.final_mean
         marks.append((result.n_parameters, mean, f"{title}, {where}", f"{root}{page}.html", DOT | {"color": colour}))
     return marks

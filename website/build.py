@@ -9,11 +9,13 @@ from mnistlib.logs import log
 from mnistlib.notebook import runner
 from mnistlib.report import result, step_report, test_set_log
 from mnistlib.runs import cache, seeds, train_seeds
+from selection import points
 from website import index, pages, site
 from website.drawing import page as drawing
 from website.takeaway import weights
 
-OTHERS = {"luck": "Luck", "inside": "What the net has learned", "benchmarks": "Speed"}  # pages that are notebooks, beside the steps
+# pages that are notebooks, beside the steps
+OTHERS = {"luck": "Luck", "inside": "What the net has learned", points.PAGE: "Smaller nets", "benchmarks": "Speed"}
 PLACE = "build/series"  # the results folder of the notebooks; pages show it, so it names no folder of this machine
 
 
@@ -24,18 +26,20 @@ def build_site(train: bool = True) -> None:
     """
     root, mnist = files.root(), data.load()
     reports, place = root / "reports", files.resolve(PLACE)
-    for step in (steps.ABLATIONS | steps.STEPS).values():
+    beside = steps.ABLATIONS | points.POINTS
+    for step in (beside | steps.STEPS).values():
         log.info(f"══ {step.name}")
         step_report.restore(step.name, mnist, reports, place)
         if train:
             train_seeds(step.recipe, mnist, step.reported, use_cached=True, results_dir=place)
         check_trained(step, mnist)
     site.write_address()
-    for step in steps.ABLATIONS.values():
+    for step in beside.values():
         made = train_seeds(step.recipe, mnist, step.reported, use_cached=True, results_dir=place)
         step_report.make(step, step.recipe, mnist, made, place).record([])
         _publish(step, place, reports)
-    others = {name: title for name, title in OTHERS.items() if name != "benchmarks" or (reports / "benchmarks.json").is_file()}
+    ready = {"benchmarks": (reports / "benchmarks.json").is_file(), points.PAGE: points.POINTS.keys() == points.TITLES.keys()}
+    others = {name: title for name, title in OTHERS.items() if ready.get(name, True)}
     order = {step.name: step.title for step in steps.STEPS.values()} | others  # in which the pages are read
     for step in steps.STEPS.values():
         given = {"seeds": list(step.reported), "results_dir": PLACE, "use_cached": True}

@@ -9,11 +9,12 @@ from mnistlib.report import markup, page, plots, result, result_tables
 from mnistlib.report.html import Shown, badge, phrase
 from mnistlib.report.result import Result
 from mnistlib.stats.comparison import Claim, Difference
+from selection import points
 from website import figures, site
 
 FOLDER = Path(__file__).parent
 IMAGE = "steps.png"
-BESIDE = {ablation.name: ablation.beside for ablation in steps.ABLATIONS.values()}  # whose report has an ablation
+BESIDE = {one.name: one.beside for one in (steps.ABLATIONS | points.POINTS).values()}  # the page of a result that has none of its own
 EPOCH = ("train_loss", "train_accuracy", "eval_loss", "eval_accuracy", "learning_rate", "seconds")
 FLOOR, HEADLINE = "softmax", "04_frontier"  # the ablation below the steps, and the step that the first sentence is about
 
@@ -24,7 +25,7 @@ def build(reports: Path) -> Path:
     if results := load(reports):
         files.write(reports / site.PREVIEW, figures.steps(results, near_target(results)).png())
     files.write(reports / "epochs.csv", epochs([result.read(path) for path in sorted((reports / "results").glob("*.json"))]))
-    return files.write(reports / "index.html", text(load(reports), pages))
+    return files.write(reports / "index.html", text(load(reports), pages, smaller(reports)))
 
 
 def epochs(results: Sequence[Result]) -> str:
@@ -49,19 +50,26 @@ def build_readme(reports: Path, readme: Path, images: Path) -> Path:
 
 
 def load(reports: Path) -> list[Result]:
-    """Return the results under a folder: the floor first, then the steps by name; other ablations stand in their steps' reports."""
-    paths = [path for path in sorted((reports / "results").glob("*.json")) if path.stem not in steps.ABLATIONS.keys() - {FLOOR}]
+    """Return the results under a folder: the floor first, then the steps by name; what is beside a step stands on another page."""
+    paths = [path for path in sorted((reports / "results").glob("*.json")) if path.stem not in BESIDE.keys() - {FLOOR}]
     return [result.read(path) for path in sorted(paths, key=lambda path: path.stem != FLOOR)]
 
 
-def text(results: Sequence[Result], pages: Collection[str]) -> str:
-    """Return the text of the index; `pages` names the pages that can be linked to."""
+def smaller(reports: Path) -> list[Result]:
+    """Return the results of the nets far below the limit, those that are there, the largest first."""
+    paths = [reports / "results" / f"{name}.json" for name in points.POINTS]
+    return sorted((result.read(path) for path in paths if path.exists()), key=lambda one: -one.n_parameters)
+
+
+def text(results: Sequence[Result], pages: Collection[str], small: Sequence[Result] = ()) -> str:
+    """Return the text of the index; `pages` names the pages that can be linked to, `small` are the nets far below the limit."""
     moves = won(results)
     drawn = [figures.steps(results, near_target(results)), *([plots.differences(moves)] if moves else [])] if results else []
     values = {
         "answer": answer(results),
         "rows": rows(results),
         "beside": BESIDE,
+        "small": small,
         "pages": pages,
         "drawn": [(number, markup.image(figure, number), figure.caption) for number, figure in enumerate(drawn, 1)],
         "site": site.of({"index": "Overview"}, "index"),

@@ -12,6 +12,7 @@ import yaml
 from mnistlib import files, steps
 from mnistlib.report.page import BYLINE, Site
 from mnistlib.runs import provenance
+from selection import points
 
 PAGES = {  # in the head of every page
     "index": "Overview",
@@ -27,6 +28,7 @@ EPOCHS = {"every epoch of every seed (CSV)": "epochs.csv"}
 DATA = {  # to take away from the pages of these notebooks, beside the result of a step
     **dict.fromkeys((*steps.STEPS, "luck"), EPOCHS),
     "benchmarks": {"result (JSON)": "benchmarks.json"},
+    points.PAGE: {f"result of {name} (JSON)": f"results/{name}.json" for name in points.TITLES},
     "published_studies": {"result (JSON)": "studies.json"},
 }
 FOLDER = Path(__file__).parent

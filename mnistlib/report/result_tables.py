@@ -43,14 +43,14 @@ def _targets(split: str, end: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def goals(result: Result, goal: tuple[float, float], floor: tuple[float, float]) -> Shown:
-    """Return whether a result reaches what a step set out to reach, and the least of it: accuracies of the mean and of every seed."""
+def goals(result: Result, goal: tuple[float, ...], floor: tuple[float, ...]) -> Shown:
+    """Return whether a result reaches what it set out to reach, and the least of it: accuracies of the mean and, if given, every seed."""
     achieved, rows = {"Mean of the seeds": result.summary.final_mean, "Lowest seed": result.summary.final_min}, []
     for kind, wanted in {"goal": goal, "floor": floor}.items():
-        for (name, value), least in zip(achieved.items(), wanted, strict=True):
+        for (name, value), least in zip(achieved.items(), wanted, strict=False):
             texts = [f"at least {formatting.percent(least)}", formatting.percent(value, formatting.digits_against(value, least))]
             rows.append([f"{name}: the {kind}", *texts, badge("reached" if value >= least else "missed")])
-    return table("What this step set out to reach", ["Measure", "Target", "Achieved", "Verdict"], rows)
+    return table("What was set out to be reached", ["Measure", "Target", "Achieved", "Verdict"], rows)
 
 
 def curves_table(runs: Sequence[Any], split: str) -> Shown:
