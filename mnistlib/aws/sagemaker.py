@@ -25,10 +25,7 @@ GRACE = 15  # minutes for set-up, added to --minutes
 UPLOADED = ("entry.sh", "run.sh")
 LONGEST = 63  # characters of a training job's name
 ACTIVE = ("InProgress", "Stopping")
-LATE = {
-    "MaxRuntimeExceeded": "The run took longer than --minutes allows",
-    "MaxWaitTimeExceeded": "AWS had no spare capacity for too long",
-}
+LATE = {"MaxRuntimeExceeded": "The run took longer than --minutes allows", "MaxWaitTimeExceeded": "AWS had no spare capacity for too long"}
 
 
 def plan(job: Job, options: LaunchOptions) -> LaunchPlan:

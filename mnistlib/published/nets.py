@@ -103,8 +103,7 @@ def assignment_7_model_1(dropout: float = 0.0) -> nn.Sequential:
     """Model_1 of assignment-7."""
     conv = partial(block, order="relu", padding=1, bias=True)
     return nn.Sequential(
-        *(conv(1, 8), nn.MaxPool2d(2), conv(8, 16), nn.MaxPool2d(2), nn.Flatten()),
-        *(nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10)),
+        *(conv(1, 8), nn.MaxPool2d(2), conv(8, 16), nn.MaxPool2d(2), nn.Flatten()), *(nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))
     )
 
 

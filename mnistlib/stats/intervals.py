@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy  # loads scipy.stats, which takes most of a second, at its first use
+from scipy import special  # not scipy.stats, which takes most of a second to load
 
 from mnistlib.data import STUDENTS
 
@@ -28,7 +28,7 @@ class Effect:
 
     def seeds_for(self, difference: float) -> int | None:
         """Return how many seeds of each recipe would see a true difference of this size with a probability of 80%, None if no number."""
-        left = (difference / scipy.stats.norm.ppf([(1 + LEVEL) / 2, POWER]).sum()) ** 2 - self.writers
+        left = (difference / special.ndtri([(1 + LEVEL) / 2, POWER]).sum()) ** 2 - self.writers
         return max(self.n_seeds, math.ceil(self.per_seed / left)) + 1 if left > 0 else None  # one more: their variance is estimated
 
 
@@ -79,8 +79,8 @@ def of_share(mean: Effect) -> Effect:
     """Return a mean accuracy with an interval that is symmetric in the logit, because that of a rare error is skewed."""
     if not 0 < mean.value < 1:
         return mean
-    middle, half = scipy.special.logit(mean.value), (mean.interval[1] - mean.value) / (mean.value * (1 - mean.value))
-    low, high = (round(float(scipy.special.expit(middle + step)), 9) for step in (-half, half))
+    middle, half = special.logit(mean.value), (mean.interval[1] - mean.value) / (mean.value * (1 - mean.value))
+    low, high = (round(float(special.expit(middle + step)), 9) for step in (-half, half))
     return replace(mean, interval=(low, high))
 
 
@@ -97,8 +97,8 @@ def welch(a: Sequence[float] | np.ndarray, *b: Sequence[float] | np.ndarray) -> 
 
 def _effect(value: float, variance: float, squares: float, n_seeds: int, per_seed: float, writers: float = 0.0) -> Effect:
     """Return an effect; `squares` sums the squared parts of its variance, each over its degrees of freedom (Satterthwaite 1946)."""
-    error, freedom = math.sqrt(variance), variance**2 / squares if squares else math.inf
-    half, power = (error * scipy.stats.t.ppf(share, freedom) for share in ((1 + LEVEL) / 2, POWER))
+    error, freedom = math.sqrt(variance), variance**2 / squares if squares else 1.0
+    half, power = (error * special.stdtrit(freedom, share) for share in ((1 + LEVEL) / 2, POWER))
     # later digits depend on the processor
     value, low, high, smallest = (round(float(each), 9) for each in (value, value - half, value + half, half + power))
     return Effect(value, (low, high), smallest, n_seeds, round(float(per_seed), 15), round(float(writers), 15))
@@ -106,5 +106,6 @@ def _effect(value: float, variance: float, squares: float, n_seeds: int, per_see
 
 def clopper_pearson(k: int, n: int) -> Bounds:
     """Return the exact interval of a share that was `k` of `n`."""
-    interval = scipy.stats.binomtest(k, n).proportion_ci(LEVEL, method="exact")
-    return round(float(interval.low), 9), round(float(interval.high), 9)  # found by iteration: later digits depend on the processor
+    low = special.betaincinv(k, n - k + 1, (1 - LEVEL) / 2) if k else 0
+    high = special.betaincinv(k + 1, n - k, (1 + LEVEL) / 2) if k < n else 1
+    return round(float(low), 9), round(float(high), 9)  # found by iteration: later digits depend on the processor
