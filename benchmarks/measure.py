@@ -20,7 +20,7 @@ from mnistlib import data, files, formatting, recipe, steps
 from mnistlib.logs import log
 from mnistlib.report import result
 
-FULL = SHORT = "03_augment"  # our step with all epochs, and the one with the shortest schedule that reaches the target
+FULL, SHORT = "04_frontier", "05_fast"  # our most accurate step, and the one with the shortest schedule that reaches the target
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def augmentation(size: Size) -> Iterator[Row]:
 
 def step(size: Size) -> Iterator[Row]:
     """Table step: a training step by part, its efficiency, and what each optimisation is worth."""
-    batch_size = steps.get(FULL).recipe.batch_size
+    batch_size = steps.get(SHORT).recipe.batch_size
     cases: list[tuple[str, list[str], str]] = [(name, ["--variant", name], kind) for name, kind in training_step.VARIANTS.items()]
     cases += [(f"batch size {n}", ["--batch-size", str(n)], "another batch size") for n in (64, 256, 512) if n != batch_size]
     cases += [(f"net {net.rpartition(':')[2]}", ["--model", net], "another net") for net in training_step.NETS]
@@ -160,7 +160,7 @@ def step(size: Size) -> Iterator[Row]:
     runs: dict[str, list[dict[str, Any]]] = {}
     for _ in range(size.rounds):
         for name, arguments, _kind in cases:
-            runs.setdefault(name, []).extend(processes.run(["benchmarks.training_step", FULL, *arguments]))
+            runs.setdefault(name, []).extend(processes.run(["benchmarks.training_step", SHORT, *arguments]))
             log.info(f"step  {name}  {runs[name][-1]['step']:.1f} ms")
     for name, _, kind in cases:
         parts = {part: statistics.median(run[part] for run in runs[name]) for part in ("prepare", "forward", "backward", "optimizer")}
@@ -173,9 +173,9 @@ def notebook(size: Size) -> Iterator[Row]:
     few, folder = str(size.train_limit or 6_000), "build/benchmarks"
     script, report, kernel = [], [], []
     for _ in range(size.rounds):
-        script.append(processes.run(["benchmarks.series", FULL, "--epochs", "1", "--train-limit", few])[0]["seconds"])
+        script.append(processes.run(["benchmarks.series", SHORT, "--epochs", "1", "--train-limit", few])[0]["seconds"])
         parameters = ["-p", "train_limit", few, "-p", "epochs", "1", "-p", "workers", "1", "-y", "seeds: [0]", "--out", folder]
-        report.append(processes.whole("-m", "mnistlib", "report", FULL, *parameters))
+        report.append(processes.whole("-m", "mnistlib", "report", SHORT, *parameters))
         kernel.append(processes.run(["benchmarks.notebook_overhead"])[0])
         log.info(f"notebook  script {formatting.seconds(script[-1])}, notebook {formatting.seconds(report[-1])}")
     added = tuple(long - short for long, short in zip(report, script, strict=True))
@@ -194,12 +194,12 @@ def scaling(size: Size) -> Iterator[Row]:
         *(("training images", n // k, ["--train-limit", str(n // k)]) for k in (16, 8, 4, 2, 1)),
         *(
             ("parameters", None, ["--train-limit", str(n // 4), "--model", net])
-            for net in (training_step.NETS[-1], steps.get(FULL).recipe.model, "skeleton")
+            for net in (training_step.NETS[-1], steps.get(SHORT).recipe.model, "skeleton")
         ),
     ]
     cases = cases if size.whole else cases[:2]
     for case, amount, arguments in cases:
-        runs = [processes.run(["benchmarks.series", FULL, "--epochs", "1", *arguments])[0] for _ in range(min(2, size.rounds))]
+        runs = [processes.run(["benchmarks.series", SHORT, "--epochs", "1", *arguments])[0] for _ in range(min(2, size.rounds))]
         values, amount = tuple(run["parts"]["train"] for run in runs), amount or runs[0]["n_parameters"]
         log.info(f"scaling  {case} {amount}  {formatting.seconds(values[-1])}")
         yield Row("scaling", case, THIS_SERIES, "s", values, {}, {"amount": amount})
@@ -221,8 +221,8 @@ def sweep(size: Size) -> Iterator[Row]:
     for _ in range(size.rounds):
         for n_nodes, case in enumerate(runs, start=1):
             arguments = ["--nodes", str(n_nodes), "--runs", str(n_runs), "--train-limit", str(limit)]
-            runs[case] += processes.run(["benchmarks.sweep", FULL, *arguments])
+            runs[case] += processes.run(["benchmarks.sweep", SHORT, *arguments])
             log.info(f"sweep  {case}  {formatting.seconds(runs[case][-1]['seconds'])}")
-    kind = f"{n_runs} runs of {FULL}, each one seed, one epoch and {formatting.count(limit)} images"
+    kind = f"{n_runs} runs of {SHORT}, each one seed, one epoch and {formatting.count(limit)} images"
     for case, made in runs.items():
         yield Row("sweep", case, THIS_SERIES, "runs per hour", tuple(3600 * n_runs / run["seconds"] for run in made), {}, {"kind": kind})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import record as records
+from benchmarks.measure import FULL
 from benchmarks.record import THIS_SERIES, Row
 from mnistlib import files, formatting, models, recipe, steps
 from mnistlib.notebook import runner
@@ -53,7 +54,7 @@ def _earlier(record: dict[str, Any]) -> Iterator[str]:
 
 def n_parameters() -> int:
     """Return the parameters of the net of the present reports."""
-    recipe_now = [*steps.STEPS.values()][-1].recipe
+    recipe_now = steps.get(FULL).recipe
     return model_summary.of(models.build(recipe_now.model, recipe_now.dropout)).n_parameters
 
 
@@ -198,6 +199,21 @@ def _notes(row: Row) -> Iterator[str]:
         yield f"efficiency {formatting.percent(about['efficiency'], 0)}"
     if about.get("compile"):
         yield f"after {formatting.seconds(about['compile'])} of compilation"
+
+
+def work_and_time(rows: Sequence[Row]) -> Shown:
+    """Return how other nets stand to the step's own: what each multiplies more or less, and how much more or less time it takes."""
+    own = next((row for row in rows if not row.about.get("kind")), None)
+    said = []
+    for row in rows:
+        if own is not None and row.about.get("kind") == "another net":
+            ratios = {
+                "multiplications": row.about["mflop_per_image"] / own.about["mflop_per_image"],
+                "time": row.median / own.median,
+            }
+            parts = [f"{formatting.percent(abs(ratio - 1), 0)} {'more' if ratio > 1 else 'less'} {name}" for name, ratio in ratios.items()]
+            said.append(f"{row.case}: {' and '.join(parts)}".replace("less multiplications", "fewer multiplications"))
+    return html.sentence(f"Work and time are not the same. Beside the net of the step, {'; '.join(said)}.") if said else html.phrase("")
 
 
 def scaling(record: dict[str, Any]) -> Shown:

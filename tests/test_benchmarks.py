@@ -93,6 +93,22 @@ def test_sentences_and_tables_hold_the_figures_of_the_record():
     assert page.NOT_MEASURED in page.bars([], "Nothing").text and page.NOT_MEASURED in page.scaling(found).text
 
 
+def test_more_work_may_take_less_time():
+    kinds = {
+        "as it is": ("", 10.0, 2.0),
+        "net a": ("another net", 7.2, 2.48),
+        "net b": ("another net", 15.0, 1.0),
+        "x": ("tried", 1.0, 2.0),
+    }
+    made = [
+        row(ms, table="step", case=case, unit="ms", about={"kind": kind, "mflop_per_image": work})
+        for case, (kind, ms, work) in kinds.items()
+    ]
+    said = page.work_and_time(made).text
+    assert "net a: 24% more multiplications and 28% less time; net b: 50% fewer multiplications and 50% more time." in said
+    assert page.work_and_time([]).text == ""
+
+
 def test_a_table_that_is_measured_later_replaces_the_old_one_and_says_when():
     nodes = [row(value, table="sweep", case=case, unit="runs per hour") for value, case in ((60.0, "one node"), (90.0, "two nodes"))]
     found = made_up([row(10.0), *nodes])

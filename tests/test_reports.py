@@ -32,7 +32,7 @@ def test_a_step_changes_one_field_of_the_one_before(name):
     if step.before is None:
         assert name == STEPS[0]
         return
-    assert step.before == STEPS[STEPS.index(name) - 1]
+    assert step.before == ("03_augment" if name == "05_fast" else STEPS[STEPS.index(name) - 1])  # the fast step is no sixth one
     now, before = vars(step.recipe), vars(steps.get(step.before).recipe)
     if name in SEARCHES:  # a search may change several fields at once
         assert recipe_dict.from_dict(tables.choice(name)["recipe"]) == step.recipe
