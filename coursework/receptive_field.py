@@ -63,11 +63,15 @@ def _last_map(seen: Trace) -> Operation | None:
     maps = [one for one in path if is_map(one.output)]
     last, current = maps[-1] if maps else None, maps[-1].output if maps else seen.images
     while following := next((one for one in path if one.source is current and one is not last), None):
-        whole = following.name == "avg_pool2d" or pair(following.argument(1, "kernel_size", 0)) == current.shape[2:]
-        if following.name not in SLIDING | POINTWISE or (is_map(current) and following.name != "conv2d" and whole):
+        pools = is_map(current) and following.name != "conv2d"
+        if following.name not in SLIDING | POINTWISE or (pools and _is_global(following, current)):
             break  # a smaller window that leaves one value is one more halving
         last, current = following, following.output
     return last
+
+
+def _is_global(pool: Operation, maps: Tensor) -> bool:
+    return pool.name == "avg_pool2d" or pair(pool.argument(1, "kernel_size")) == tuple(maps.shape[2:])
 
 
 def _extent(net: nn.Module, seen: Trace, last: Operation, size: int) -> tuple[int, bool]:

@@ -40,6 +40,7 @@ class Submission:
     name: str  # of the class or function
     file: Path
     module: ModuleType  # what was executed
+    line: int | None = None  # where it is defined
     recipe: Any = None  # the value of RECIPE, where the file has one
     cells: tuple[tuple[int, int], ...] = ()  # of a notebook: a code cell's number, counted from 1, and its first line in the joined source
     skipped: tuple[int, ...] = ()  # lines of the statements at the top level that were not executed
@@ -79,7 +80,9 @@ def load(spec: str) -> Submission:
         source = _read(Path(module.__file__).resolve()) if str(module.__file__).endswith(".py") else _Source(Path(place), [])
     name = name or _only_net(module, source, place)
     recipe = getattr(module, "RECIPE", None)
-    return Submission(_factory(module, name, source, place), name, source.file, module, recipe, source.cells, skipped, tuple(source.failed))
+    line = next((one.lineno for one in reversed(source.statements) if getattr(one, "name", None) == name), None)
+    factory = _factory(module, name, source, place)
+    return Submission(factory, name, source.file, module, line, recipe, source.cells, skipped, tuple(source.failed))
 
 
 def _import(name: str) -> ModuleType:
