@@ -40,9 +40,9 @@ def report(spec: str) -> dict[str, Any]:
         "passes": not any(finding.severity == lint.RULE for finding in inspected.findings),
         "parameters": inspected.n_parameters,
         "parameter_limit": MAX_PARAMETERS,
-        "multiply_adds": inspected.n_macs,
+        "multiply_adds": sum(inspected.macs.values()) if inspected.macs else None,
         "receptive_field": inspected.receptive_field,
-        "layers": layers(inspected.net) if inspected.net and inspected.n_parameters is not None else [],
+        "layers": layers(inspected.net, inspected.macs) if inspected.macs else [],
         "findings": [
             {"rule": finding.rule, "severity": finding.severity}
             | _place(found, finding.line)
@@ -58,7 +58,7 @@ def _place(found: submission.Submission, line: int | None) -> dict[str, int | No
     return dict(zip(("cell", "line"), found.place(line) if line else (None, None), strict=True))
 
 
-def layers(net: nn.Module) -> list[dict[str, Any]]:
+def layers(net: nn.Module, macs: dict[str, int]) -> list[dict[str, Any]]:
     """Return a net's layer table: the parts of a `nn.Sequential`, or else every module without parts, in the order of their use."""
     net = copy.deepcopy(net).eval()
     try:
@@ -80,7 +80,7 @@ def layers(net: nn.Module) -> list[dict[str, Any]]:
                 model_summary.describe(one.module),
                 one.output_size[1:],
                 0 if one.is_recursive else one.num_params,
-                one.macs,
+                0 if one.is_recursive else macs.get(names.get(id(one.module), ""), 0),
             )
             for one in found
             if one.is_leaf_layer and one.output_size

@@ -4,10 +4,9 @@ The net is built, traced and tried on smooth random images, in evaluation and fo
 """
 
 import contextlib
-import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +130,7 @@ class Inspection:
 
     findings: tuple[Finding, ...]
     n_parameters: int | None = None
-    n_macs: int | None = None
+    macs: dict[str, int] = field(default_factory=dict)  # multiply-adds for an image, by the module that runs them
     receptive_field: int | None = None
     net: nn.Module | None = None
 
@@ -145,13 +144,14 @@ def inspect(submission: Submission, already_read: Sequence[Read] = ()) -> Inspec
     one = _Inspector(submission)
     with files_read() as reads:
         if one.attempt("Building the net", one.build) and one.attempt("Evaluation", one.evaluate):
+            if not one.findings or one.findings[0].rule not in ("output-shape", "non-finite"):
+                one.attempt("Training", one.train)
             one.count()
             one.read_trace()
-            one.attempt("Training", one.train)
     one.read_files((*already_read, *reads))
     order = {severity: place for place, severity in enumerate((RULE, ACCURACY, STYLE))}
-    findings = sorted(dict.fromkeys(one.findings), key=lambda finding: order[finding.severity])
-    return Inspection(tuple(findings), one.n_parameters, one.n_macs, one.receptive_field, one.net)
+    findings = sorted(dict.fromkeys(one.findings), key=lambda finding: (order[finding.severity], finding.line or 0))
+    return Inspection(tuple(findings), one.n_parameters, one.macs, one.receptive_field, one.net)
 
 
 def images(n: int, seed: int = 0) -> Tensor:
@@ -165,7 +165,8 @@ class _Inspector:
         self.submission, self.file = submission, submission.file
         self.findings: list[Finding] = []
         self.net: nn.Module | None = None
-        self.n_parameters = self.n_macs = self.receptive_field = None
+        self.n_parameters = self.receptive_field = None
+        self.macs: dict[str, int] = {}
 
     def add(self, rule: str, line: int | None, what: str) -> None:
         self.findings.append(Finding(rule, line or self.submission.line, what))
@@ -224,7 +225,7 @@ class _Inspector:
         elif not (_same(outputs[6][:1], outputs[1]) and _same(outputs[6][:2], outputs[2])):
             norm = next((self.line(one) for one in self.trace.operations if one.name in NORMS and one.argument(5, "training", False)), None)
             self.add("batch-dependent", norm or forward, "In evaluation, an image's outputs depend on the other images of its batch.")
-        if (output >= 0).all() and _same(output.sum(1), torch.ones(2)):
+        if (output >= 0).all() and _same(output.detach().sum(1), torch.ones(2)):
             last = next((self.line(one) for one in reversed(self.trace.operations) if one.name == "softmax"), None)
             self.add("softmax-output", last or forward, "The net returns probabilities.")
 
@@ -252,7 +253,8 @@ class _Inspector:
         constants = self._constants(registered | set(unregistered))
         if constants > FEW_CONSTANTS and self.n_parameters + constants >= MAX_PARAMETERS:
             self.add("hidden-constants", None, f"Beside {count(self.n_parameters)} parameters the net holds {count(constants)} constants.")
-        self.n_macs = sum(map(_n_macs, self.trace.operations))
+        for one in self.trace.operations:
+            self.macs[one.module] = self.macs.get(one.module, 0) + _n_macs(one)
         self.receptive_field = receptive_field.measure(self.net)
 
     def _constants(self, parameters: set[int]) -> int:
@@ -291,7 +293,7 @@ class _Inspector:
                 self.add(
                     "bias-before-norm", self.line(one), f"The normalization cancels the {count(bias.numel())} biases of {self.words(one)}."
                 )
-            if one.name in ("conv2d", "max_pool2d", "avg_pool2d") and is_map(one.source):
+            if one.name in ("conv2d", "max_pool2d", "avg_pool2d") and one.source.dim() == 4:
                 self._read_window(one)
             if one.name in ("conv2d", "linear") and 2 * one.argument(1, "weight").numel() > self.n_parameters and _is_dense(one):
                 share = percent(one.argument(1, "weight").numel() / self.n_parameters, 0)
@@ -431,8 +433,7 @@ def _on_logits(trace: Trace, parameters: set[int]) -> Iterator[tuple[Operation, 
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    scale = max(1.0, float(a.abs().max())) if a.numel() else 1.0
-    return a.shape == b.shape and math.isclose(float((a - b).abs().max()) / scale, 0, abs_tol=1e-4)
+    return a.shape == b.shape and bool((a - b).abs().max() <= 1e-4 * a.abs().max().clamp(min=1))
 
 
 def _line_of_forward(net: nn.Module, file: Path) -> int | None:

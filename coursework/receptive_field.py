@@ -37,9 +37,9 @@ def measure(net: nn.Module) -> int | None:
     try:
         seen = Trace()
         seen.run(copy.deepcopy(net).eval(), torch.rand(2, 1, SIDE, SIDE, requires_grad=True))
-        last = _last_map(seen)
     except Exception:
         return None
+    last = _last_map(seen)
     if last is None:
         return 1
     for size in SIZES:
@@ -62,11 +62,12 @@ def _last_map(seen: Trace) -> Operation | None:
     path = seen.path()
     maps = [one for one in path if is_map(one.output)]
     last, current = maps[-1] if maps else None, maps[-1].output if maps else seen.images
-    while following := next((one for one in path if one.source is current and one is not last), None):
-        pools = is_map(current) and following.name != "conv2d"
-        if following.name not in SLIDING | POINTWISE or (pools and _is_global(following, current)):
-            break  # a smaller window that leaves one value is one more halving
-        last, current = following, following.output
+    for following in path[path.index(last) + 1 if last else 0 :]:
+        if following.source is current:
+            pools = is_map(current) and following.name != "conv2d"
+            if following.name not in SLIDING | POINTWISE or (pools and _is_global(following, current)):
+                break  # a smaller window that leaves one value is one more halving
+            last, current = following, following.output
     return last
 
 

@@ -139,8 +139,9 @@ def _code_cells(path: Path, text: str) -> Iterator[tuple[int, str]]:
         if code.lstrip().startswith("%%"):
             magic, _, body = code.lstrip().partition("\n")
             code = "\n" + body if magic.split()[0] in ("%%time", "%%timeit", "%%capture", "%%prun") else ""
+        blank = next((place for place, line in enumerate(code.splitlines()) if line.strip()), 0)  # IPython drops these lines
         try:
-            yield number, TransformerManager().transform_cell(code)
+            yield number, "\n" * blank + TransformerManager().transform_cell(code)
         except SyntaxError:
             yield number, code
 
