@@ -6,7 +6,7 @@ file, name        the source, and the class or function in it; null where none w
 passes            whether no rule of the exercise is broken
 error             a sentence where the net could not be checked, else null
 parameters, parameter_limit, multiply_adds, receptive_field
-                  null where forward fails; a net has fewer parameters than the limit
+                  null where they are not known; a net has fewer parameters than the limit
 layers            a list of {name, kind, output, parameters, multiply_adds, receptive_field}; the last is null but for a `nn.Sequential`
 findings          a list of {rule, severity, cell, line, what, why, fix}; severity is "rule", "accuracy" or "style", cell is null but in
                   a notebook, where lines count from the cell's first; those that break a rule come first

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from mnistlib.errors import MnistlibError, SettingError
 
@@ -33,6 +33,7 @@ def call(function: str, *arguments: str, seconds: float = SECONDS, gigabytes: fl
         words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
     )
     try:
+        os.read(child.stdout.fileno(), 1)  # from here on the time counts: importing torch can take a while
         said, _ = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         raise UnfinishedError(f"The code did not end within {seconds:g} s; does it loop or train while the net is built or run?") from None
@@ -63,7 +64,7 @@ def _limit_memory(gigabytes: float) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
-def _answer(gigabytes: float, function: str, *arguments: str) -> dict[str, Any]:
+def _answer(answers: TextIO, gigabytes: float, function: str, *arguments: str) -> dict[str, Any]:
     import pkgutil
 
     import torch
@@ -71,6 +72,7 @@ def _answer(gigabytes: float, function: str, *arguments: str) -> dict[str, Any]:
     torch.set_num_threads(1)
     called = pkgutil.resolve_name(function)
     _limit_memory(gigabytes)
+    print(end=" ", file=answers, flush=True)
     try:
         return {"value": called(*arguments)}
     except MnistlibError as error:
@@ -85,7 +87,7 @@ def main() -> None:
     """Answer on standard output, which the code called cannot reach by printing."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    json.dump(_answer(float(sys.argv[1]), *sys.argv[2:]), answers)
+    json.dump(_answer(answers, float(sys.argv[1]), *sys.argv[2:]), answers)
     answers.flush()
     os._exit(0)  # threads and exit handlers of the code called have no say
 

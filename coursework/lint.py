@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import mnistlib
 from coursework import receptive_field
 from coursework.receptive_field import ACTIVATIONS, DROPOUTS, NORMS, pair
 from coursework.submission import Submission
@@ -26,6 +27,7 @@ from mnistlib.report.model_summary import describe
 DIGIT = 20  # pixels: MNIST's digits fill a box of this side
 STEPS = 3  # of training
 FEW_CONSTANTS = 256  # different values; a mean, a blur or a mask has fewer
+OURS = ("site-packages", str(Path(__file__).parent), str(Path(mnistlib.__file__).parent))  # whose reading of files is no finding
 Read = tuple[str, list[tuple[str, int]]]  # a file that was opened, and the files and lines of the calls that led to it
 RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 SHAPES = {"view", "reshape", "flatten", "squeeze", "max_pool2d", "avg_pool2d"}  # what keeps a bias a bias
@@ -143,11 +145,13 @@ def inspect(submission: Submission, already_read: Sequence[Read] = ()) -> Inspec
     torch.manual_seed(0)
     one = _Inspector(submission)
     with files_read() as reads:
-        if one.attempt("Building the net", one.build) and one.attempt("Evaluation", one.evaluate):
+        built = one.attempt("Building the net", one.build)
+        if built and one.attempt("Evaluation", one.evaluate):
             if not one.findings or one.findings[0].rule not in ("output-shape", "non-finite"):
                 one.attempt("Training", one.train)
+            one.measure()
+        if built:
             one.count()
-            one.read_trace()
     one.read_files((*already_read, *reads))
     order = {severity: place for place, severity in enumerate((RULE, ACCURACY, STYLE))}
     findings = sorted(dict.fromkeys(one.findings), key=lambda finding: (order[finding.severity], finding.line or 0))
@@ -165,6 +169,7 @@ class _Inspector:
         self.submission, self.file = submission, submission.file
         self.findings: list[Finding] = []
         self.net: nn.Module | None = None
+        self.trace = Trace(submission.file)
         self.n_parameters = self.receptive_field = None
         self.macs: dict[str, int] = {}
 
@@ -190,7 +195,11 @@ class _Inspector:
     def read_files(self, reads: Iterable[Read]) -> None:
         folder, places = str(self.file.parent), {}
         for name, frames in reads:
-            own = [frame for frame in frames if frame[0].startswith(folder) and "site-packages" not in frame[0]]
+            own = [
+                frame
+                for frame in frames
+                if frame[0] == str(self.file) or (frame[0].startswith(folder) and not any(part in frame[0] for part in OURS))
+            ]
             line = next((line for file, line in own if file == str(self.file)), None)
             if own and places.setdefault(name, line) is line:
                 self.add("reads-files", line, f"The code reads the file {Path(name).name}.")
@@ -202,7 +211,6 @@ class _Inspector:
 
     def evaluate(self) -> None:
         net = self.net.eval()
-        self.trace = Trace(self.file)
         batch = images(6)
         with torch.enable_grad():
             output = self.trace.run(net, batch[:2].clone().requires_grad_())
@@ -238,11 +246,12 @@ class _Inspector:
         return next((self.line(one) for one in bad), None)
 
     def count(self) -> None:
-        """Count parameters and multiply-adds, and measure the receptive field."""
-        registered = {id(one) for one in self.net.parameters()}
+        """Count parameters, and constants that stand in for them."""
+        known = [one for one in self.net.parameters() if not nn.parameter.is_lazy(one)]
+        registered = set(map(id, known))
         found = {id(one): one for operation in self.trace.operations for one in operation.leaves if one.requires_grad}
         unregistered = {key: one for key, one in found.items() if key not in registered}
-        self.n_parameters = sum(one.numel() for one in (*self.net.parameters(), *unregistered.values()))
+        self.n_parameters = sum(one.numel() for one in (*known, *unregistered.values()))
         if unregistered:
             operation = next(one for one in self.trace.operations if any(id(leaf) in unregistered for leaf in one.leaves))
             n = sum(one.numel() for one in unregistered.values())
@@ -253,9 +262,6 @@ class _Inspector:
         constants = self._constants(registered | set(unregistered))
         if constants > FEW_CONSTANTS and self.n_parameters + constants >= MAX_PARAMETERS:
             self.add("hidden-constants", None, f"Beside {count(self.n_parameters)} parameters the net holds {count(constants)} constants.")
-        for one in self.trace.operations:
-            self.macs[one.module] = self.macs.get(one.module, 0) + _n_macs(one)
-        self.receptive_field = receptive_field.measure(self.net)
 
     def _constants(self, parameters: set[int]) -> int:
         """Return how many different values the tensors hold that are neither parameters, inputs nor running statistics."""
@@ -285,8 +291,12 @@ class _Inspector:
             return describe(module)
         return operation.name
 
-    def read_trace(self) -> None:
-        path = self.trace.path()
+    def measure(self) -> None:
+        """Compute multiply-adds and the receptive field, and read the trace for findings."""
+        for one in self.trace.operations:
+            self.macs[one.module] = self.macs.get(one.module, 0) + _n_macs(one)
+        self.receptive_field = receptive_field.measure(self.net)
+        n_parameters, path = sum(one.numel() for one in self.net.parameters()), self.trace.path()
         for one in path:
             bias = one.argument(2, "bias") if one.name in ("conv2d", "linear", "conv1d") else None
             if bias is not None and (after := _followers(one)) and all(other.name in ("batch_norm", "instance_norm") for other in after):
@@ -295,8 +305,8 @@ class _Inspector:
                 )
             if one.name in ("conv2d", "max_pool2d", "avg_pool2d") and one.source.dim() == 4:
                 self._read_window(one)
-            if one.name in ("conv2d", "linear") and 2 * one.argument(1, "weight").numel() > self.n_parameters and _is_dense(one):
-                share = percent(one.argument(1, "weight").numel() / self.n_parameters, 0)
+            if one.name in ("conv2d", "linear") and 2 * one.argument(1, "weight").numel() > n_parameters and _is_dense(one):
+                share = percent(one.argument(1, "weight").numel() / n_parameters, 0)
                 self.add("dense-layer", self.line(one), f"The layer {self.words(one)} holds {share} of the parameters.")
         for operation, effect in _on_logits(self.trace, {id(one) for one in self.net.parameters()}):
             self.add("logits", self.line(operation), f"After the last weights, {self.words(operation)} {effect}.")
