@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -63,7 +62,11 @@ RULES = {  # severity, why it matters, how to fix it
         "What is learnt counts as parameters, wherever it is kept.",
         "Keep what is learnt in nn.Parameter; only the running statistics of normalization may be buffers.",
     ),
-    "hidden-constants": (RULE, "Stored numbers count like parameters.", "Compute the constants from a formula, or make them fewer."),
+    "hidden-constants": (
+        RULE,
+        "Stored numbers count like parameters.",
+        "Compute the constants in forward from a formula, or make them fewer.",
+    ),
     "reads-files": (RULE, "Weights or data from a file are not part of the parameters that are counted.", "Remove what reads the file."),
     "unregistered-weights": (
         ACCURACY,
@@ -264,19 +267,18 @@ class _Inspector:
             self.add("hidden-constants", None, f"Beside {count(self.n_parameters)} parameters the net holds {count(constants)} constants.")
 
     def _constants(self, parameters: set[int]) -> int:
-        """Return how many different values the tensors hold that are neither parameters, inputs nor running statistics."""
+        """Return how many different values forward uses that are neither parameters, images nor running statistics.
+
+        Of a large tensor every value counts, for a bit is enough to store something.
+        """
+        known = parameters | {id(one) for name, one in self.net.named_buffers() if _is_running(name, one)}
         held: dict[int, Tensor] = {}
-        for module in self.net.modules():
-            for name, value in (*vars(module).items(), *module._buffers.items()):
-                if name not in RUNNING:
-                    held |= {id(one): one for one in tensors(list(value.values()) if isinstance(value, dict) else value)}
-                    held |= {id(value): torch.from_numpy(value)} if isinstance(value, np.ndarray) and value.dtype.kind in "fiub" else {}
-        running = {id(one) for name, one in self.net.named_buffers() if name.rpartition(".")[2] in RUNNING}
-        for operation in self.trace.operations:
-            held |= {id(leaf): leaf for leaf in operation.leaves}
-            if not operation.producers and not operation.leaves and operation.source is not self.trace.images:
-                held |= {} if operation.name in FACTORIES else {id(one): one for one in tensors(operation.output) if not one.requires_grad}
-        return sum(len(one.detach().unique()) for key, one in held.items() if key not in parameters | running)
+        for one in self.trace.operations:
+            held |= {id(leaf): leaf for leaf in one.leaves}
+            if not one.producers and not one.leaves and one.source is not self.trace.images and one.name not in FACTORIES:
+                held |= {id(made): made for made in tensors(one.output)}
+        different = ((one.numel(), len(one.detach().unique())) for key, one in held.items() if key not in known)
+        return sum(size if size >= MAX_PARAMETERS and n > 1 else n for size, n in different)
 
     def line(self, operation: Operation) -> int | None:
         """Return where the layer that does an operation is made, or else where it is called."""
@@ -293,6 +295,8 @@ class _Inspector:
 
     def measure(self) -> None:
         """Compute multiply-adds and the receptive field, and read the trace for findings."""
+        with torch.no_grad():
+            self.net.eval()(images(2))  # what the net keeps of a forward can be copied now
         for one in self.trace.operations:
             self.macs[one.module] = self.macs.get(one.module, 0) + _n_macs(one)
         self.receptive_field = receptive_field.measure(self.net)
@@ -317,10 +321,8 @@ class _Inspector:
         first = {"conv2d": 3, "max_pool2d": 2, "avg_pool2d": 2}[one.name]
         kernel = one.argument(1, "weight").shape[2:] if one.name == "conv2d" else pair(one.argument(1, "kernel_size"))
         strides = pair(one.argument(first, "stride", None) or (1 if one.name == "conv2d" else kernel))
-        padding, dilation = (
-            one.argument(first + 1, "padding", 0),
-            pair(one.argument(first + 2, "dilation", 1) if one.name != "avg_pool2d" else 1),
-        )
+        padding = one.argument(first + 1, "padding", 0)
+        dilation = pair(one.argument(first + 2, "dilation", 1)) if one.name != "avg_pool2d" else (1, 1)
         if isinstance(padding, str):  # PyTorch has the odd one of "same" behind
             padding = [(step * (side - 1)) // 2 if padding == "same" else 0 for side, step in zip(kernel, dilation, strict=True)]
         live, unread = [], []
@@ -373,11 +375,11 @@ class _Inspector:
         self._read_use(used, [name for name, _ in net.named_parameters() if not largest.get(name)])
         changed = [name for name, value in net.named_buffers() if name in kept and not torch.equal(kept[name], value)]
         with torch.no_grad():
-            for name, value in (*net.named_parameters(), *((n, v) for n, v in net.named_buffers() if n.rpartition(".")[2] in RUNNING)):
+            for name, value in (*net.named_parameters(), *((n, v) for n, v in net.named_buffers() if _is_running(n, v))):
                 value.copy_(kept.get(name, value))
         stable = not any(one.rule == "random-evaluation" for one in self.findings)
         if stable and not _same(before, net.eval()(images(4))):
-            holder = next((name for name in changed if name.rpartition(".")[2] not in RUNNING), "")
+            holder = next((name for name in changed if not _is_running(name, net.get_buffer(name))), "")
             what = f"The buffer {holder}" if holder else "Something outside the parameters"
             self.add("hidden-state", self.lines.get(holder.rpartition(".")[0]), f"{what} changes in training, and the outputs with it.")
 
@@ -440,6 +442,11 @@ def _on_logits(trace: Trace, parameters: set[int]) -> Iterator[tuple[Operation, 
             found.append((one, "bends the logits"))
         one = one.producers[0] if one.producers else None
     yield from reversed(found if one else [])
+
+
+def _is_running(name: str, buffer: Tensor) -> bool:
+    """Say whether a buffer holds running statistics of normalization: one number for each feature map."""
+    return name.rpartition(".")[2] in RUNNING and buffer.numel() <= FEW_CONSTANTS
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

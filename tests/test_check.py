@@ -254,6 +254,47 @@ def test_a_fault_is_found_on_its_line(rule, tmp_path):
     assert others <= {rule}
 
 
+HIDDEN = {  # numbers beside the parameters, and what forward does with them
+    "a tensor": ("self.table = torch.randn(10_000)", "self.table.mean()"),
+    "an array": ("import numpy\nself.table = numpy.random.rand(10_000)", "torch.from_numpy(self.table).float().mean()"),
+    "a list": ("self.table = torch.randn(5_000).tolist()", "torch.tensor(self.table).mean()"),
+    "signs": ("self.register_buffer('table', torch.randn(10_000).sign())", "self.table.mean()"),
+    "running statistics": ("self.register_buffer('running_mean', torch.randn(10_000))", "self.running_mean.mean()"),
+    "random numbers that repeat": ("pass", "torch.randn(10_000, generator=torch.Generator().manual_seed(1)).mean()"),
+}
+
+
+@pytest.mark.parametrize("where", HIDDEN)
+def test_a_dodged_budget_is_found_wherever_it_is(tmp_path, where):
+    made, used = HIDDEN[where]
+    parts = {"out": f"self.out = nn.Linear(8, 10)\n{made}", "x = F.relu(self.conv3(x))": f"x = F.relu(self.conv3(x)) + {used}"}
+    document = check.report(str(write(tmp_path, changed(**parts))))
+    assert findings(document, "hidden-constants") and not document["passes"]
+
+
+HARMLESS = [
+    "self.places = torch.stack(torch.meshgrid(torch.linspace(0, 1, 28), torch.linspace(0, 1, 28), indexing='ij'))",
+    "self.register_buffer('mask', torch.ones(1, 8, 4, 4))\nself.register_buffer('mean', torch.tensor(0.1307))",
+    "self.norm = nn.BatchNorm2d(1)\nself.conv1.register_forward_pre_hook(lambda module, x: (self.norm(x[0]),))",
+    "self.seen = None\nself.conv1.register_forward_hook(lambda module, x, y: setattr(self, 'seen', y))",
+    "self.criterion = nn.CrossEntropyLoss()",
+]
+
+
+@pytest.mark.parametrize("made", HARMLESS)
+def test_what_is_harmless_is_no_finding(tmp_path, made):
+    assert check.report(str(write(tmp_path, changed(out=f"self.out = nn.Linear(8, 10)\n{made}"))))["findings"] == []
+
+
+def test_a_weight_file_is_found_by_the_line_that_reads_it(tmp_path):
+    torch.save(torch.ones(10), tmp_path / "weights.pt")
+    helper = "import torch\nfrom pathlib import Path\ndef bias():\n    return torch.load(Path(__file__).parent / 'weights.pt')\n"
+    write(tmp_path, helper, "layers.py")
+    source = "from layers import bias\n" + changed(out="self.out = nn.Linear(8, 10)\nself.out.bias.data = bias()")
+    (finding,) = findings(check.report(str(write(tmp_path, source))), "reads-files")
+    assert "weights.pt" in finding["what"] and "bias()" in source.splitlines()[finding["line"] - 1]
+
+
 def test_fewer_than_8000_parameters_is_the_limit(tmp_path):
     for n, passes in ((7_999, True), (8_000, False)):
         source = changed(out=f"self.out = nn.Linear(8, 10)\nself.more = nn.Parameter(torch.ones({n} - 6_722))")
