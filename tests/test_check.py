@@ -276,14 +276,15 @@ HARMLESS = [
     "self.places = torch.stack(torch.meshgrid(torch.linspace(0, 1, 28), torch.linspace(0, 1, 28), indexing='ij'))",
     "self.register_buffer('mask', torch.ones(1, 8, 4, 4))\nself.register_buffer('mean', torch.tensor(0.1307))",
     "self.norm = nn.BatchNorm2d(1)\nself.conv1.register_forward_pre_hook(lambda module, x: (self.norm(x[0]),))",
-    "self.seen = None\nself.conv1.register_forward_hook(lambda module, x, y: setattr(self, 'seen', y))",
+    "self.seen = None",
     "self.criterion = nn.CrossEntropyLoss()",
 ]
 
 
 @pytest.mark.parametrize("made", HARMLESS)
 def test_what_is_harmless_is_no_finding(tmp_path, made):
-    assert check.report(str(write(tmp_path, changed(out=f"self.out = nn.Linear(8, 10)\n{made}"))))["findings"] == []
+    keeps = {"x = F.relu(self.conv3(x))": "x = self.seen = F.relu(self.conv3(x))"} if "seen" in made else {}
+    assert check.report(str(write(tmp_path, changed(out=f"self.out = nn.Linear(8, 10)\n{made}", **keeps))))["findings"] == []
 
 
 def test_a_weight_file_is_found_by_the_line_that_reads_it(tmp_path):
