@@ -81,6 +81,8 @@ def _answer(answers: TextIO, gigabytes: float, function: str, *arguments: str) -
         return {"unfinished": f"The code needs more than {gigabytes:g} GB of memory."}
     except (SystemExit, KeyboardInterrupt) as error:
         return {"unfinished": f"The code ends the program: it calls exit() or raises {type(error).__name__}."}
+    except Exception as error:
+        return {"unfinished": f"The code cannot be examined: {type(error).__name__}: {error}"}
 
 
 def main() -> None:

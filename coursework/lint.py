@@ -183,7 +183,7 @@ class _Inspector:
         """Run a step; an error of the author's code is a finding."""
         try:
             step()
-        except (MemoryError, Exception) as error:
+        except Exception as error:
             if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
                 raise MemoryError from error
             line, trace = None, error.__traceback__
@@ -263,22 +263,24 @@ class _Inspector:
             allowed = f"the exercise allows fewer than {count(MAX_PARAMETERS)}"
             self.add("parameters", None, f"The net has {count(self.n_parameters)} parameters; {allowed}.")
         constants = self._constants(registered | set(unregistered))
-        if constants > FEW_CONSTANTS and self.n_parameters + constants >= MAX_PARAMETERS:
-            self.add("hidden-constants", None, f"Beside {count(self.n_parameters)} parameters the net holds {count(constants)} constants.")
+        n = sum(n for n, _ in constants)
+        if n > FEW_CONSTANTS and self.n_parameters + n >= MAX_PARAMETERS:
+            _, line = max(constants, key=lambda constant: constant[0])
+            self.add("hidden-constants", line, f"Beside {count(self.n_parameters)} parameters the net uses {count(n)} constants.")
 
-    def _constants(self, parameters: set[int]) -> int:
-        """Return how many different values forward uses that are neither parameters, images nor running statistics.
+    def _constants(self, parameters: set[int]) -> list[tuple[int, int | None]]:
+        """Return how many different values each tensor holds that is neither parameter, image nor running statistic, and its line.
 
         Of a large tensor every value counts, for a bit is enough to store something.
         """
         known = parameters | {id(one) for name, one in self.net.named_buffers() if _is_running(name, one)}
-        held: dict[int, Tensor] = {}
+        held: dict[int, tuple[Tensor, int | None]] = {}
         for one in self.trace.operations:
-            held |= {id(leaf): leaf for leaf in one.leaves}
+            held |= {id(leaf): (leaf, one.line) for leaf in one.leaves}
             if not one.producers and not one.leaves and one.source is not self.trace.images and one.name not in FACTORIES:
-                held |= {id(made): made for made in tensors(one.output)}
-        different = ((one.numel(), len(one.detach().unique())) for key, one in held.items() if key not in known)
-        return sum(size if size >= MAX_PARAMETERS and n > 1 else n for size, n in different)
+                held |= {id(made): (made, one.line) for made in tensors(one.output)}
+        different = [(one.numel(), len(one.detach().unique()), line) for key, (one, line) in held.items() if key not in known]
+        return [(size if size >= MAX_PARAMETERS and n > 1 else n, line) for size, n, line in different]
 
     def line(self, operation: Operation) -> int | None:
         """Return where the layer that does an operation is made, or else where it is called."""
@@ -307,7 +309,7 @@ class _Inspector:
                 self.add(
                     "bias-before-norm", self.line(one), f"The normalization cancels the {count(bias.numel())} biases of {self.words(one)}."
                 )
-            if one.name in ("conv2d", "max_pool2d", "avg_pool2d") and one.source.dim() == 4:
+            if one.name in ("conv2d", "max_pool2d", "avg_pool2d") and isinstance(one.output, Tensor) and one.output.dim() == 4:
                 self._read_window(one)
             if one.name in ("conv2d", "linear") and 2 * one.argument(1, "weight").numel() > n_parameters and _is_dense(one):
                 share = percent(one.argument(1, "weight").numel() / n_parameters, 0)
@@ -413,7 +415,7 @@ def _n_macs(one: Operation) -> int:
 
 def _followers(one: Operation) -> list[Operation]:
     """Return what uses an operation's output, beyond pooling and changes of shape."""
-    return [last for other in one.consumers if other.name != "size" for last in (_followers(other) if other.name in SHAPES else [other])]
+    return [last for other in one.consumers for last in (_followers(other) if other.name in SHAPES else [other])]
 
 
 def _is_dense(one: Operation) -> bool:

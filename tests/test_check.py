@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,10 @@ from torch import nn
 
 from coursework import check, receptive_field, submission
 from coursework.submission import SubmissionError
-from mnistlib import models
+from mnistlib import files, models
 from mnistlib.published.repository import MODELS
 from mnistlib.report import model_summary
+from mnistlib.sweep import packaging
 
 STUDENTS = Path(__file__).parent / "student_nets"
 AUTHORED = {  # the published models as their authors' classes
@@ -267,9 +270,11 @@ HIDDEN = {  # numbers beside the parameters, and what forward does with them
 @pytest.mark.parametrize("where", HIDDEN)
 def test_a_dodged_budget_is_found_wherever_it_is(tmp_path, where):
     made, used = HIDDEN[where]
-    parts = {"out": f"self.out = nn.Linear(8, 10)\n{made}", "x = F.relu(self.conv3(x))": f"x = F.relu(self.conv3(x)) + {used}"}
-    document = check.report(str(write(tmp_path, changed(**parts))))
-    assert findings(document, "hidden-constants") and not document["passes"]
+    line = f"x = F.relu(self.conv3(x)) + {used}"
+    source = changed(**{"out": f"self.out = nn.Linear(8, 10)\n{made}", "x = F.relu(self.conv3(x))": line})
+    document = check.report(str(write(tmp_path, source)))
+    (finding,) = findings(document, "hidden-constants")
+    assert not document["passes"] and (finding["line"] == source.splitlines().index(f"        {line}") + 1)
 
 
 HARMLESS = [
@@ -313,7 +318,7 @@ def test_a_notebooks_training_is_not_run(tmp_path):
     setup = "!pip install torchsummary\n%matplotlib inline\nfiles = !ls\nfrom torchsummary_that_is_missing import summary\nimport torch"
     training = f"model = Net()\nopen({str(mark)!r}, 'w')\nfor epoch in range(9):\n    open({str(mark)!r}, 'w')\nwhile True: pass"
     path = notebook(tmp_path, setup, "%%time\n" + GOOD.replace("8, 5)", "8, width)"), training, "width = 5", "%%bash\nls", "def (")
-    document = check.report(str(path))
+    document = check.report(f"{path}:Net")
     assert document["passes"] and document["parameters"] == 6_722 and not mark.exists()
     assert len(document["failed"]) == 2 and {"cell": 4, "line": 3} in document["not_executed"]
     document = check.report(
@@ -425,3 +430,16 @@ def test_the_command_prints_one_json_document(tmp_path):
 def test_code_that_does_not_end_well_ends_in_one_sentence(tmp_path, line, options, word):
     code, said, error = command(write(tmp_path, GOOD.replace("super().__init__()", f"super().__init__()\n        {line}")), *options)
     assert (code, said) == (1, "") and word in error and error.count("\n") == 1
+
+
+def test_the_package_adds_its_command_and_is_in_the_wheel():
+    project = tomllib.loads((files.root() / "pyproject.toml").read_text())
+    added = {name: pkgutil.resolve_name(place) for name, place in project["project"]["entry-points"]["mnistlib.commands"].items()}
+    assert {name: command.name for name, command in added.items()} == {"check": "check"}
+    include = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {name.removesuffix("*") for name in include} <= set(packaging.SOURCES)
+
+
+def test_the_command_starts_without_torch():
+    code = "import sys, coursework.commands, coursework.child, coursework.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
