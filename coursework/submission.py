@@ -64,7 +64,8 @@ def load(spec: str) -> Submission:
     """Return the net that "my_net.py:Net", "my_net.py", "my.ipynb:Net", "my.ipynb" or "package.module:Net" names.
 
     Without a name it is the one class in the file that is a `nn.Module` and no part or base of another; where several are, they are
-    built and run, and it is the one that takes MNIST's images. The file's folder comes first on `sys.path`. Raises SubmissionError where there is no such file or class, or more than one.
+    built and run, and it is the one that takes MNIST's images. The file's folder comes first on `sys.path`. Raises SubmissionError where
+    there is no such file or class, or more than one.
     """
     place, _, name = spec.rpartition(":") if ":" in spec else (spec, "", "")
     if not place or (":" in spec and not name):
