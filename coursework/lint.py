@@ -289,10 +289,10 @@ class _Inspector:
         return made or operation.line
 
     def words(self, operation: Operation) -> str:
-        """Return a layer in a reader's words."""
+        """Return a layer in a reader's words, with its name: "conv 1→8 3x3 (features.0)"."""
         module = self.net.get_submodule(operation.module)
         if type(module).__module__.startswith("torch.nn.") and not list(module.children()):
-            return describe(module)
+            return f"{describe(module)} ({operation.module})"
         return operation.name
 
     def measure(self) -> None:
