@@ -292,6 +292,24 @@ def test_what_is_harmless_is_no_finding(tmp_path, made):
     assert check.report(str(write(tmp_path, changed(out=f"self.out = nn.Linear(8, 10)\n{made}", **keeps))))["findings"] == []
 
 
+CONV3 = "x = F.relu(self.conv3(x))"
+
+
+def test_what_is_learnt_in_a_list_is_found_and_running_statistics_of_ones_own_are_allowed(tmp_path):
+    uses = f"{CONV3}\nif self.training:\n    self.seen.append(x.detach().mean())\nelif self.seen:\n    x = x + sum(self.seen)"
+    document = check.report(str(write(tmp_path, changed(**{"out": "self.out = nn.Linear(8, 10)\nself.seen = []", CONV3: uses}))))
+    assert findings(document, "hidden-state") and not document["passes"]
+    made = "self.out = nn.Linear(8, 10)\nself.register_buffer('running_mean', torch.zeros(()))"
+    uses = f"{CONV3}\nif self.training:\n    self.running_mean += x.detach().mean()\nx = x - self.running_mean"
+    assert check.report(str(write(tmp_path, changed(**{"out": made, CONV3: uses}))))["findings"] == []
+
+
+def test_adapting_in_evaluation_is_found(tmp_path):
+    uses = f"{CONV3}\nNet.n = getattr(Net, 'n', 0) + 1\nx = x * Net.n"
+    document = check.report(str(write(tmp_path, changed(**{CONV3: uses}))))
+    assert findings(document, "random-evaluation") and not document["passes"]
+
+
 def test_a_weight_file_is_found_by_the_line_that_reads_it(tmp_path):
     torch.save(torch.ones(10), tmp_path / "weights.pt")
     helper = "import torch\nfrom pathlib import Path\ndef bias():\n    return torch.load(Path(__file__).parent / 'weights.pt')\n"
