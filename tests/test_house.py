@@ -72,9 +72,9 @@ def test_the_library_is_small():
     assert sum(path.read_bytes().count(b"\n") for path in MODULES.values()) <= 8_500
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_a_module_says_what_it_is_and_does(name):
-    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+@pytest.mark.parametrize("path", [*MODULES.values(), *sorted((ROOT / "coursework").glob("*.py"))], ids=lambda path: path.stem)
+def test_a_module_says_what_it_is_and_does(path):
+    tree, name = ast.parse(path.read_text(encoding="utf-8")), path.relative_to(ROOT).as_posix()
     assert ast.get_docstring(tree), name
     for function in public_functions(tree):
         assert ast.get_docstring(function), f"{name}.{function.name} has no docstring"
@@ -95,7 +95,7 @@ def public_functions(body: ast.AST) -> Iterator[ast.FunctionDef]:
 def test_no_module_has_a_name_that_says_nothing():
     names = {
         path.stem
-        for folder in ("mnistlib", "tests", "benchmarks", "inside", "replication", "scripts", "selection", "website")
+        for folder in ("mnistlib", "coursework", "tests", "benchmarks", "inside", "replication", "scripts", "selection", "website")
         for path in (ROOT / folder).rglob("*.py")
     }
     assert not names & {"utils", "helpers", "common", "misc"}

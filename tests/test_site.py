@@ -11,6 +11,7 @@ import yaml
 from mnistlib import files, steps
 from mnistlib.published import repository
 from mnistlib.report import tables
+from mnistlib.sweep import packaging
 from replication import build as replication
 from website import build, index, pages, site
 
@@ -204,7 +205,7 @@ def test_a_notebook_that_stands_alone_installs_the_package(tmp_path):
     assert alone.returncode == 1 and alone.stderr.strip().startswith("This kernel has no mnistlib")
     clone = tmp_path / "clone"  # with what is not committed yet
     tracked = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "mnistlib", "notebooks", "pyproject.toml", "README.md", "LICENSE", "NOTICE"],
+        ["git", "ls-files", "-co", "--exclude-standard", "notebooks", *packaging.SOURCES],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,0 +1,92 @@
+"""What is known of a net without training it, as one JSON document.
+
+schema            1; it grows with every change that is not an addition
+submission        what was asked for: "my_net.py:Net"
+file, name        the source, and the class or function in it; null where none was found
+passes            whether no rule of the exercise is broken
+error             a sentence where the net could not be checked, else null
+parameters, parameter_limit, multiply_adds, receptive_field
+                  null where they are not known; a net has fewer parameters than the limit
+layers            a list of {name, kind, output, parameters, multiply_adds, receptive_field}; the last is null but for a `nn.Sequential`
+findings          a list of {rule, severity, cell, line, what, why, fix}; severity is "rule", "accuracy" or "style", cell is null but in
+                  a notebook, where lines count from the cell's first; those that break a rule come first
+not_executed      a list of {cell, line}: the statements at the top level that were left out
+failed            a sentence for each statement at the top level that failed
+"""
+
+from typing import Any
+
+import torch
+import torchinfo
+from torch import nn
+
+from coursework import lint, submission
+from coursework.report import EMPTY
+from mnistlib.errors import SettingError
+from mnistlib.recipe import MAX_PARAMETERS
+from mnistlib.report import model_summary
+
+
+def report(spec: str) -> dict[str, Any]:
+    """Return the document about the net that `spec` names; raise SubmissionError where there is none."""
+    with lint.files_read() as reads:
+        found = submission.load(spec)
+    inspected = lint.inspect(found, reads)
+    return EMPTY | {
+        "submission": spec,
+        "file": str(found.file),
+        "name": found.name,
+        "passes": not any(finding.severity == lint.RULE for finding in inspected.findings),
+        "parameters": inspected.n_parameters,
+        "parameter_limit": MAX_PARAMETERS,
+        "multiply_adds": sum(inspected.macs.values()) if inspected.macs else None,
+        "receptive_field": inspected.receptive_field,
+        "layers": layers(inspected.net, inspected.macs) if inspected.macs else [],
+        "findings": [
+            {"rule": finding.rule, "severity": finding.severity}
+            | _place(found, finding.line)
+            | {"what": finding.what, "why": finding.why, "fix": finding.fix}
+            for finding in inspected.findings
+        ],
+        "not_executed": [_place(found, line) for line in found.skipped],
+        "failed": list(found.failed),
+    }
+
+
+def _place(found: submission.Submission, line: int | None) -> dict[str, int | None]:
+    return dict(zip(("cell", "line"), found.place(line) if line else (None, None), strict=True))
+
+
+def layers(net: nn.Module, macs: dict[str, int]) -> list[dict[str, Any]]:
+    """Return a net's layer table: the parts of a `nn.Sequential`, or else every module without parts, in the order of their use."""
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, 1, 28, 28))  # what the net keeps of a forward can be copied now
+    try:
+        rows = model_summary.of(net).layers
+        names = [name for name, _ in net.named_children()]
+        return [
+            _row(name, one.kind, one.output, one.n_parameters, one.n_macs, one.receptive_field)
+            for name, one in zip(names, rows, strict=True)
+        ]
+    except (SettingError, ValueError):
+        names = {id(module): name for name, module in net.named_modules()}
+        try:
+            found = torchinfo.summary(net, input_data=torch.zeros(1, 1, 28, 28), mode="eval", verbose=0).summary_list
+        except RuntimeError:
+            return []
+        return [
+            _row(
+                names.get(id(one.module), ""),
+                model_summary.describe(one.module),
+                one.output_size[1:],
+                0 if one.is_recursive else one.num_params,
+                0 if one.is_recursive else macs.get(names.get(id(one.module), ""), 0),
+            )
+            for one in found
+            if one.is_leaf_layer and one.output_size
+        ]
+
+
+def _row(name: str, kind: str, output: Any, n_parameters: int, n_macs: int, receptive_field: int | None = None) -> dict[str, Any]:
+    row = {"name": name, "kind": kind, "output": list(output), "parameters": n_parameters, "multiply_adds": n_macs}
+    return row | {"receptive_field": receptive_field}
