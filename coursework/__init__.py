@@ -1,1 +1,1 @@
-"""Nets that somebody else wrote: found in their files, checked, and trained in a sandbox."""
+"""Your own net: read from a file or a notebook, and checked in seconds against the rules of the exercise."""

@@ -16,7 +16,7 @@ from mnistlib.runs import provenance
 from mnistlib.sweep.job import Job
 
 PARAMETERS = "parameters.yaml"
-SOURCES = ("mnistlib", "pyproject.toml", "README.md", "LICENSE", "NOTICE")  # what a wheel is built of
+SOURCES = ("mnistlib", "coursework", "pyproject.toml", "README.md", "LICENSE", "NOTICE")  # what a wheel is built of
 
 
 def project(jobs: Sequence[Job]) -> dict[str, bytes]:
