@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,13 +81,13 @@ def train_submission(
             log.info(f"seed {seed}  accuracy {run.final:.2%} after {len(run.history.seconds)} epochs")
 
         try:
-            for done in [pool.submit(one, seed) for seed in missing]:
+            for done in as_completed([pool.submit(one, seed) for seed in missing]):
                 done.result()
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
-    return [cache.load_run(cache.run_path(folder, key), key) for key in keys.values()]
+    return [cache.load_run(cache.run_path(folder, key), key) for key in map(keys.get, seeds)]
 
 
 def source(spec: str) -> Source:
@@ -170,12 +170,13 @@ def read_run(scratch: Path, recipe: Recipe, mnist: Mnist, seed: int, limit: int)
 
 def read_history(scratch: Path, recipe: Recipe, limit: int) -> tuple[History, int | None]:
     """Return what a worker measured in training, and the epoch whose weights it kept."""
+    content = _content(scratch / "history.json", limit)
     try:
-        about = json.loads(_content(scratch / "history.json", limit))
+        about = json.loads(content)
         kept_epoch, values = about["kept_epoch"], about["history"]
         history = History(**{name: [float(one) for one in values[name]] for name in vars(History())})
         history = replace(history, eval_loss=[], eval_accuracy=[])
-    except (KeyError, TypeError, AttributeError, RecursionError):
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError):
         raise ValueError("The file history.json is not the worker's.") from None
     lengths = {len(getattr(history, name)) for name in ("train_loss", "train_accuracy", "learning_rate", "seconds")}
     n = lengths.pop()

@@ -72,15 +72,12 @@ def run(
     limits: Limits | None = None,
     environment: Mapping[str, str] | None = None,
     stop: threading.Event | None = None,
-    mode: str | None = None,
 ) -> Outcome:
     """Run a command in the folder `scratch`, the only one it can write, until it ends, exceeds a limit or `stop` is set.
 
-    Beside Python and the system's libraries it can read the `readable` paths. `mode` is one of the launcher's; None: the best that works.
-    Raises SandboxError where the sandbox cannot be made.
+    Beside Python and the system's libraries it can read the `readable` paths. Raises SandboxError where the sandbox cannot be made.
     """
-    mode, user = (mode, users()[-1]) if mode else best()
-    report = _launch(mode, user, command, scratch, readable, limits or Limits(), environment or {}, stop)
+    report = _launch(*best(), command, scratch, readable, limits or Limits(), environment or {}, stop)
     if "error" in report:
         raise SandboxError(f"The sandbox cannot be made: {report['error']}.")
     protections = tuple(name for name in PROTECTIONS if name in report["in_force"])
@@ -173,8 +170,8 @@ def read(path: Path, limit: int) -> bytes | None:
 def _reason(report: dict, limits: Limits, scratch: Path) -> str:
     """Return why a program failed, in one sentence; "" where it ended well."""
     sentences = {
-        "seconds": f"It ran for more than {limits.seconds:g} seconds.",
-        "cpu": f"It used more than {limits.cpu_seconds:g} seconds of the processor.",
+        "seconds": f"It ran for more than {limits.seconds:g} s.",
+        "cpu": f"It used more than {limits.cpu_seconds:g} s of CPU time.",
         "memory": f"It needed more memory than the {_size(limits.memory)} allowed.",
         "processes": f"It started more processes and threads than the {limits.processes} allowed.",
         "file": f"It wrote a file larger than the {_size(limits.file_bytes)} allowed.",
