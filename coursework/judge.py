@@ -189,7 +189,7 @@ def read_history(scratch: Path, recipe: Recipe, limit: int) -> tuple[History, in
 
 def read_logits(path: Path, n: int, which: str) -> Tensor:
     """Return logits, float32 [n, 10]; raise ValueError where they have another shape or type, or are not finite."""
-    content = _content(path, 40 * n + 1000, f"The logits {which} are more than {n:,} rows of 10.")
+    content = _content(path, 400 * n + 1000, f"The logits {which} are far more than {n:,} rows of 10.")
     try:
         found = np.load(io.BytesIO(content), allow_pickle=False)
     except (ValueError, EOFError, OSError, MemoryError, OverflowError, SyntaxError):

@@ -30,9 +30,10 @@ NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NETWORK = 0x20000, 0x8000000, 0x100
 READ_ONLY, NO_SUID, NO_DEVICES, BIND, RECURSIVE, PRIVATE = 1, 2, 4, 4096, 16384, 1 << 18
 # Numbers of system calls, those above 423 the same on every machine; the first is what makes sockets
 MOUNT_SETATTR, LANDLOCK = 442, 444
-REFUSED = {  # socket, ptrace, mount, umount2, pivot_root, unshare, setns, process_vm_*, perf_event_open, bpf, userfaultfd, keys
-    "x86_64": (0xC000003E, (41, 101, 165, 166, 155, 272, 308, 310, 311, 298, 321, 323, 248, 249, 250)),
-    "aarch64": (0xC00000B7, (198, 117, 40, 39, 41, 97, 268, 270, 271, 241, 280, 282, 217, 218, 219)),
+REFUSED = {  # socket, ptrace, mount, umount2, pivot_root, unshare, setns, process_vm_*, perf_event_open, bpf, userfaultfd, keys; and
+    # memfd_create and shmget, whose memory counts for no process
+    "x86_64": (0xC000003E, (41, 101, 165, 166, 155, 272, 308, 310, 311, 298, 321, 323, 248, 249, 250, 319, 29)),
+    "aarch64": (0xC00000B7, (198, 117, 40, 39, 41, 97, 268, 270, 271, 241, 280, 282, 217, 218, 219, 279, 194)),
 }
 NEWER = (425, 426, 427, *range(428, 434), MOUNT_SETATTR)  # io_uring, which can make sockets, and the newer calls to mount
 X32 = 0x40000000  # from here on, x86-64's second set of numbers
@@ -148,9 +149,8 @@ def supervise(settings: dict[str, Any]) -> dict[str, Any]:
     if not command:
         start(settings, sender)
     os.close(sender)
-    ended = [signal.SIGTERM, signal.SIGINT]
-    for number in ended:
-        signal.signal(number, lambda *_: (kill(command), os._exit(1)))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: (kill(command), collect(), os._exit(1)))
     with os.fdopen(receiver) as pipe:
         words = pipe.read()  # until the command itself begins
     in_force = json.loads((words or '{"error": "it was killed before it began"}').splitlines()[-1])
@@ -163,6 +163,7 @@ def supervise(settings: dict[str, Any]) -> dict[str, Any]:
     seconds = time.monotonic() - began
     stopped = stopped or exceeded(limits | {"seconds": float("inf")}, settings["scratch"], 0)
     kill(command)
+    collect()
     return {**in_force, "status": status, "stopped": stopped, "seconds": seconds}
 
 
@@ -186,7 +187,7 @@ def start(settings: dict[str, Any], sender: int) -> None:
 def confine(settings: dict[str, Any]) -> Iterator[str]:
     """Give up what the command must not have, and yield the names of the protections in force, as coursework.sandbox explains them."""
     mode, user = settings["mode"], settings["user"]
-    processes = settings["limits"]["processes"]
+    processes = settings["limits"]["processes"] + 1  # its first process, which watches the others
     own_user = mode == "namespaces"
     if user is not None:
         os.chown("log", user, user)
@@ -288,10 +289,11 @@ def exceeded(limits: dict[str, Any], scratch: str, seconds: float) -> str:
     """Return the name of a limit that is exceeded by all processes together or by the scratch folder; "" where none is."""
     if seconds > limits["seconds"]:
         return "seconds"
-    found = descendants() if LINUX else []
-    if sum(n for n, _ in found) >= limits["processes"]:
+    found = descendants() if LINUX else {}
+    if sum(n_threads for n_threads, _ in found.values()) >= limits["processes"]:
         return "processes"
-    if sum(memory for _, memory in found) > limits["memory"]:
+    resident = {process: memory for process, (_, memory) in found.items()}
+    if sum(resident.values()) > limits["memory"] and sum(own_share(*one) for one in resident.items()) > limits["memory"]:
         return "memory"
     n_files = size = 0
     for folder, _, names in os.walk(scratch):
@@ -304,8 +306,8 @@ def exceeded(limits: dict[str, Any], scratch: str, seconds: float) -> str:
     return ""
 
 
-def descendants(kill_them: bool = False) -> list[tuple[int, int]]:
-    """Return the number of threads and the bytes of memory of each process that the command started; kill them where asked."""
+def descendants(kill_them: bool = False) -> dict[int, tuple[int, int]]:
+    """Return the number of threads and the bytes in memory of each process that the command started; kill them where asked."""
     parents, found = {}, {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError):
@@ -320,7 +322,16 @@ def descendants(kill_them: bool = False) -> list[tuple[int, int]]:
     for process in family if kill_them else ():
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-    return [found[process] for process in family]
+    return {process: found[process] for process in family}
+
+
+def own_share(process: int, resident: int) -> int:
+    """Return a process's bytes in memory, pages in common with other processes divided among them where the kernel tells."""
+    try:
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return resident
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:")), resident)
 
 
 def n_tasks(user: int) -> int:
@@ -338,6 +349,13 @@ def kill(command: int) -> None:
         os.killpg(command, signal.SIGKILL)
     while LINUX and descendants(kill_them=True):
         time.sleep(0.01)
+
+
+def collect() -> None:
+    """Collect all that was killed, so that nothing of it stays in the system's list of processes."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
 
 
 def reap(command: int) -> int | None:

@@ -1,7 +1,7 @@
 """A stranger's program in a sandbox: without network, without files but its own, with limits, and without a process left behind.
 
 What a system allows differs. The protections in force are part of every outcome, so that nobody takes one for granted:
-`protections()` says what this machine gives.
+`protections()` says what this machine gives, and `python -m coursework.sandbox` prints it.
 """
 
 import functools
@@ -199,3 +199,8 @@ def _reason(report: dict, limits: Limits, scratch: Path) -> str:
 def _size(n: int) -> str:
     unit, name = next(((unit, name) for unit, name in ((1 << 30, "GB"), (1 << 20, "MB")) if n >= unit), (1, "bytes"))
     return f"{n / unit:.3g} {name}"
+
+
+if __name__ == "__main__":
+    for protection, there in protections().items():
+        print("in force    " if there else "NOT in force", PROTECTIONS[protection])

@@ -195,7 +195,7 @@ NETS = {
     "error": ("pass", "1 / 0", "ZeroDivisionError: division by zero (error.py, line 16)."),
     "exit": ("pass", "exit()", "It called exit() instead of training to the end."),
     "silent": ("pass", "os._exit(0)", "It ended before the training was done."),
-    "shape": ("self.linear = nn.Linear(256, 11)", "pass", "The logits after epoch 1 are more than 200 rows of 10."),
+    "shape": ("self.linear = nn.Linear(256, 11)", "pass", "The logits after epoch 1 have the shape (200, 11); it must be (200, 10)."),
     "nan": ("pass", "x = x if self.training else x * float('nan')", "Seed 0 diverged in epoch 1: the loss is not finite."),
     "weights": ("self.register_buffer('own', torch.tensor(float('inf')))", "pass", "The weights 'own' are not all finite."),
     "memory": ("pass", "torch.ones(10 << 30)", "It needed more memory than the 4 GB allowed."),
