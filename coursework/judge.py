@@ -29,8 +29,12 @@ from mnistlib.data import ImageSet, Mnist
 from mnistlib.errors import SettingError, TrainingError
 from mnistlib.logs import log
 from mnistlib.recipe import Recipe
+from mnistlib.report import result as results
+from mnistlib.report.result import Result
 from mnistlib.runs import Run, cache, device, provenance
 from mnistlib.runs.seeds import cache_dir
+from mnistlib.stats import comparison
+from mnistlib.steps import Step
 from mnistlib.train import DIVERGED, History, accuracy
 
 STAND_IN = "softmax"  # a net of the library's, where this process needs one for its recipe: it never builds the submission's
@@ -88,6 +92,21 @@ def train_submission(
             pool.shutdown(cancel_futures=True)
             raise
     return [cache.load_run(cache.run_path(folder, key), key) for key in map(keys.get, seeds)]
+
+
+def result(step: Step, recipe: Recipe, mnist: Mnist, runs: Sequence[Run], n_parameters: int, n_macs: int, receptive_field: int) -> Result:
+    """Make the result of a submission's runs, the step's name and title being its own; the net is not built here, so its size is given."""
+    facts = provenance.combine([run.provenance for run in runs], sum(sum(run.history.seconds) for run in runs))
+    made = results.make(step, replace(recipe, model=STAND_IN), mnist, runs, facts)
+    return replace(
+        made,
+        model=step.recipe.model,
+        recipe=replace(recipe, model=step.recipe.model),
+        n_parameters=n_parameters,
+        n_macs=n_macs,
+        receptive_field=receptive_field,
+        verdict=made.verdict and comparison.verdict(n_parameters, recipe.epochs, made.summary),
+    )
 
 
 def source(spec: str) -> Source:

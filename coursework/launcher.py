@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 LINUX = sys.platform == "linux"
-POLL = 0.1  # seconds between two looks at the processes
+POLL = 0.5  # seconds between two looks at the processes, less at first
 MAX_FILES = 10_000  # in the scratch folder
 DEVICES = ("null", "zero", "full", "random", "urandom")
 PROC = ("cpuinfo", "meminfo", "stat")  # what libraries read of a machine
@@ -155,7 +155,7 @@ def supervise(settings: dict[str, Any]) -> dict[str, Any]:
         words = pipe.read()  # until the command itself begins
     in_force = json.loads((words or '{"error": "it was killed before it began"}').splitlines()[-1])
     while status is None:
-        time.sleep(POLL)
+        time.sleep(min(POLL, 0.02 + (time.monotonic() - began) / 10))
         stopped = stopped or exceeded(limits, settings["scratch"], time.monotonic() - began)
         if stopped:
             kill(command)
@@ -187,7 +187,7 @@ def start(settings: dict[str, Any], sender: int) -> None:
 def confine(settings: dict[str, Any]) -> Iterator[str]:
     """Give up what the command must not have, and yield the names of the protections in force, as coursework.sandbox explains them."""
     mode, user = settings["mode"], settings["user"]
-    processes = settings["limits"]["processes"] + 1  # its first process, which watches the others
+    processes = settings["limits"]["processes"] + 2  # the launcher, which watches the others
     own_user = mode == "namespaces"
     if user is not None:
         os.chown("log", user, user)
@@ -344,9 +344,10 @@ def n_tasks(user: int) -> int:
 
 
 def kill(command: int) -> None:
-    """Kill the command's session and all its descendants, wherever they are."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(command, signal.SIGKILL)
+    """Kill the command and all its descendants, wherever they are; without /proc, its process group."""
+    if not LINUX:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(command, signal.SIGKILL)
     while LINUX and descendants(kill_them=True):
         time.sleep(0.01)
 

@@ -23,6 +23,7 @@ from coursework.sandbox import Limits
 from mnistlib import data, models, steps
 from mnistlib.errors import SettingError, TrainingError
 from mnistlib.published.training import EarlyStopping, PublishedRecipe
+from mnistlib.report import result as results
 from mnistlib.runs import train
 
 PYTHON = [sys.executable, "-I", "-S", "-c"]
@@ -267,6 +268,18 @@ def test_training_in_the_sandbox_equals_the_librarys(finished, few, monkeypatch)
     for run in runs:
         assert same(run, train(replace(recipe, model="submission"), few, run.seed))
         assert run.provenance["protections"] == [name for name, there in sandbox.protections().items() if there]
+
+
+def test_the_runs_make_a_result_without_building_the_net_here(finished, few, tmp_path, monkeypatch):
+    spec, recipe, runs, _ = finished
+    monkeypatch.setattr(submission, "load", lambda spec: 1 / 0)
+    step = steps.Step("submission", "A submission", replace(recipe, model="net.py:Net"))
+    made = judge.result(step, recipe, replace(few, train_limit=None), runs, n_parameters=2_682, n_macs=900, receptive_field=5)
+    assert (made.model, made.n_parameters, made.recipe.model, made.verdict.parameters) == ("net.py:Net", 2_682, "net.py:Net", "within")
+    assert judge.result(step, recipe, replace(few, train_limit=None), runs, 8_000, 1, 1).verdict.parameters == "over"
+    read = results.read(results.save(made, tmp_path))
+    assert (read.summary.final_mean, read.n_parameters) == (np.mean([run.final for run in runs]), 2_682)
+    assert read.provenance["protections"] == runs[0].provenance["protections"]
 
 
 def test_early_stopping_keeps_the_same_weights(few, tmp_path, monkeypatch):
