@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,8 @@ def sweep(
     sys.exit(1 if swept.failed else 0)
 
 
-commands.add_command(ec2)
-commands.add_command(sagemaker)
+for command in (ec2, sagemaker, *(one.load() for one in entry_points(group="mnistlib.commands"))):
+    commands.add_command(command)
 
 
 def main(command: click.Command = commands, name: str = "mnistlib") -> int:

@@ -40,8 +40,9 @@ def wheel(folder: Path) -> Path:
     if not all((root / name).exists() for name in SOURCES):
         raise SettingError(f"The library is sent as a wheel, which is built in a clone of the project; {str(root)!r} is not one.")
     with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:  # a copy, for setuptools would add what an earlier build left
-        shutil.copytree(root / SOURCES[0], Path(scratch, SOURCES[0]), ignore=shutil.ignore_patterns("__pycache__"))
-        for name in SOURCES[1:]:
+        for name in SOURCES[:2]:
+            shutil.copytree(root / name, Path(scratch, name), ignore=shutil.ignore_patterns("__pycache__"))
+        for name in SOURCES[2:]:
             shutil.copy(root / name, scratch)
         build = f"from setuptools import build_meta; build_meta.build_wheel({str(folder.resolve())!r})"
         fixed = os.environ | {"SOURCE_DATE_EPOCH": "1577836800"}  # the same library makes the same wheel
