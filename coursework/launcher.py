@@ -16,6 +16,7 @@ import resource
 import signal
 import struct
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -56,6 +57,8 @@ def main() -> None:
     if LINUX:
         libc("prctl", 1, signal.SIGTERM)  # ends with the process that called it
     try:
+        if os.getuid() == 0 and settings["user"] is None:
+            raise OSError("the kernel limits no processes of root")
         if settings["mode"] == "namespaces":
             enter_namespaces(settings)
         elif settings["user"] is not None:
@@ -93,7 +96,7 @@ def new_user_namespace(user: int, group: int, others: int = 0) -> None:
 
 def enter_root(settings: dict[str, Any]) -> None:
     """Make a root of an empty folder, the readable files, the scratch folder, a few devices and the namespace's processes; enter it."""
-    new = settings["root"]
+    new = tempfile.mkdtemp(prefix=".root", dir=settings["scratch"])
     mount("none", "/", None, RECURSIVE | PRIVATE)
     mount("tmpfs", new, "tmpfs", NO_SUID | NO_DEVICES)
     for path in settings["readable"]:
@@ -109,7 +112,7 @@ def enter_root(settings: dict[str, Any]) -> None:
     libc("syscall", MOUNT_SETATTR, -100, new.encode(), 0x8000, attributes, len(attributes))  # the whole tree
     for name in DEVICES:
         bind(f"/dev/{name}", new)
-    bind(settings["scratch"], new)
+    mount(settings["scratch"], new + settings["scratch"], None, BIND)
     mount("proc", new + "/proc", "proc", NO_SUID | NO_DEVICES)
     mount(new + "/proc/sys", new + "/proc/sys", None, BIND | RECURSIVE)
     mount("none", new + "/proc/sys", None, BIND | 32 | READ_ONLY | NO_SUID | NO_DEVICES)  # 32: remount

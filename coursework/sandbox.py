@@ -34,6 +34,7 @@ PROTECTIONS = {
 }
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/nix/store", "/sys/devices/system/cpu")
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ")  # of the caller's, where it is set
+MODES = ("namespaces", "landlock", "limits")  # of the launcher, the strongest first
 NOBODY = 65534  # the user without rights
 FAILURE = "failure.json"  # what the program itself says of its failure: {"kind": ..., "text": ...}
 LONGEST = 300  # characters of a reason that come from the program
@@ -94,22 +95,16 @@ def protections() -> dict[str, bool]:
 
 @functools.cache
 def best() -> tuple[str, int | None]:
-    """Return the strongest mode and user that work on this machine."""
-    tried = []
-    for mode in ("namespaces", "landlock", "limits") if sys.platform == "linux" else ("limits",):
-        for user in users()[: 1 if mode == "limits" else None]:  # a stranger's program never runs as root where it can open all files
-            with tempfile.TemporaryDirectory() as scratch:
-                command = [sys.executable, "-c", "import mnistlib, numpy"]
-                report = _launch(mode, user, command, Path(scratch), [], Limits(seconds=300), {}, None)
-            if report.get("status") == 0:
-                return mode, user
-            tried.append(f"{mode}: {report.get('error', 'Python did not start')}")
-    raise SandboxError(f"No kind of sandbox works on this machine. {'; '.join(tried)}.")
-
-
-def users() -> tuple[int | None, ...]:
-    """Return the users that a program may run as, the weakest first; None is the caller."""
-    return (NOBODY, None) if sys.platform == "linux" and os.getuid() == 0 else (None,)
+    """Return the strongest mode that works on this machine, and the user to run as, None for the caller; root's programs run as nobody."""
+    user, tried = NOBODY if os.getuid() == 0 else None, []  # no limit on processes holds for root
+    for mode in MODES if sys.platform == "linux" else MODES[-1:]:
+        with tempfile.TemporaryDirectory() as scratch:
+            command = [sys.executable, "-c", "import mnistlib, numpy"]
+            report = _launch(mode, user, command, Path(scratch), [], Limits(seconds=300), {}, None)
+        if report.get("status") == 0:
+            return mode, user
+        tried.append(f"{mode}: {report.get('error', 'Python did not start')}")
+    raise SandboxError(f"No kind of sandbox works for this user on this machine. {'; '.join(tried)}.")
 
 
 def _launch(
@@ -128,31 +123,29 @@ def _launch(
     everything = dict.fromkeys(str(one) for path in map(Path, paths) for one in (path.absolute(), path.resolve()) if path.exists())
     kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     own = {"HOME": str(scratch), "TMPDIR": str(scratch), "USER": "nobody", "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    with tempfile.TemporaryDirectory() as root:
-        settings = {
-            "mode": mode,
-            "user": user,
-            "command": list(map(str, command)),
-            "scratch": str(scratch),
-            "root": root,
-            "readable": list(everything),
-            "hidden": [str(data.FILE.resolve()), str(data.FILE.absolute())],
-            "limits": asdict(limits),
-            "environment": {**kept, **own, "PYTHONPATH": str(LIBRARY.parent), **environment},
-        }
-        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(settings)]
-        with subprocess.Popen(launcher, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            try:
-                while True:
-                    try:
-                        output, _ = process.communicate(timeout=0.2 if stop else None)
-                        break
-                    except subprocess.TimeoutExpired:
-                        if stop and stop.is_set():
-                            process.terminate()
-            except BaseException:
-                process.terminate()
-                raise
+    settings = {
+        "mode": mode,
+        "user": user,
+        "command": list(map(str, command)),
+        "scratch": str(scratch),
+        "readable": list(everything),
+        "hidden": [str(data.FILE.resolve()), str(data.FILE.absolute())],
+        "limits": asdict(limits),
+        "environment": {**kept, **own, "PYTHONPATH": str(LIBRARY.parent), **environment},
+    }
+    launcher = [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(settings)]
+    with subprocess.Popen(launcher, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            while True:
+                try:
+                    output, _ = process.communicate(timeout=0.2 if stop else None)
+                    break
+                except subprocess.TimeoutExpired:
+                    if stop and stop.is_set():
+                        process.terminate()
+        except BaseException:
+            process.terminate()
+            raise
     return json.loads(output or b'{"error": "its launcher was stopped"}')
 
 

@@ -80,7 +80,9 @@ def test_without_a_command_the_commands_are_listed(ask):
     names = ["report", "train", "evaluate", "predict", "sweep", "job", "new-step"]
     names += ["ec2", "sagemaker"]
     code, said, _ = ask()
-    assert code == 0 and all(f"  {name} " in said for name in names) and set(main.commands.commands) - {"check"} == set(names)  # which the package installs
+    assert (
+        code == 0 and all(f"  {name} " in said for name in names) and set(main.commands.commands) - {"check"} == set(names)
+    )  # which the package installs
 
 
 def test_the_version_is_told(ask):

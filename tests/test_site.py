@@ -204,7 +204,19 @@ def test_a_notebook_that_stands_alone_installs_the_package(tmp_path):
     assert alone.returncode == 1 and alone.stderr.strip().startswith("This kernel has no mnistlib")
     clone = tmp_path / "clone"  # with what is not committed yet
     tracked = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "mnistlib", "coursework", "notebooks", "pyproject.toml", "README.md", "LICENSE", "NOTICE"],
+        [
+            "git",
+            "ls-files",
+            "-co",
+            "--exclude-standard",
+            "mnistlib",
+            "coursework",
+            "notebooks",
+            "pyproject.toml",
+            "README.md",
+            "LICENSE",
+            "NOTICE",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
