@@ -82,9 +82,11 @@ def way(request, monkeypatch, place):
     if mode == "ordinary":
         mode, user = "namespaces", None
         if ROOT:
-            launcher = shutil.copy(sandbox.LAUNCHER, place)
-            monkeypatch.setattr(sandbox, "LAUNCHER", Path(launcher))
-            monkeypatch.setattr(sys, "executable", PYTHON[0])
+            (place / "coursework").mkdir()
+            monkeypatch.setattr(sandbox, "LAUNCHER", Path(shutil.copy(sandbox.LAUNCHER, place / "coursework")))
+            monkeypatch.setattr(sandbox, "LIBRARY", place / "mnistlib")
+            for name, value in (("executable", PYTHON[0]), ("prefix", "/usr"), ("base_prefix", "/usr")):
+                monkeypatch.setattr(sys, name, value)
             popen = functools.partial(subprocess.Popen, user=ORDINARY, group=ORDINARY, extra_groups=[])
             monkeypatch.setattr(sandbox.subprocess, "Popen", popen)
     monkeypatch.setattr(sandbox, "best", lambda: (mode, user))
@@ -169,8 +171,8 @@ def test_a_program_that_exceeds_a_limit_is_ended_with_a_reason(code, limits, rea
 
 def test_a_daemon_does_not_outlive_its_program(way, place):
     token = f"token{time.time_ns()}"
-    assert start(DAEMON, place, token).reason == ""
-    assert "end" in sandbox.protections() and not running(token)
+    outcome = start(DAEMON, place, token)
+    assert outcome.reason == "" and "end" in outcome.protections and not running(token)
 
 
 def test_a_stopped_call_leaves_no_process(way, place):
