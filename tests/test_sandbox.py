@@ -128,7 +128,7 @@ def test_what_is_said_to_be_in_force_is_and_nothing_more(way, place, monkeypatch
     assert found["connects"] == ("network" not in in_force)
     assert found["signals"] == in_force.isdisjoint({"processes", "user"})
     assert found["leaves"] == ("calls" not in in_force)
-    assert (found["user"] != os.getuid()) == ("user" in in_force)
+    assert (found["user"] == sandbox.NOBODY) == ("user" in in_force)
     assert "SECRET_TOKEN" not in found["environment"] and "environment" in in_force
     assert found["folder"] == found["environment"]["HOME"] == found["environment"]["TMPDIR"] != os.getcwd()
 
