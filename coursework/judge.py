@@ -75,6 +75,9 @@ def train_submission(
     workers, stop = min(workers or device.n_cores(), len(missing)), threading.Event()
     with tempfile.TemporaryDirectory() as inputs, ThreadPoolExecutor(max(workers, 1)) as pool:
         if missing:
+            for name, there in sandbox.protections().items():
+                if not there:
+                    log.info(f"Not in force on this machine: {sandbox.PROTECTIONS[name]}")
             write_inputs(Path(inputs), recipe, mnist)
 
         def one(seed: int) -> None:

@@ -29,7 +29,7 @@ DEVICES = ("null", "zero", "full", "random", "urandom")
 PROC = ("cpuinfo", "meminfo", "stat")  # what libraries read of a machine
 NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PIDS, NEW_NETWORK = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 READ_ONLY, NO_SUID, NO_DEVICES, BIND, RECURSIVE, PRIVATE = 1, 2, 4, 4096, 16384, 1 << 18
-# Numbers of system calls, those above 423 the same on every machine; the first is what makes sockets
+# Numbers of system calls; those above 423 are the same on every machine
 MOUNT_SETATTR, LANDLOCK = 442, 444
 REFUSED = {  # socket, ptrace, mount, umount2, pivot_root, unshare, setns, process_vm_*, perf_event_open, bpf, userfaultfd, keys; and
     # memfd_create and shmget, whose memory counts for no process
@@ -201,10 +201,11 @@ def confine(settings: dict[str, Any]) -> Iterator[str]:
         libc("prctl", 4, 1)  # else it could not write its own maps
         try:
             new_user_namespace(user, user)
+            own_user = True
         except OSError:
             own_user = False
-    if not own_user:
-        processes += n_tasks(os.getuid())  # they count for the limit, whoever started them
+    if not own_user:  # the user's other processes count for the limit, whoever started them
+        processes += n_tasks(os.getuid())
     limit(settings["limits"], processes)
     yield from ("limits", "environment")
     if not LINUX:

@@ -108,7 +108,7 @@ def start(code: str, folder: Path, *arguments: str, readable=(), stop=None, **li
 
 def running(token: str) -> bool:
     """Say whether a process whose command holds the token is alive."""
-    return token in subprocess.run(["ps", "-A", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    return token in subprocess.run(["ps", "-A", "-ww", "-o", "args"], capture_output=True, text=True, check=True).stdout
 
 
 def test_what_is_said_to_be_in_force_is_and_nothing_more(way, place, monkeypatch):
