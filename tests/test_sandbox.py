@@ -26,6 +26,7 @@ from coursework.sandbox import Limits
 from mnistlib import data, models, steps
 from mnistlib.errors import SettingError, TrainingError
 from mnistlib.published.training import EarlyStopping, PublishedRecipe
+from mnistlib.recipe import Optimizer
 from mnistlib.report import result as results
 from mnistlib.runs import train
 
@@ -308,11 +309,13 @@ def test_the_runs_make_a_result_without_building_the_net_here(finished, few, tmp
 
 
 def test_early_stopping_keeps_the_same_weights(few, tmp_path, monkeypatch):
-    recipe = PublishedRecipe(model="submission", schedule=None, epochs=3, early_stopping=EarlyStopping("validation", restore_best=True))
+    early = EarlyStopping("validation", restore_best=True)
+    recipe = PublishedRecipe(model="submission", optimizer=Optimizer(lr=1.0), schedule=None, epochs=3, early_stopping=early)
     spec = write_net(tmp_path)
-    (run,) = judge.train_submission(spec, recipe, few, [0], results_dir=tmp_path)
+    (run,) = judge.train_submission(spec, recipe, few, [1], results_dir=tmp_path)
+    assert run.kept_epoch < recipe.epochs
     monkeypatch.setitem(models.NETS, "submission", lambda dropout: submission.load(spec).factory(None))
-    assert same(run, train(recipe, few, 0))
+    assert same(run, train(recipe, few, 1))
     leak = replace(recipe, early_stopping=EarlyStopping("eval"))
     with pytest.raises(SettingError, match="labels"):
         judge.train_submission(spec, leak, few, [0], results_dir=tmp_path)
