@@ -1,0 +1,101 @@
+"""Trains one seed of a submission within the sandbox and leaves logits, weights and history as files in the working directory.
+
+`python -P -m coursework.worker SUBMISSION INPUTS SEED`; coursework.judge makes the inputs, among them the evaluation images without their
+labels, and computes accuracy and loss from the logits.
+"""
+
+import errno
+import json
+import pkgutil
+import sys
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import mnistlib
+from coursework import sandbox, submission
+from mnistlib import models, recipe_dict
+from mnistlib.data import ImageSet, Mnist
+from mnistlib.errors import MnistlibError
+from mnistlib.recipe import Recipe
+from mnistlib.runs import cache, device
+from mnistlib.train import Trainer, logits
+
+NAME = "submission"  # of the net, in the recipe
+
+
+def main(spec: str, inputs: Path, seed: int) -> None:
+    """Train, or leave what went wrong and end with an error."""
+    try:
+        device.tune()
+        torch.manual_seed(seed)  # for weights that a net draws itself, which its modules cannot draw anew
+        train(*read(inputs), spec, seed)
+    except BaseException as error:
+        Path(sandbox.FAILURE).write_text(json.dumps(failure(error)))
+        traceback.print_exc()
+        sys.exit(1)
+
+
+def read(inputs: Path) -> tuple[Recipe, Mnist]:
+    """Return the recipe, and MNIST with labels of zero for the images to evaluate on."""
+    about = json.loads((inputs / "task.json").read_text())
+    with np.load(inputs / "images.npz") as arrays:
+        images, labels = torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
+        train = ImageSet(images, labels, arrays["ids"], arrays["writers"], arrays["groups"])
+        evaluated, n = torch.from_numpy(arrays["eval_images"]), len(arrays["eval_images"])
+    unknown = np.zeros(n, dtype=np.int64)
+    mnist = Mnist(about["split"], about["train_limit"], train, ImageSet(evaluated, torch.zeros(n, dtype=torch.int64), *[unknown] * 3))
+    return recipe_dict.from_dict(about["recipe"]), mnist
+
+
+def train(recipe: Recipe, mnist: Mnist, spec: str, seed: int) -> None:
+    """Train as `mnistlib.runs.train` does, but keep the evaluation images' logits after each epoch."""
+    found = submission.load(spec)
+    models.NETS[NAME] = lambda dropout=0.0: found.factory(dropout or None)
+    trainer: Trainer = pkgutil.resolve_name(recipe.trainer)(replace(recipe, model=NAME), seed)
+
+    def after_epoch(trainer: Trainer) -> None:
+        clock = time.perf_counter()
+        keep(f"epoch{trainer.epochs_done}", logits(trainer.eval_model, mnist.eval))
+        trainer.history.seconds[-1] += time.perf_counter() - clock
+
+    trainer.fit(replace(mnist, eval=mnist.eval.subset(np.arange(1))), after_epoch)  # one image: all are evaluated after the epoch
+    if trainer.kept_weights:
+        trainer.eval_model.load_state_dict(trainer.kept_weights)
+    keep("eval", logits(trainer.eval_model, mnist.eval))
+    keep("train", logits(trainer.eval_model, trainer.training_images(mnist)))
+    Path("weights.safetensors").write_bytes(cache.pack(trainer.eval_model.state_dict()))
+    Path("history.json").write_text(json.dumps({"history": vars(trainer.history), "kept_epoch": trainer.kept_epoch}))
+
+
+def keep(name: str, found: torch.Tensor) -> None:
+    """Write logits for the parent."""
+    np.save(f"{name}.npy", found.numpy(), allow_pickle=False)
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """Return the kind of an error and a sentence about it, with its last place outside Python and the library."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return {"kind": "memory"}
+    if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.EAGAIN):
+        return {"kind": "file" if error.errno == errno.EFBIG else "processes"}
+    if "can't start new thread" in text:
+        return {"kind": "processes"}
+    if isinstance(error, SystemExit):
+        return {"kind": "exit"}
+    if isinstance(error, MnistlibError):
+        return {"text": text}
+    libraries = (sys.prefix, sys.base_prefix, str(Path(mnistlib.__file__).parent), str(Path(__file__).parent), "<")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(libraries)]
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return {"text": f"{type(error).__name__}: {next(iter(text.splitlines()), '')}{place}."}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
