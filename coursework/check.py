@@ -14,6 +14,7 @@ not_executed      a list of {cell, line}: the statements at the top level that w
 failed            a sentence for each statement at the top level that failed
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,22 +24,27 @@ from torch import nn
 from coursework import lint, submission
 from coursework.report import EMPTY
 from mnistlib.errors import SettingError
+from mnistlib.formatting import count
 from mnistlib.recipe import MAX_PARAMETERS
 from mnistlib.report import model_summary
 
 
-def report(spec: str) -> dict[str, Any]:
-    """Return the document about the net that `spec` names; raise SubmissionError where there is none."""
+def report(spec: str, fewer_than: str = str(MAX_PARAMETERS), *required: str) -> dict[str, Any]:
+    """Return the document about the net that `spec` names; raise SubmissionError where there is none.
+
+    A course may allow fewer parameters than the exercise, and require parts of lint.PARTS.
+    """
     with lint.files_read() as reads:
         found = submission.load(spec)
     inspected = lint.inspect(found, reads)
+    findings = [*asked_for(inspected, int(fewer_than), required), *inspected.findings]
     return EMPTY | {
         "submission": spec,
         "file": str(found.file),
         "name": found.name,
-        "passes": not any(finding.severity == lint.RULE for finding in inspected.findings),
+        "passes": not any(finding.severity == lint.RULE for finding in findings),
         "parameters": inspected.n_parameters,
-        "parameter_limit": MAX_PARAMETERS,
+        "parameter_limit": int(fewer_than),
         "multiply_adds": sum(inspected.macs.values()) if inspected.macs else None,
         "receptive_field": inspected.receptive_field,
         "layers": layers(inspected.net, inspected.macs) if inspected.macs else [],
@@ -46,11 +52,19 @@ def report(spec: str) -> dict[str, Any]:
             {"rule": finding.rule, "severity": finding.severity}
             | _place(found, finding.line)
             | {"what": finding.what, "why": finding.why, "fix": finding.fix}
-            for finding in inspected.findings
+            for finding in findings
         ],
         "not_executed": [_place(found, line) for line in found.skipped],
         "failed": list(found.failed),
     }
+
+
+def asked_for(inspected: lint.Inspection, fewer_than: int, required: Sequence[str]) -> list[lint.Finding]:
+    """Return what a net lacks of what its course asks for."""
+    lacking = [f"The net uses no {part.replace('-', ' ')}." for part in required if part not in inspected.parts]
+    if fewer_than < MAX_PARAMETERS and (inspected.n_parameters or 0) >= fewer_than:
+        lacking.insert(0, f"The net has {count(inspected.n_parameters)} parameters; fewer than {count(fewer_than)} are asked for.")
+    return [lint.Finding("asked-for", None, sentence) for sentence in lacking]
 
 
 def _place(found: submission.Submission, line: int | None) -> dict[str, int | None]:

@@ -30,6 +30,12 @@ OURS = ("site-packages", str(Path(__file__).parent), str(Path(mnistlib.__file__)
 Read = tuple[str, list[tuple[str, int]]]  # a file that was opened, and the files and lines of the calls that led to it
 RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 SHAPES = {"view", "reshape", "flatten", "squeeze", "max_pool2d", "avg_pool2d"}  # what keeps a bias a bias
+AVERAGES = {"adaptive_avg_pool2d", "avg_pool2d", "mean"}
+PARTS = {  # what a course may ask for, and the functions of torch that do it
+    "batch-normalization": {"batch_norm"},
+    "dropout": {"dropout", "dropout1d", "dropout2d", "feature_dropout"},
+    "global-average-pooling": AVERAGES,
+}
 FACTORIES = {"zeros", "ones", "full", "empty", "eye", "arange", "linspace", "zeros_like", "ones_like", "full_like", "empty_like"}
 WEIGHTED = {"conv1d", "conv2d", "linear", "matmul", "mm", "bmm", "addmm", "einsum"}
 
@@ -101,6 +107,7 @@ RULES = {  # severity, why it matters, how to fix it
         "Convolutions use a weight at every place of a map, a dense layer once.",
         "Use global average pooling before the linear layer, and spend the parameters on convolutions.",
     ),
+    "asked-for": (RULE, "This course asks for it.", "Change the net so that it has what is asked for."),
     "unused-module": (STYLE, "A reader takes it for a part of the net.", "Call it in forward, or remove it."),
 }
 
@@ -138,6 +145,7 @@ class Inspection:
     macs: dict[str, int] = field(default_factory=dict)  # multiply-adds for an image, by the module that runs them
     receptive_field: int | None = None
     net: nn.Module | None = None
+    parts: tuple[str, ...] = ()  # of PARTS, those that the forward uses
 
 
 def inspect(submission: Submission, already_read: Sequence[Read] = ()) -> Inspection:
@@ -158,7 +166,17 @@ def inspect(submission: Submission, already_read: Sequence[Read] = ()) -> Inspec
     one.read_files((*already_read, *reads))
     order = {severity: place for place, severity in enumerate((RULE, ACCURACY, STYLE))}
     findings = sorted(dict.fromkeys(one.findings), key=lambda finding: (order[finding.severity], finding.line or 0))
-    return Inspection(tuple(findings), one.n_parameters, one.macs, one.receptive_field, one.net)
+    return Inspection(tuple(findings), one.n_parameters, one.macs, one.receptive_field, one.net, tuple(parts(one.trace)))
+
+
+def parts(trace: Trace) -> list[str]:
+    """Return which of PARTS a forward uses, as modules or as functions."""
+    names = {one.name for one in trace.operations if one.name not in AVERAGES or _is_global(one)}
+    return [part for part, functions in PARTS.items() if names & functions]
+
+
+def _is_global(one: Operation) -> bool:
+    return is_map(one.source) and isinstance(one.output, Tensor) and one.output.numel() == one.source.shape[0] * one.source.shape[1]
 
 
 def images(n: int, seed: int = 0) -> Tensor:
