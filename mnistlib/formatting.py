@@ -13,7 +13,7 @@ class Unit(NamedTuple):
 
 
 IMAGES, POINTS = Unit(10_000, 1, "images"), Unit(100, 2, "points")  # of fractions of the images; images count in 10,000
-SECONDS, LOSS = Unit(1, 0, "s"), Unit(1, 4, "")
+LOSS = Unit(1, 4, "")
 
 
 def percent(fraction: float, digits: int = 2) -> str:

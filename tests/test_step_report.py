@@ -40,7 +40,7 @@ def report(name: str, trained, few, folder) -> StepReport:
 def test_a_step_is_compared_with_the_one_before_and_its_claims_are_kept(few, trained, tmp_path):
     first = report("00_skeleton", trained, few, tmp_path)
     assert first.before is first.first is None and "first step" in first.sentence
-    claims = (first.better(), first.no_worse(), first.narrower(), first.fits_better(), first.quicker(), first.lower_loss())
+    claims = (first.better(), first.no_worse(), first.narrower(), first.fits_better(), first.lower_loss())
     assert {claim.outcome for claim in claims} == {"no comparison"} and all(claim.figures == first.sentence for claim in claims)
     second = report("01_capacity", trained, few, tmp_path)
     assert second.before.result.step == "00_skeleton" and second.first is None and second.sentence == ""
@@ -51,7 +51,7 @@ def test_a_step_is_compared_with_the_one_before_and_its_claims_are_kept(few, tra
         low, high = moved.interval
         assert claim.outcome == ("supported" if low > threshold else "refuted" if high < threshold else "inconclusive")
         assert claim.figures.startswith(comparison.figures(second.result.difference)) and "00_skeleton" in claim.claim
-    claims = second.record([second.better(), second.narrower(), second.held(), second.quicker(), second.reached()])
+    claims = second.record([second.better(), second.narrower(), second.held(), second.fits_better(), second.reached()])
     assert results.read(second.path).claims == claims and len(claims) == 5
     losses = [np.mean(each.result.summary.losses) for each in (second, first)]
     assert all(formatting.decimals(loss) in second.lower_loss().figures for loss in losses)
@@ -115,7 +115,7 @@ def test_a_later_step_is_compared_with_the_first_as_well(few, trained, tmp_path)
     since = third.result.since_first
     assert since.from_ == "00_skeleton" and second.result.since_first is None
     assert since.effect.value == pytest.approx(third.result.summary.final_mean - first.result.summary.final_mean)
-    assert all("00_skeleton" in claim.figures for claim in (third.better(), third.no_worse(), third.narrower(), third.quicker()))
+    assert all("00_skeleton" in claim.figures for claim in (third.better(), third.no_worse(), third.narrower(), third.fits_better()))
 
 
 def test_the_first_seeds_are_what_a_report_of_them_alone_would_be(few, trained, tmp_path):
@@ -123,7 +123,7 @@ def test_the_first_seeds_are_what_a_report_of_them_alone_would_be(few, trained, 
     for name in trained:
         whole, single = report(name, trained, few, tmp_path / "both"), report(name, alone, few, tmp_path / "one")
         part = whole.first_seeds(1)
-        assert replace(part.result, provenance={}) == replace(single.result, provenance={}) and part.quicker() == single.quicker()
+        assert replace(part.result, provenance={}) == replace(single.result, provenance={}) and part.fits_better() == single.fits_better()
         assert part.better() == single.better() and part.better_calibrated() == single.better_calibrated()
     assert whole.result.summary.n_seeds == 2 and repr(result_tables.first_five(whole)) == ""
 

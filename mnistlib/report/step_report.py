@@ -106,10 +106,6 @@ class StepReport:
         """Claim that fewer clean training images are misclassified than before."""
         return self._lower("The error on the clean training images is lower than", "train_errors", formatting.POINTS)
 
-    def quicker(self) -> Claim:
-        """Claim that a seed trains in less time than before."""
-        return self._lower("A seed trains in less time than", "seconds", formatting.SECONDS)
-
     def lower_loss(self) -> Claim:
         """Claim that the loss on the evaluation images is lower than before."""
         return self._lower(f"The {self.result.split} loss is lower than", "summary.losses", formatting.LOSS)
