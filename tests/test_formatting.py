@@ -49,7 +49,7 @@ from mnistlib import formatting
         (formatting.seconds(105), "1 min 45 s"),
         (formatting.seconds(3599.7), "1 h 00 min"),
         (formatting.seconds(7500), "2 h 05 min"),
-        (formatting.change(formatting.SECONDS, -31.2, 2), "−31 to +2 s"),
+        (formatting.change(formatting.Unit(1, 0, "s"), -31.2, 2), "−31 to +2 s"),
         (formatting.dollars(0.0121), "$0.012"),
         (formatting.dollars(1250), "$1,250.00"),
         (formatting.dollars(None), "cost not known"),
