@@ -396,7 +396,9 @@ def test_the_answer_counts_from_the_floor_to_the_finished_recipe(reports, monkey
     assert all(words in said for words in ("92.80%", "99.40%", "12 times fewer errors", "mean of 2 seeds"))
     effect = intervals.Effect(0.001, (0.0004, 0.002), 0.001, 5, 1e-7)
     outcomes = ((skeleton, "supported"), (top, "inconclusive"))
-    judged = [replace(one, claims=(comparison.Claim("", outcome, "", effect),)) for one, outcome in outcomes]
+    judged = [
+        replace(one, claims=(comparison.Claim("It is more accurate than softmax.", outcome, "", effect),)) for one, outcome in outcomes
+    ]
     assert index.answer([floor, *judged])[1].endswith("What worked: skeleton. Inconclusive: frontier.")
     low = replace(top, verdict=replace(top.verdict, accuracy="below"))
     assert "is below the 99.40%" in index.answer([floor, skeleton, low])[1] and "it is not certain" in said

@@ -303,7 +303,7 @@ def test_provenance_lists_what_is_known():
     said = rows(result_tables.provenance(RESULT))
     assert (
         said["Training time, all seeds"] == ["1 min 15 s"]
-        and said["Commit"] == ["abc"]
+        and said["Commit, or those of its runs"] == ["abc"]
         and "GPU" not in said
         and said["Data sha256"] == ["d" * 64]
     )

@@ -15,7 +15,7 @@ from website.drawing import page as drawing
 from website.takeaway import weights
 
 # pages that are notebooks, beside the steps
-OTHERS = {"luck": "Luck", "inside": "What the net has learned", points.PAGE: "Smaller nets", "benchmarks": "Speed"}
+OTHERS = {"luck": "Luck", "inside": "What the net has learned", **points.PAGES, "benchmarks": "Speed"}
 PLACE = "build/series"  # the results folder of the notebooks; pages show it, so it names no folder of this machine
 
 
@@ -38,8 +38,7 @@ def build_site(train: bool = True) -> None:
         made = train_seeds(step.recipe, mnist, step.reported, use_cached=True, results_dir=place)
         step_report.make(step, step.recipe, mnist, made, place).record([])
         _publish(step, place, reports)
-    ready = {"benchmarks": (reports / "benchmarks.json").is_file(), points.PAGE: points.POINTS.keys() == points.TITLES.keys()}
-    others = {name: title for name, title in OTHERS.items() if ready.get(name, True)}
+    others = {name: title for name, title in OTHERS.items() if name != "benchmarks" or (reports / "benchmarks.json").is_file()}
     order = {step.name: step.title for step in steps.STEPS.values()} | others  # in which the pages are read
     for step in steps.STEPS.values():
         given = {"seeds": list(step.reported), "results_dir": PLACE, "use_cached": True}

@@ -28,7 +28,7 @@ EPOCHS = {"every epoch of every seed (CSV)": "epochs.csv"}
 DATA = {  # to take away from the pages of these notebooks, beside the result of a step
     **dict.fromkeys((*steps.STEPS, "luck"), EPOCHS),
     "benchmarks": {"result (JSON)": "benchmarks.json"},
-    points.PAGE: {f"result of {name} (JSON)": f"results/{name}.json" for name in points.TITLES},
+    **{page: {f"result of {name} (JSON)": f"results/{name}.json" for name in points.POINTS} for page in points.PAGES},
     "published_studies": {"result (JSON)": "studies.json"},
 }
 FOLDER = Path(__file__).parent
