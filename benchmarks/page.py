@@ -131,8 +131,8 @@ def _finding(rows: Sequence[Row], names: Sequence[str]) -> str:
     (best, name), *_, (worst, other) = sorted(zip(rows, names, strict=True), key=lambda pair: pair[0].median * (1 if less else -1))
     first, last, share = text(best, best.median), text(worst, worst.median), worst.median / best.median
     if less:
-        return f"{name[:1].upper()}{name[1:]} takes the least time, {first}; {other} takes {share:.1f} times as long, {last}. "
-    return f"{name[:1].upper()}{name[1:]} does the most, {first}; {other} does {formatting.percent(share, 0)} of that, {last}. "
+        return f"The least time is {first}: {name}. The most is {last}, {share:.1f} times as long: {other}. "
+    return f"The most is {first} {rows[0].unit}: {name}. The least is {last}, {formatting.percent(share, 0)} of that: {other}. "
 
 
 def table(rows: Sequence[Row], caption: str) -> Shown:

@@ -70,8 +70,8 @@ def maps(net: nn.Sequential, image: Tensor) -> ReportFigure:
     figure.alt = f"An image and the maps that the net makes of it. {', '.join(name.capitalize() for name, _ in rows[1:])}."
     dark = [float((part.reshape(len(part), -1).max(1) > 0).mean()) for _, part in rows[1:]]
     figure.caption = (
-        f"{formatting.percent(dark[0], 0)} of the first layer's maps answer to it, {formatting.percent(dark[-1], 0)} of the last's. "
-        "One image, and every map that each layer makes of it; the darker, the higher the value."
+        f"One image excites {formatting.percent(dark[0], 0)} of the first layer's maps, {formatting.percent(dark[-1], 0)} of the last's. "
+        "Below it, every map that each layer makes of it; the darker, the higher the value."
     )
     return figure
 
@@ -206,12 +206,13 @@ def _known(strength: float, trained: float) -> str:
 
 def damaged(nets: Sequence[nn.Module], images: ImageSet, chosen: augment.Augment | None) -> tuple[ReportFigure, Shown]:
     """Return two images after each corruption, and the accuracy of nets on all images after it."""
-    rows, sheets, before, chosen = [], {}, 0.0, chosen or augment.Augment()
+    rows, sheets, losses, before, chosen = [], {}, {}, 0.0, chosen or augment.Augment()
     for (kind, strength, known), damage in corruptions(chosen).items():
         pixels = damage(images.images.unsqueeze(1).float()).round().to(torch.uint8).squeeze(1)
         part = ImageSet(**{**vars(images), "images": pixels})
         accuracy = float(np.mean([(evaluate(net, part)[1] == images.labels.numpy()).mean() for net in nets]))
         before = before or accuracy
+        losses[f"{kind.capitalize()} ({strength})"] = before - accuracy
         lost = formatting.change(formatting.IMAGES, accuracy - before).removesuffix(" images")
         rows.append([kind, strength, known, formatting.percent(accuracy), lost])
         sheets.setdefault(kind, []).append(pixels[:2])
@@ -221,9 +222,9 @@ def damaged(nets: Sequence[nn.Module], images: ImageSet, chosen: augment.Augment
         for place, image in enumerate(torch.stack(shown, 1).flatten(0, 1)):  # one image in all strengths, then the other
             draw_image(area, image, 60 + 34 * place + 16 * (place >= len(shown)), 6 + 32 * line)
     figure.alt = f"Two images, and the same after each of {formatting.count(len(rows) - 1)} corruptions: {', '.join(list(sheets)[1:])}."
-    worst = min(rows, key=lambda row: float(row[4].replace("−", "-").replace(",", "")))
+    worst = max(losses, key=losses.get)
     figure.caption = (
-        f"{worst[0].capitalize()} ({worst[1]}) costs most, {worst[4].lstrip('−')} images of 10,000. Two test images as they are, and after "
+        f"{worst} costs most, {formatting.count(round(10_000 * losses[worst]))} images of 10,000. Two test images as they are, and after "
         "each corruption in all its strengths."
     )
     caption = f"Accuracy on corrupted images, mean of {formatting.counted(len(nets), 'seed')}"

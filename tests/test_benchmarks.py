@@ -90,7 +90,7 @@ def test_sentences_and_tables_hold_the_figures_of_the_record():
     assert "40 s to 1 min 00 s" in shown and "3 min 20 s" in shown and "4.00" in shown and "2.0 s" in shown
     assert "lower bound" in page.table(record.rows(found, "target"), "Target").text
     bars = page.bars(record.rows(found, "seed"), "One seed")
-    assert "3 min 20 s" in bars.alt and bars.caption.startswith("This series takes the least time, 50 s; ")
+    assert "3 min 20 s" in bars.alt and bars.caption.startswith("The least time is 50 s: this series. ")
     assert page.NOT_MEASURED in page.bars([], "Nothing").text and page.NOT_MEASURED in page.scaling(found).text
 
 

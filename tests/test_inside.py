@@ -46,7 +46,7 @@ def test_kernels_and_maps_are_those_of_the_net(few):
     signs = (weights > 0).flatten(1).any(1) & (weights < 0).flatten(1).any(1)
     assert inside.kernels(NET).caption.startswith(f"{int(signs.sum())} of 8 ")
     with torch.inference_mode():
-        assert f"{(NET[0](image)[0].flatten(1).max(1).values > 0).float().mean():.0%} of the first layer" in shown.caption
+        assert f"{(NET[0](image)[0].flatten(1).max(1).values > 0).float().mean():.0%} of the first layer's maps" in shown.caption
         np.testing.assert_allclose(shown.axes[0].images[1].get_array(), NET[0](image)[0, 0], rtol=1e-5)
 
 
@@ -129,6 +129,8 @@ def test_damaged_images_are_evaluated_with_every_net(few):
     known = {(row[0], row[1]): row[2] for row in said}
     assert known["shift", "1.0 px"] == "yes" and known["rotation", "10.0°"] == "in kind, weaker" and known["blur", "sd 0.7 px"] == "no"
     assert "15 corruptions" in figure.alt and "2 seeds" in repr(shown)
+    kind, strength = min(said, key=lambda row: float(row[3].rstrip("%")))[:2]
+    assert figure.caption.startswith(f"{kind.capitalize()} ({strength}) costs most, ")
 
 
 def test_the_committed_page_is_of_the_committed_nets():
