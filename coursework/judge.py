@@ -156,22 +156,35 @@ def train_seed(
 ) -> tuple[Run, sandbox.Outcome]:
     """Train one seed in a sandbox; raise TrainingError with the reason where it fails."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        scratch, readable, library = Path(folder), [inputs], str(sandbox.LIBRARY.parent)
-        if code.folder is None:
-            copy = scratch / code.paths[0].name
-            copy.write_bytes(code.paths[0].read_bytes())
-            copy.chmod(0o644)
-        else:
-            readable += code.paths
-            library += f":{code.folder}"
-        command = [sys.executable, "-P", "-m", "coursework.worker", code.spec, str(inputs), str(seed)]
-        outcome = sandbox.run(command, scratch, readable, limits, {"PYTHONPATH": library}, stop)
+        scratch = Path(folder)
+        outcome = run_module("coursework.worker", code, [str(inputs), str(seed)], scratch, [inputs], limits, stop)
         if outcome.reason:
             raise TrainingError(f"Seed {seed} failed. {outcome.reason}")
         try:
             return read_run(scratch, recipe, mnist, seed, limits.file_bytes), outcome
         except ValueError as error:
             raise TrainingError(f"Seed {seed} failed. {error}") from None
+
+
+def run_module(
+    module: str,
+    code: Source,
+    arguments: Sequence[str],
+    scratch: Path,
+    readable: Sequence[Path] = (),
+    limits: Limits | None = None,
+    stop: threading.Event | None = None,
+) -> sandbox.Outcome:
+    """Run `python -m MODULE SUBMISSION ARGUMENT...` in the sandbox, a module of this package that loads a submission."""
+    readable, library = list(readable), str(sandbox.LIBRARY.parent)
+    if code.folder is None:
+        copy = scratch / code.paths[0].name
+        copy.write_bytes(code.paths[0].read_bytes())
+        copy.chmod(0o644)
+    else:
+        readable += code.paths
+        library += f":{code.folder}"
+    return sandbox.run([sys.executable, "-P", "-m", module, code.spec, *arguments], scratch, readable, limits, {"PYTHONPATH": library}, stop)
 
 
 def read_run(scratch: Path, recipe: Recipe, mnist: Mnist, seed: int, limit: int) -> Run:
