@@ -184,7 +184,9 @@ def run_module(
     else:
         readable += code.paths
         library += f":{code.folder}"
-    return sandbox.run([sys.executable, "-P", "-m", module, code.spec, *arguments], scratch, readable, limits, {"PYTHONPATH": library}, stop)
+    return sandbox.run(
+        [sys.executable, "-P", "-m", module, code.spec, *arguments], scratch, readable, limits, {"PYTHONPATH": library}, stop
+    )
 
 
 def read_run(scratch: Path, recipe: Recipe, mnist: Mnist, seed: int, limit: int) -> Run:
