@@ -27,6 +27,7 @@ from coursework.sandbox import Limits
 from mnistlib import files, recipe_dict
 from mnistlib.data import ImageSet, Mnist
 from mnistlib.errors import SettingError, TrainingError
+from mnistlib.formatting import counted
 from mnistlib.logs import log
 from mnistlib.recipe import Recipe
 from mnistlib.report import result as results
@@ -85,7 +86,7 @@ def train_submission(
             run, outcome = train_seed(code, recipe, mnist, seed, Path(inputs), limits or Limits(), stop)
             facts = {**provenance.collect(started, outcome.seconds, "cpu", workers), "protections": list(outcome.protections)}
             cache.save_run(cache.run_path(folder, keys[seed]), replace(run, key=keys[seed], provenance=facts))
-            log.info(f"seed {seed}  accuracy {run.final:.2%} after {len(run.history.seconds)} epochs")
+            log.info(f"seed {seed}  accuracy {run.final:.2%} after {counted(len(run.history.seconds), 'epoch')}")
 
         try:
             for done in as_completed([pool.submit(one, seed) for seed in missing]):

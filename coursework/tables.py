@@ -11,7 +11,7 @@ from coursework.sandbox import PROTECTIONS
 from mnistlib import formatting, steps
 from mnistlib.recipe import MAX_EPOCHS, MAX_PARAMETERS, Recipe
 from mnistlib.report import recipe_diff, result_tables, test_set_log
-from mnistlib.report.html import Cell, Shown, badge, element, sentence, table, together
+from mnistlib.report.html import Cell, Shown, badge, element, phrase, sentence, table, together
 from mnistlib.report.result import Result
 from mnistlib.runs import Run
 
@@ -27,8 +27,8 @@ def rules(net: Inspected) -> Shown:
     told = sentence(f"Rules broken: {formatting.count(len(broken))}. Beside them: {advice} of advice.")
     parts = [head, told]
     if found:
-        rows = [[_place(net, each), _severity(each), each.what, each.why, each.fix] for each in found]
-        parts.append(table("What the check found", ["Where", "Finding", "What", "Why", "Fix"], rows))
+        rows = [[_place(net, each), _lines(_severity(each), each.what), _lines(each.why, each.fix)] for each in found]
+        parts.append(table("What the check found", ["Where", "What", "Why, and how to fix it"], rows))
     parts += [sentence(text, "note") for text in net.answer.failed]
     return together(parts)
 
@@ -44,6 +44,11 @@ def terminal(net: Inspected) -> Iterator[str]:
 def _place(net: Inspected, finding: Finding) -> str:
     cell = f"cell {finding.cell}, " if finding.cell else ""
     return f"{net.file}, {cell}line {finding.line}" if finding.line else net.file
+
+
+def _lines(first: Cell, second: Cell) -> Shown:
+    parts = [phrase(first), phrase(second)]
+    return Shown("<br>".join(part.html for part in parts), " ".join(part.text for part in parts))
 
 
 def _severity(finding: Finding) -> Cell:
@@ -94,7 +99,7 @@ def shortened(made: Recipe, seeds: Sequence[int], own_epochs: int, train_limit: 
     parts += [f"{formatting.count(train_limit)} training images"] if train_limit else []
     if not parts:
         return ""
-    return f"This is a short run: {formatting.listed(parts)}. `mnistlib judge --full` trains {len(FULL_SEEDS)} seeds and all epochs."
+    return f"This is a short run: {formatting.listed(parts)}. mnistlib judge --full trains {len(FULL_SEEDS)} seeds and all epochs."
 
 
 def short_run(net: Inspected, made: Recipe, seeds: Sequence[int], train_limit: int | None) -> Shown:
@@ -124,8 +129,11 @@ def look(result: Result, results_dir: Path) -> Shown:
     if result.split == "test":
         test_set_log.record(replace(result, train_limit=None), path)
     looks = test_set_log.read(path)
-    own = sum(each["step"] == result.step for each in looks)
-    text = f"Looks at the test images so far, by {path.name} beside the results: {formatting.count(len(looks))}, of this net {own}."
-    if result.split == "test":
-        text += " Whoever chooses among nets by such looks overestimates the chosen one."
-    return sentence(text, "note")
+    if not looks:
+        return sentence("No look at the test images is recorded beside these results.", "note")
+    own = formatting.count(sum(each["step"] == result.step for each in looks))
+    return sentence(
+        f"Looks at the test images that {path.name} beside the results records: {formatting.count(len(looks))}, {own} of them with this net. "
+        "Whoever chooses among nets by such looks overestimates the chosen one.",
+        "note",
+    )

@@ -93,8 +93,8 @@ def save(spec: str, report: StepReport) -> Shown:
     words = [_held(run.weights), exported.reason]
     if exported.content is not None:
         words.append(
-            f"The ONNX file takes `pixels`, float32 [n, 1, {', '.join(map(str, report.mnist.eval.images.shape[1:]))}] from 0 to 255, and "
-            f"gives `logits`, float32 [n, 10]. "
+            f"The ONNX file takes pixels, float32 [n, 1, {', '.join(map(str, report.mnist.eval.images.shape[1:]))}] from 0 to 255, and "
+            f"gives logits, float32 [n, 10]. "
             + (
                 "Its predictions were not compared, because onnxruntime is not installed."
                 if exported.n_same is None
