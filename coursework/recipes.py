@@ -21,7 +21,7 @@ def plain(value: Any) -> dict[str, Any]:
     if type(value) is Recipe:
         return asdict(value)
     if not isinstance(value, Mapping):
-        raise SettingError(f"RECIPE is a {type(value).__name__}; it must be a mnistlib.recipe.Recipe or a dict of its fields.")
+        raise SettingError(f"RECIPE is of the type {type(value).__name__}; it must be a mnistlib.recipe.Recipe or a dict of its fields.")
     fields = dict(_flat(value))
     try:
         json.dumps(fields)

@@ -132,8 +132,5 @@ def look(result: Result, results_dir: Path) -> Shown:
     if not looks:
         return sentence("No look at the test images is recorded beside these results.", "note")
     own = formatting.count(sum(each["step"] == result.step for each in looks))
-    return sentence(
-        f"Looks at the test images that {path.name} beside the results records: {formatting.count(len(looks))}, {own} of them with this net. "
-        "Whoever chooses among nets by such looks overestimates the chosen one.",
-        "note",
-    )
+    said = f"Looks at the test images that {path.name} beside the results records: {formatting.count(len(looks))}, of this net {own}."
+    return sentence(f"{said} Whoever chooses among nets by such looks overestimates the chosen one.", "note")
