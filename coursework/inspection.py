@@ -117,7 +117,7 @@ def read(model: str, text: str | None = None, results_dir: Path | None = None) -
     code = judge.source(spec)
     found = _inspect(code)
     if found.refused:
-        raise SettingError(found.refused)
+        raise SettingError(printable(found.refused))
     if not found.name.isidentifier():
         raise UnfinishedError("The code did not let the check end.")
     where = spec.rpartition(":")[0] or spec
@@ -162,6 +162,11 @@ def parameters(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
         return {"model": f"{path.name}{colon}{name}", "source": path.read_text(encoding="utf-8"), **given}
     except ValueError as error:
         raise SettingError(f"{path.name} cannot be read: {error}.") from None
+
+
+def printable(text: str) -> str:
+    """Return a text from the sandbox without line ends and whatever else could steer a terminal."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
 def _inspect(code: Source) -> Answer:

@@ -118,9 +118,14 @@ def _sorted(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: row.mean)
 
 
-def figure(result: Result) -> ReportFigure:
-    """Draw accuracies with their intervals, a row per net, in a panel for each kind of images; the axes are logarithmic in the error."""
+def figure(result: Result) -> ReportFigure | Shown:
+    """Draw accuracies with their intervals, a row per net, in a panel for each kind of images; the axes are logarithmic in the error.
+
+    Without results of others, there is nothing to draw.
+    """
     shown = panels(result)
+    if len(next(iter(shown.values()))) == 1:
+        return phrase("")
     heights = [ROW * len(rows) for rows in shown.values()]
     made = figure_style.figure(sum(heights) + 66 * len(shown) + 6, vector=True)
     low = min(row.interval[0] for rows in shown.values() for row in rows)
@@ -186,6 +191,8 @@ def _words(shown: Mapping[str, Sequence[Row]]) -> str:
 
 def comparable(result: Result) -> Shown:
     """Return what the figure can say of a result and what it cannot, in sentences with computed figures."""
+    if not on_test():
+        return sentence("The results of the others are not on this machine; a clone of the project holds them in reports/.", "note")
     if result.split == "test":
         said = ["The others' results are the committed ones, on the same images."]
     else:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from coursework.inspection import Finding, Inspected
+from coursework.inspection import Finding, Inspected, printable
 from coursework.recipes import SERIES
 from coursework.report import SEVERITIES
 from coursework.sandbox import PROTECTIONS
@@ -38,7 +38,7 @@ def terminal(net: Inspected) -> Iterator[str]:
     parameters = _known(net.answer.parameters) or "not known"
     yield f"{net.title}: {parameters} parameters; fewer than {formatting.count(MAX_PARAMETERS)} are allowed."
     for each in net.answer.findings:
-        yield f"{_place(net, each)}: {each.rule}, {SEVERITIES[each.severity]}. {each.what} {each.fix}"
+        yield printable(f"{_place(net, each)}: {each.rule}, {SEVERITIES[each.severity]}. {each.what} {each.fix}")
 
 
 def _place(net: Inspected, finding: Finding) -> str:
