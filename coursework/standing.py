@@ -97,7 +97,7 @@ def expected(result: Result, found: Mapping[str, float]) -> Row:
     """Return the range in which the test accuracy lies if a net's error falls from writers held out to test images as the steps' did."""
     low, high = result.summary.interval
     bounds = 1 - (1 - low) * max(found.values()), 1 - (1 - high) * min(found.values())
-    return Row(f"{OWN}, expected", sum(bounds) / 2, bounds, "a range", own=True, measured=False)
+    return Row(OWN, sum(bounds) / 2, bounds, "a range", own=True, measured=False)
 
 
 def panels(result: Result) -> dict[str, list[Row]]:
@@ -153,7 +153,7 @@ def _panel(made: ReportFigure, axes: Axes, heading: str, rows: Sequence[Row], bo
             made.tip(bar, _tip(row))
         look = {"va": "center", "fontsize": SMALL, "transform": axes.get_yaxis_transform(), "fontweight": "bold" if row.own else "normal"}
         axes.text(-0.02, place, row.name, ha="right", color=ORANGE if row.own else INK, **look)
-        axes.text(1.02, place, formatting.percent(row.mean) if row.measured else "calculated", ha="left", color=INK, **look)
+        axes.text(1.02, place, formatting.percent(row.mean) if row.measured else "a range", ha="left", color=INK, **look)
     axes.axvline(MIN_ACCURACY, color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)))
     error = 1 - np.array(bounds)
     axes.set(xlim=(1 - 1.15 * error[0], 1 - error[1] / 1.15), ylim=(-0.7, len(rows) - 0.3), yticks=[])
@@ -228,8 +228,8 @@ def target(result: Result) -> Shown:
         return phrase("")
     bounds = sorted(1 - (1 - MIN_ACCURACY) / ratio for ratio in found.values())
     return sentence(
-        f"The exercise asks for {formatting.percent(MIN_ACCURACY)} of the test images. Writers held out are harder to read: by the series, "
-        f"{formatting.interval((bounds[0], bounds[-1]))} of their images go with that. Verdict and claims compare with the target itself.",
+        f"The exercise asks for {formatting.percent(MIN_ACCURACY)} of the test images. Writers held out are harder to read: in the series, "
+        f"{formatting.interval((bounds[0], bounds[-1]))} of their images goes with that. Verdict and claims compare with the target itself.",
         "note",
     )
 
