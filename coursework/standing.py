@@ -227,9 +227,10 @@ def target(result: Result) -> Shown:
     if result.split == "test" or not found:
         return phrase("")
     bounds = sorted(1 - (1 - MIN_ACCURACY) / ratio for ratio in found.values())
+    asked, there = formatting.percent(MIN_ACCURACY), formatting.interval((bounds[0], bounds[-1]))
     return sentence(
-        f"The exercise asks for {formatting.percent(MIN_ACCURACY)} of the test images. Writers held out are harder to read: in the series, "
-        f"{formatting.interval((bounds[0], bounds[-1]))} of their images goes with that. Verdict and claims compare with the target itself.",
+        f"The exercise asks for {asked} of the test images. Writers held out are harder to read: in the series, {there} of their images "
+        "goes with that. Verdict and claims compare with the target itself.",
         "note",
     )
 
