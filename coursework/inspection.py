@@ -191,8 +191,10 @@ def main(spec: str) -> None:
     try:
         document = check.report(spec)
         found = submission.load(spec)
-        if found.recipe_line and found.recipe is None:
-            raise SettingError(" ".join([f"RECIPE in line {found.recipe_line} has no value.", *found.failed]))
+        failed = [text for text in found.failed if text.startswith(f"Line {found.recipe_line} failed")]
+        if found.recipe_line and (failed or found.recipe is None):
+            cell, line = found.place(found.recipe_line)
+            raise SettingError(" ".join([f"RECIPE in {f'cell {cell}, ' if cell else ''}line {line} has no value.", *failed]))
         fields = {name: document[name] for name in vars(Answer()) if name in document}
         answer = fields | {"recipe": None if found.recipe is None else recipes.plain(found.recipe)}
     except SettingError as error:
