@@ -113,7 +113,7 @@ def read(model: str, text: str | None = None, results_dir: Path | None = None) -
 
     Raises SettingError where there is no such net or RECIPE is none, and UnfinishedError where the code does not end well.
     """
-    spec = place(model, text, files.resolve(results_dir or "build"))
+    spec = place(model, text, results_dir)
     code = judge.source(spec)
     found = _inspect(code)
     if found.refused:
@@ -126,7 +126,7 @@ def read(model: str, text: str | None = None, results_dir: Path | None = None) -
     return one
 
 
-def place(model: str, text: str | None, results_dir: Path) -> str:
+def place(model: str, text: str | None = None, results_dir: Path | None = None) -> str:
     """Return the name of a net with the path that its file has on this machine.
 
     A relative path counts from the working directory, from that of the shell, which is not a notebook's, or from the repository's root.
@@ -139,21 +139,19 @@ def place(model: str, text: str | None, results_dir: Path) -> str:
         sys.path += [folder for folder in (os.environ.get("PWD"),) if folder and folder not in sys.path]
         return model
     if text is not None:
-        copy = results_dir / "sources" / files.sha256(text.encode())[:12] / path.name
+        copy = files.resolve(results_dir or "build") / "sources" / files.sha256(text.encode())[:12] / path.name
         return f"{files.write(copy, text)}{colon}{name}"
     folders = [Path.cwd(), Path(os.environ.get("PWD", "")), files.root()]
     found = next((folder / path for folder in folders if (folder / path).is_file()), None)
     if found is None:
-        raise SettingError(
-            f"There is no file {where} on this machine. Where a notebook is sent alone, the file's text goes with it as the parameter "
-            f"`source`, which `mnistlib judge {model} --parameters FILE` writes."
-        )
+        elsewhere = " A notebook that runs elsewhere gets the file's text as `source`; mnistlib judge --parameters FILE writes it."
+        raise SettingError(f"There is no file {where}.{elsewhere if results_dir else ''}")
     return f"{found.resolve()}{colon}{name}"
 
 
 def parameters(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters of the notebook that need no file beside them: the text of a net's file is among them."""
-    spec = place(model, None, files.root())
+    spec = place(model)
     where, colon, name = spec.rpartition(":") if ":" in spec else (spec, "", "")
     path = Path(where)
     if path.suffix not in (".py", ".ipynb"):
