@@ -1,1 +1,1 @@
-"""Your own net: read from a file or a notebook, and checked in seconds against the rules of the exercise."""
+"""Your own net: read from a file or a notebook, checked in seconds against the rules of the exercise, and trained in a sandbox."""

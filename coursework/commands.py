@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -45,3 +47,59 @@ def check(net: str, as_json: bool, github: bool, fewer_than: int, require: tuple
             file.write(report.summary(document))
     tell(*([json.dumps(document, indent=2)] if as_json else report.annotations(document) if github else report.lines(document)))
     sys.exit(code)
+
+
+@click.command()
+@click.argument("net")
+@click.option("--seeds", type=click.IntRange(1, 100), metavar="N", help="How many to train; 4 unless given.")
+@click.option("--epochs", type=click.IntRange(1, 100), metavar="N", help="5, or the recipe's where they are fewer, unless given.")
+@click.option("--train-limit", type=click.IntRange(1, 60_000), metavar="N", help="Training images; all unless given.")
+@click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Seeds that train side by side; one per core unless given.")
+@click.option("--full", is_flag=True, help="Train 5 seeds and all epochs of the recipe.")
+@click.option("--anyway", is_flag=True, help="Train a net that breaks a rule, too.")
+@click.option("--test", is_flag=True, help="Evaluate on the test images; such looks are recorded.")
+@click.option("--out", default=None, metavar="FOLDER", help="Where notebook, page and results go; build/ unless given.")
+@click.option("--parameters", default=None, metavar="FILE", help="Only write the parameters for a run elsewhere, the net's text included.")
+def judge(net: str, full: bool, test: bool, out: str | None, parameters: str | None, **given: Any) -> None:
+    """Train a net of your own and write its page.
+
+    NET is my_net.py:Net, my.ipynb:Net or package.module:Net; the name may be left out where a file holds one net. It is checked first,
+    and trained with the recipe of 03_augment, or with RECIPE in its file, on a part of the training images; images of the other writers
+    evaluate it. Its code runs in a sandbox.
+
+    The exit code is 0 where the net was trained and keeps the rules of the exercise, 1 where it breaks one or its training failed, and 2
+    for a request that cannot be done.
+    """
+    import yaml
+
+    from coursework import inspection, own_report, tables
+    from mnistlib import files, formatting
+    from mnistlib.cli import summaries
+    from mnistlib.cli.options import folder, tell
+    from mnistlib.notebook import runner
+
+    place = folder(out) or files.root() / "build"
+    values = {name: value for name, value in given.items() if value is not None} | {"split": "test" if test else "validation"}
+    values["seeds"] = list(range(given["seeds"] or (len(tables.FULL_SEEDS) if full else own_report.SEEDS)))
+    if parameters:
+        epochs = {"epochs": given["epochs"] or (None if full else own_report.EPOCHS)}
+        path = files.write(Path(parameters), yaml.safe_dump(inspection.parameters(net, values | epochs), sort_keys=False))
+        tell(f"Parameters: {path}", f"Elsewhere: mnistlib sweep {own_report.NOTEBOOK} -f {path}, or ec2 run or sagemaker run in its place.")
+        return
+    found = inspection.read(net)
+    own_epochs = found.recipe().epochs
+    values["epochs"] = given["epochs"] or (own_epochs if full else min(own_epochs, own_report.EPOCHS))
+    short = tables.shortened(found.recipe(epochs=values["epochs"]), values["seeds"], own_epochs, given["train_limit"])
+    tell(*tables.terminal(found), *[short] * bool(short))
+    notebook = runner.find(own_report.NOTEBOOK)
+    page = place / f"{found.key}.html"
+    try:
+        done = runner.run(notebook, place, values | {"model": found.spec, "results_dir": str(place)}, page, heading=found.title)
+    except runner.RunError:
+        tell(f"Page: {summaries.short(place / f'{notebook.stem}.failed.html')}")
+        if found.broken and not given["anyway"]:
+            found.require_rules()
+        raise
+    tell("", summaries.accuracy(done.result), *summaries.verdict(done.result), f"Page: {summaries.short(done.page)}")
+    tell(f"Done in {formatting.seconds(done.seconds)}.")
+    sys.exit(1 if found.broken else 0)

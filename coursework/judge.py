@@ -27,6 +27,7 @@ from coursework.sandbox import Limits
 from mnistlib import files, recipe_dict
 from mnistlib.data import ImageSet, Mnist
 from mnistlib.errors import SettingError, TrainingError
+from mnistlib.formatting import counted
 from mnistlib.logs import log
 from mnistlib.recipe import Recipe
 from mnistlib.report import result as results
@@ -85,7 +86,7 @@ def train_submission(
             run, outcome = train_seed(code, recipe, mnist, seed, Path(inputs), limits or Limits(), stop)
             facts = {**provenance.collect(started, outcome.seconds, "cpu", workers), "protections": list(outcome.protections)}
             cache.save_run(cache.run_path(folder, keys[seed]), replace(run, key=keys[seed], provenance=facts))
-            log.info(f"seed {seed}  accuracy {run.final:.2%} after {len(run.history.seconds)} epochs")
+            log.info(f"seed {seed}  accuracy {run.final:.2%} after {counted(len(run.history.seconds), 'epoch')}")
 
         try:
             for done in as_completed([pool.submit(one, seed) for seed in missing]):
@@ -156,22 +157,37 @@ def train_seed(
 ) -> tuple[Run, sandbox.Outcome]:
     """Train one seed in a sandbox; raise TrainingError with the reason where it fails."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        scratch, readable, library = Path(folder), [inputs], str(sandbox.LIBRARY.parent)
-        if code.folder is None:
-            copy = scratch / code.paths[0].name
-            copy.write_bytes(code.paths[0].read_bytes())
-            copy.chmod(0o644)
-        else:
-            readable += code.paths
-            library += f":{code.folder}"
-        command = [sys.executable, "-P", "-m", "coursework.worker", code.spec, str(inputs), str(seed)]
-        outcome = sandbox.run(command, scratch, readable, limits, {"PYTHONPATH": library}, stop)
+        scratch = Path(folder)
+        outcome = run_module("coursework.worker", code, [str(inputs), str(seed)], scratch, [inputs], limits, stop)
         if outcome.reason:
             raise TrainingError(f"Seed {seed} failed. {outcome.reason}")
         try:
             return read_run(scratch, recipe, mnist, seed, limits.file_bytes), outcome
         except ValueError as error:
             raise TrainingError(f"Seed {seed} failed. {error}") from None
+
+
+def run_module(
+    module: str,
+    code: Source,
+    arguments: Sequence[str],
+    scratch: Path,
+    readable: Sequence[Path] = (),
+    limits: Limits | None = None,
+    stop: threading.Event | None = None,
+) -> sandbox.Outcome:
+    """Run `python -m MODULE SUBMISSION ARGUMENT...` in the sandbox, a module of this package that loads a submission."""
+    readable, library = list(readable), str(sandbox.LIBRARY.parent)
+    if code.folder is None:
+        copy = scratch / code.paths[0].name
+        copy.write_bytes(code.paths[0].read_bytes())
+        copy.chmod(0o644)
+    else:
+        readable += code.paths
+        library += f":{code.folder}"
+    return sandbox.run(
+        [sys.executable, "-P", "-m", module, code.spec, *arguments], scratch, readable, limits, {"PYTHONPATH": library}, stop
+    )
 
 
 def read_run(scratch: Path, recipe: Recipe, mnist: Mnist, seed: int, limit: int) -> Run:

@@ -42,6 +42,7 @@ class Submission:
     module: ModuleType  # what was executed
     line: int | None = None  # where it is defined
     recipe: Any = None  # the value of RECIPE, where the file has one
+    recipe_line: int | None = None  # where it is assigned, whether or not that failed
     cells: tuple[tuple[int, int], ...] = ()  # of a notebook: a code cell's number, counted from 1, and its first line in the joined source
     skipped: tuple[int, ...] = ()  # lines of the statements at the top level that were not executed
     failed: tuple[str, ...] = ()  # a sentence for each statement that failed
@@ -82,8 +83,9 @@ def load(spec: str) -> Submission:
     name = name or _only_net(module, source, place)
     recipe = getattr(module, "RECIPE", None)
     line = next((one.lineno for one in reversed(source.statements) if getattr(one, "name", None) == name), None)
+    recipe_line = next((one.lineno for one in reversed(source.statements) if "RECIPE" in _assigned(one)), None)
     factory = _factory(module, name, source, place)
-    return Submission(factory, name, source.file, module, line, recipe, source.cells, skipped, tuple(source.failed))
+    return Submission(factory, name, source.file, module, line, recipe, recipe_line, source.cells, skipped, tuple(source.failed))
 
 
 def _import(name: str) -> ModuleType:
@@ -183,6 +185,11 @@ def _defines(node: ast.stmt) -> bool:
             return False
         return any(name.id == "RECIPE" for name in names) or _is_constant(node.value)
     return isinstance(node, DEFINITIONS | ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+
+
+def _assigned(statement: ast.stmt) -> list[str]:
+    targets = getattr(statement, "targets", [getattr(statement, "target", None)])
+    return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
 def _is_constant(node: ast.AST | None) -> bool:

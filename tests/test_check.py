@@ -450,10 +450,10 @@ def test_code_that_does_not_end_well_ends_in_one_sentence(tmp_path, line, option
     assert (code, said) == (1, "") and word in error and error.count("\n") == 1
 
 
-def test_the_package_adds_its_command_and_is_in_the_wheel():
+def test_the_package_adds_its_commands_and_is_in_the_wheel():
     project = tomllib.loads((files.root() / "pyproject.toml").read_text())
     added = {name: pkgutil.resolve_name(place) for name, place in project["project"]["entry-points"]["mnistlib.commands"].items()}
-    assert {name: command.name for name, command in added.items()} == {"check": "check"}
+    assert {name: command.name for name, command in added.items()} == {"check": "check", "judge": "judge"}
     include = project["tool"]["setuptools"]["packages"]["find"]["include"]
     assert {name.removesuffix("*") for name in include} <= set(packaging.SOURCES)
 
