@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ import papermill
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from coursework import commands, inspection, own_report, recipes, standing, submission, tables
@@ -71,14 +73,21 @@ def ask(capsys, monkeypatch):
 
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory) -> tuple[Path, str]:
-    """Return the results folder of a net with a recipe and a flaw, and what was printed."""
-    folder = tmp_path_factory.mktemp("judged")
-    path = write(folder, recipe='RECIPE = {"optimizer": {"lr": 0.05}, "batch_size": 32}', bias=True)
-    words = [sys.executable, "-m", "coursework", "judge", path.name, *SHORT, "--out", str(folder / "out")]
-    environment = {"PYTHONPATH": str(files.root()), "PWD": str(folder)}
-    done = subprocess.run(words, cwd=folder, env=os.environ | environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "out", done.stdout
+    """Return the results folder of a net with a recipe and a flaw, and what was printed; trained once, each worker has a copy."""
+    mine = tmp_path_factory.mktemp("judged")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "said").exists():
+            folder.mkdir(exist_ok=True)
+            path = write(folder, recipe='RECIPE = {"optimizer": {"lr": 0.05}, "batch_size": 32}', bias=True)
+            words = [sys.executable, "-m", "coursework", "judge", path.name, *SHORT, "--out", str(folder / "out")]
+            environment = {"PYTHONPATH": str(files.root()), "PWD": str(folder)}
+            done = subprocess.run(words, cwd=folder, env=os.environ | environment, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (folder / "said").write_text(done.stdout)
+    shutil.copytree(folder, mine, dirs_exist_ok=True)
+    return mine / "out", (mine / "said").read_text()
 
 
 def text(notebook: Path) -> str:

@@ -242,6 +242,10 @@ NETS = {
 }
 
 
+# Where files cannot be hidden, a net can read the labels and trains on; `protections` says so, and the tests above hold it to that.
+FAILING = [name for name in NETS if name != "labels" or sandbox.protections()["files"]]
+
+
 def write_net(folder: Path, name: str = "net", init: str = "pass", forward: str = "pass") -> str:
     """Write a net and return what names it."""
     (folder / f"{name}.py").write_text(NET.format(init=init, forward=forward))
@@ -260,13 +264,11 @@ def reasons(few, tmp_path_factory):
         return str(error.value)
 
     with ThreadPoolExecutor(2) as pool:
-        return dict(zip(NETS, pool.map(reason, NETS), strict=True))
+        return dict(zip(FAILING, pool.map(reason, FAILING), strict=True))
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", FAILING)
 def test_a_net_that_fails_gets_one_sentence(name, reasons):
-    if name == "labels" and not sandbox.protections()["files"]:
-        return  # the report says that the file is within reach
     assert reasons[name].startswith(f"Seed 0 failed. {NETS[name][2]}")
 
 

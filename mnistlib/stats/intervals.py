@@ -41,13 +41,14 @@ def contrast(tables: Sequence[np.ndarray], weights: Sequence[float], writers: np
     that: where the interval over seeds alone is the wider one, it is returned.
     """
     tables = [np.asarray(table, bool) for table in tables]
-    names, writer = np.unique(np.stack([np.asarray(groups) == STUDENTS, np.asarray(writers)]), axis=1, return_inverse=True)
-    writer, group = writer.reshape(-1), names[0]  # of each image the place of its writer among all; of each writer the group
+    students, writers = np.asarray(groups) == STUDENTS, np.asarray(writers, int)
+    names, writer = np.unique(students * (writers.max() + 1) + writers, return_inverse=True)  # of each image the place of its writer
+    group = (names > writers.max()).astype(int)  # of each writer
     n, n_images, sizes = writer.size, np.bincount(writer), np.bincount(group)
     value, mean, seeds, twice, squares, per_seed = 0.0, np.zeros(len(n_images)), 0.0, 0.0, 0.0, 0.0
     for table, weight in zip(tables, weights, strict=True):
         n_seeds, accuracy = len(table), (table.size - int(table.sum())) / table.size
-        wrong = np.stack([np.bincount(writer, weights=row, minlength=len(n_images)) for row in table])
+        wrong = np.stack([np.bincount(writer[row], minlength=len(n_images)) for row in table])
         parts = weight * ((1 - accuracy) * n_images - wrong) / n  # of each seed's distance from the mean, by writer
         value, mean = value + weight * accuracy, mean + parts.mean(0)
         if n_seeds == 1:
