@@ -1,5 +1,7 @@
 """The command line: mnistlib COMMAND, or python -m mnistlib COMMAND."""
 
+import atexit
+import gc
 import shutil
 import sys
 from importlib.metadata import entry_points
@@ -159,6 +161,8 @@ def main(command: click.Command = commands, name: str = "mnistlib") -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal with an 8-bit encoding shows "?" for what it lacks
+    gc.set_threshold(50_000)  # torch brings some hundred thousand objects, none of them garbage
+    atexit.register(gc.freeze)  # the end of the process does not look for garbage among all that was imported
     logs.to_stdout()
     stopping = Stopping()
     try:

@@ -1,6 +1,7 @@
 """The kernel that a notebook runs in: this Python, isolated from other kernels, and killed with all that it started."""
 
 import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -33,7 +34,8 @@ class Kernel(AsyncKernelManager):
     @property
     def kernel_spec(self) -> KernelSpec:
         """Return how the kernel is started."""
-        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        as_here = f"--IPKernelApp.exec_lines=__import__('gc').set_threshold({gc.get_threshold()[0]})"
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", as_here]
         path = os.pathsep.join(filter(None, (HERE, os.environ.get("PYTHONPATH"))))  # the same mnistlib, also in a second checkout
         environment = {"PYTHONPATH": path, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
         return KernelSpec(argv=command, display_name="Python 3", language="python", env=environment)

@@ -1,5 +1,6 @@
 """Many seeds of a recipe: trained side by side, cached under their keys, only the missing ones trained."""
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -234,6 +235,7 @@ def begin_worker() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a file being written is cleaned up
     threading.Thread(target=_follow_parent, daemon=True).start()
     device.tune()
+    gc.freeze()  # what was imported is no garbage: looking through it would make the end of this process slow
 
 
 def _follow_parent() -> None:
