@@ -13,8 +13,8 @@ os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}  # inheri
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
+from cloud.sweep import ray_sweep  # noqa: E402
 from mnistlib.notebook import runner  # noqa: E402
-from mnistlib.sweep import ray_sweep  # noqa: E402
 
 
 def main() -> None:

@@ -24,9 +24,9 @@ from moto.sagemaker.responses import SageMakerResponse
 from moto.server import ThreadedMotoServer
 from test_job import write
 
-from mnistlib.aws import client, s3, sagemaker, stack
+from cloud import packaging
+from cloud.aws import client, s3, sagemaker, stack
 from mnistlib.cli import main
-from mnistlib.sweep import packaging
 
 REGION, ELSEWHERE = "eu-central-1", "eu-west-3"  # the regions of this cloud
 ACCOUNT = "123456789012"  # moto's

@@ -63,7 +63,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 sys.path.insert(0, ROOT)
-from mnistlib.aws import client, s3
+from cloud.aws import client, s3
 
 notebook, _, out, _, parameters = sys.argv[1:]
 assert Path(notebook).is_file()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mnistlib.aws.stack import SCRIPTS
+from cloud.aws.stack import SCRIPTS
 
 TEMPLATE = SCRIPTS / "notebook.yaml"
 PROGRAMS = ("notebook_idle.py", "notebook_setup.sh")

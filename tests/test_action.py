@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from cloud import packaging
 from coursework import commands, lint, report
 from mnistlib import files
 from mnistlib.recipe import MAX_PARAMETERS
-from mnistlib.sweep import packaging
 
 ROOT = files.root()
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())

@@ -12,8 +12,8 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from clouds import Cloud
 
-from mnistlib.aws import client
-from mnistlib.aws.stack import SCRIPTS
+from cloud.aws import client
+from cloud.aws.stack import SCRIPTS
 from mnistlib.errors import SettingError
 
 pytest_plugins = ["clouds", "stubs"]

@@ -15,11 +15,11 @@ import pytest
 from clouds import REGION, Cloud, folder
 from test_job import STORY, write
 
-from mnistlib.aws import client, remote_run, s3
-from mnistlib.aws.s3 import Folder
+from cloud import job
+from cloud.aws import client, remote_run, s3
+from cloud.aws.s3 import Folder
 from mnistlib.errors import SettingError
 from mnistlib.notebook import runner
-from mnistlib.sweep import job
 
 pytest_plugins = ["clouds"]
 

@@ -16,12 +16,12 @@ import torch
 from nbformat import v4, writes
 from torch import nn
 
+from cloud import packaging
 from coursework import check, receptive_field, submission
 from coursework.submission import SubmissionError
 from mnistlib import files, models
 from mnistlib.published.repository import MODELS
 from mnistlib.report import model_summary
-from mnistlib.sweep import packaging
 
 STUDENTS = Path(__file__).parent / "student_nets"
 AUTHORED = {  # the published models as their authors' classes
@@ -450,10 +450,11 @@ def test_code_that_does_not_end_well_ends_in_one_sentence(tmp_path, line, option
     assert (code, said) == (1, "") and word in error and error.count("\n") == 1
 
 
-def test_the_package_adds_its_commands_and_is_in_the_wheel():
+def test_both_packages_add_their_commands_and_are_in_the_wheel():
     project = tomllib.loads((files.root() / "pyproject.toml").read_text())
     added = {name: pkgutil.resolve_name(place) for name, place in project["project"]["entry-points"]["mnistlib.commands"].items()}
-    assert {name: command.name for name, command in added.items()} == {"check": "check", "judge": "judge"}
+    assert {name: command.name for name, command in added.items()} == {name: name for name in added}
+    assert {"check", "judge", "ec2", "job", "sagemaker", "sweep"} <= set(added)
     include = project["tool"]["setuptools"]["packages"]["find"]["include"]
     assert {name.removesuffix("*") for name in include} <= set(packaging.SOURCES)
 

@@ -16,12 +16,12 @@ from botocore.awsrequest import AWSResponse
 from clouds import ELSEWHERE, REGION, Cloud
 from machines import Machine
 
-from mnistlib.aws import client, ec2, inventory, launch
-from mnistlib.aws.launch import LaunchOptions, LaunchPlan
-from mnistlib.cli import cloud as cloud_commands
+from cloud import commands as cloud_commands
+from cloud import job
+from cloud.aws import client, ec2, inventory, launch
+from cloud.aws.launch import LaunchOptions, LaunchPlan
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.notebook import runner
-from mnistlib.sweep import job
 
 pytest_plugins = ["clouds", "machines"]
 pytestmark = pytest.mark.usefixtures("wheel")

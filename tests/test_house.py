@@ -11,9 +11,9 @@ import pytest
 from mnistlib import files
 
 ROOT = files.root()
-LIBRARY = ROOT / "mnistlib"
+LIBRARY, CLOUD = ROOT / "mnistlib", ROOT / "cloud"
 # Packages import only from earlier rows; those of one row do not see each other. "core" is every module outside a package.
-ORDER = [["core"], ["runs", "stats"], ["report"], ["notebook"], ["published"], ["sweep"], ["aws"], ["cli"]]
+ORDER = [["core"], ["runs", "stats"], ["report"], ["published"], ["notebook"], ["cli"], ["cloud"]]
 OLD_NAMES = """
     _leaves _waste afar anatomy arms averaging canvas checks claimed considered descent digits dots errand estimates evidence findings
     folds form found galleries given hired looks luck machine mistakes originals outcome parts peers shipping showing sources standing
@@ -23,7 +23,8 @@ OLD_NAMES = """
 
 def modules() -> dict[str, Path]:
     """Return every module by its dotted name."""
-    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in sorted(LIBRARY.rglob("*.py"))}
+    paths = [path for folder in (LIBRARY, CLOUD) for path in sorted(folder.rglob("*.py")) if path.parent.name != "scripts"]
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in paths}
     return {name.removesuffix(".__init__"): path for name, path in names.items()}
 
 
@@ -31,7 +32,7 @@ MODULES = modules()
 
 
 def imported(path: Path) -> set[str]:
-    """Return the modules of the library that a file imports, also inside functions."""
+    """Return the modules of library and cloud that a file imports, also inside functions."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -43,6 +44,8 @@ def imported(path: Path) -> set[str]:
 
 def package(module: str) -> str:
     """Return the package that a module belongs to; `python -m mnistlib` is the command line's."""
+    if module.split(".")[0] == "cloud":
+        return "cloud"
     if module == "mnistlib.__main__":
         return "cli"
     return "core" if module == "mnistlib" or MODULES[module].parent == LIBRARY else module.split(".")[1]
@@ -69,7 +72,8 @@ def test_the_learners_path_is_short_and_needs_nothing_else():
 
 
 def test_the_library_is_small():
-    assert sum(path.read_bytes().count(b"\n") for path in MODULES.values()) <= 8_500
+    lines = {folder: sum(path.read_bytes().count(b"\n") for path in folder.rglob("*.py")) for folder in (LIBRARY, CLOUD)}
+    assert lines[LIBRARY] <= 6_700 and lines[CLOUD] <= 2_800
 
 
 @pytest.mark.parametrize("path", [*MODULES.values(), *sorted((ROOT / "coursework").glob("*.py"))], ids=lambda path: path.stem)
@@ -95,7 +99,7 @@ def public_functions(body: ast.AST) -> Iterator[ast.FunctionDef]:
 def test_no_module_has_a_name_that_says_nothing():
     names = {
         path.stem
-        for folder in ("mnistlib", "coursework", "tests", "benchmarks", "inside", "replication", "scripts", "selection", "website")
+        for folder in ("mnistlib", "cloud", "coursework", "tests", "benchmarks", "inside", "replication", "scripts", "selection", "website")
         for path in (ROOT / folder).rglob("*.py")
     }
     assert not names & {"utils", "helpers", "common", "misc"}

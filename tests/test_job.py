@@ -10,11 +10,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from cloud import job
+from cloud.sweep.ray_sweep import axis, combinations
 from mnistlib import files, logs
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.notebook import runner
-from mnistlib.sweep import job
-from mnistlib.sweep.ray_sweep import axis, combinations
 
 STORY = """from pathlib import Path
 
@@ -110,7 +110,7 @@ def test_a_job_ends_with_the_process_that_started_it_and_removes_its_scratch_fol
     scratch, temp = tmp_path / "scratch", tmp_path / "temp"
     temp.mkdir()
     story = write(scratch / "story.ipynb", "import time\nprint('waiting', flush=True)\ntime.sleep(300)")
-    command = [sys.executable, "-m", "mnistlib", "job", str(story), "--out", str(scratch / "out"), "--exit-with-parent"]
+    command = [sys.executable, "-m", "cloud", "job", str(story), "--out", str(scratch / "out"), "--exit-with-parent"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen([*command, "--scratch", str(scratch)], env=os.environ | {"TMPDIR": str(temp)}, **pipes) as process:
         assert any("waiting" in line for line in process.stdout)

@@ -20,6 +20,7 @@ import yaml
 from filelock import FileLock
 from safetensors.torch import load_file
 
+from cloud import job
 from coursework import commands, inspection, own_report, recipes, standing, submission, tables
 from mnistlib import data, files, steps
 from mnistlib.cli import main
@@ -27,7 +28,6 @@ from mnistlib.errors import SettingError
 from mnistlib.recipe import Optimizer, Recipe
 from mnistlib.report import result as results
 from mnistlib.report import test_set_log as looks
-from mnistlib.sweep import job
 from mnistlib.train import logits
 
 NOTEBOOK = files.root() / "notebooks" / "your_own.ipynb"

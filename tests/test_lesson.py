@@ -77,7 +77,7 @@ def blocks() -> list[str]:
 def test_the_commands_of_the_lesson_work(tmp_path):
     """In a copy of the repository whose environment has the packages of this one."""
     clone = tmp_path / "a clone"
-    for name in ("mnistlib", "coursework", "notebooks", ".ci", "reports/results"):
+    for name in ("mnistlib", "coursework", "cloud", "notebooks", ".ci", "reports/results"):
         shutil.copytree(ROOT / name, clone / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("Makefile", "requirements.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, clone / name)

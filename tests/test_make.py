@@ -170,12 +170,12 @@ def test_what_is_imported_is_required():
     names = {"yaml": "pyyaml", "PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipython", "jupyter_client": "jupyter-client"}
     names |= {"botocore": "boto3"}  # which it comes with
     used = set()
-    for path in (ROOT / "mnistlib").rglob("*.py"):
+    for path in (path for name in ("mnistlib", "cloud") for path in (ROOT / name).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             found += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
             used |= {name.partition(".")[0] for name in found}
-    used -= set(sys.stdlib_module_names) | {"mnistlib"}
+    used -= set(sys.stdlib_module_names) | {"mnistlib", "cloud"}
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     optional = {re.match("[a-z0-9-]+", line)[0] for name in ("cloud", "sweep") for line in extras[name]}
     assert {names.get(name, name) for name in used} <= set(pins()) | optional

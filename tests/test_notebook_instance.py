@@ -26,8 +26,8 @@ from cfnlint.decode.cfn_yaml import load
 from clouds import ACCOUNT, REGION, Cloud
 from notebook_template import PROGRAMS, TEMPLATE, start_script, with_script
 
+from cloud.aws.stack import SCRIPTS
 from mnistlib import files
-from mnistlib.aws.stack import SCRIPTS
 
 pytest_plugins = ["clouds", "machines"]
 

@@ -17,15 +17,15 @@ from example_results import result
 from nbformat import v4
 from PIL import Image
 
+from cloud.job import Job, Record
+from cloud.sweep import page as sweep_page
+from cloud.sweep.ray_sweep import Sweep
 from mnistlib import files, formatting, steps
 from mnistlib.errors import ResultError
 from mnistlib.report import markup
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
 from mnistlib.stats import comparison, intervals
-from mnistlib.sweep import page as sweep_page
-from mnistlib.sweep.job import Job, Record
-from mnistlib.sweep.ray_sweep import Sweep
 from website import figures, index
 
 SITE = pages.Site(

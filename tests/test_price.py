@@ -10,7 +10,7 @@ import boto3
 import pytest
 from botocore.stub import ANY
 
-from mnistlib.aws import pricing
+from cloud.aws import pricing
 
 pytest_plugins = ["clouds", "stubs"]
 

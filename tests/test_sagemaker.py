@@ -17,9 +17,9 @@ from clouds import ACCOUNT, REGION, Cloud, folder
 from machines import Machine
 from moto.sagemaker.models import FakeTrainingJob
 
-from mnistlib.aws import client, launch, s3, sagemaker
-from mnistlib.aws.launch import LaunchOptions
-from mnistlib.sweep import job
+from cloud import job
+from cloud.aws import client, launch, s3, sagemaker
+from cloud.aws.launch import LaunchOptions
 
 pytest_plugins = ["clouds", "machines", "stubs"]
 pytestmark = pytest.mark.usefixtures("wheel")

@@ -8,10 +8,10 @@ import sys
 import pytest
 import yaml
 
+from cloud import packaging
 from mnistlib import files, steps
 from mnistlib.published import repository
 from mnistlib.report import tables
-from mnistlib.sweep import packaging
 from replication import build as replication
 from website import build, index, pages, site
 

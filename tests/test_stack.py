@@ -14,7 +14,7 @@ import pytest
 from cfnlint.decode.cfn_yaml import load
 from clouds import ACCOUNT, REGION, Cloud
 
-from mnistlib.aws import client, stack
+from cloud.aws import client, stack
 from mnistlib.errors import SettingError
 
 pytest_plugins = ["clouds"]

@@ -18,13 +18,14 @@ import torch
 from ray.cluster_utils import Cluster
 from test_job import write
 
+from cloud import job
+from cloud.sweep import page as site
+from cloud.sweep import ray_sweep, worker
 from mnistlib.cli import main
 from mnistlib.errors import SettingError
 from mnistlib.notebook.signals import Stopped, Stopping
 from mnistlib.report import markup
 from mnistlib.report import result as results
-from mnistlib.sweep import job, ray_sweep, worker
-from mnistlib.sweep import page as site
 
 # What a run tells a file outside its folder: that it began, on which node, and that it came to its end.
 STORY = """

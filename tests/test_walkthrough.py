@@ -27,12 +27,12 @@ from moto.sagemaker.models import FakeTrainingJob
 from test_job import write
 from test_sagemaker import Container
 
+from cloud import job
+from cloud.aws import ec2 as ec2_service
+from cloud.aws import launch
+from cloud.aws import sagemaker as sagemaker_service
+from cloud.aws.launch import LaunchPlan
 from mnistlib import files
-from mnistlib.aws import ec2 as ec2_service
-from mnistlib.aws import launch
-from mnistlib.aws import sagemaker as sagemaker_service
-from mnistlib.aws.launch import LaunchPlan
-from mnistlib.sweep import job
 
 pytest_plugins = ["clouds", "machines"]
 

@@ -21,6 +21,7 @@ from mnistlib.notebook import params
 from mnistlib.notebook.kernel import Kernel
 from mnistlib.notebook.params import Params
 from mnistlib.notebook.signals import Stopping
+from mnistlib.published import repository
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
@@ -70,6 +71,14 @@ def parameters_of(notebook: Path) -> dict[str, Any]:
         raise RunError(f"{notebook.name} cannot be read as a notebook ({type(error).__name__}).") from None
     tagged = [cell.source for cell in story.cells if "parameters" in cell.metadata.get("tags", ())]
     return params.assigned(tagged[0]) if tagged else {}
+
+
+def full_names(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters with the full name of the published model that they name; raise SettingError for an unknown one."""
+    given = dict(parameters)
+    if "model" in given and notebook.stem == repository.NOTEBOOK:
+        given["model"] = repository.get(given["model"]).name
+    return given
 
 
 def check(notebook: Path, given: Mapping[str, Any], here: bool = True) -> dict[str, Any]:

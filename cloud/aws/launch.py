@@ -12,15 +12,15 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from cloud import job, packaging
+from cloud.aws import client, s3, stack
+from cloud.aws.client import Session
+from cloud.aws.s3 import Folder
+from cloud.job import Job, Record
 from mnistlib import files, formatting, steps
-from mnistlib.aws import client, s3, stack
-from mnistlib.aws.client import Session
-from mnistlib.aws.s3 import Folder
 from mnistlib.errors import ResultError, SettingError, validated
 from mnistlib.logs import log
 from mnistlib.report import result as results
-from mnistlib.sweep import job, packaging
-from mnistlib.sweep.job import Job, Record
 
 ROOT = "mnistlib"  # all objects of this project in a bucket are below it
 NAME = re.compile(r"[^/]+-[0-9a-f]{10}")

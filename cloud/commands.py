@@ -1,7 +1,8 @@
-"""Notebooks in the cloud: mnistlib ec2 … and mnistlib sagemaker …, which share run, status and fetch."""
+"""The commands that this package adds to `mnistlib`: job, sweep, ec2 and sagemaker; the last two share run, status and fetch."""
 
 import functools
 import importlib
+import shutil
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistlib import logs
-from mnistlib.cli.options import folder, parameterised, tell
+from mnistlib.cli.options import folder, parameterised, parameters, tell
 from mnistlib.errors import MnistlibError, SettingError
 
 if TYPE_CHECKING:
-    from mnistlib.aws.client import Session
-    from mnistlib.aws.launch import State
-    from mnistlib.aws.s3 import Folder
+    from cloud.aws.client import Session
+    from cloud.aws.launch import State
+    from cloud.aws.s3 import Folder
 
 TAIL = 10  # lines of a run's log that `status` shows
 
@@ -24,13 +25,68 @@ WAIT = click.option("--wait", is_flag=True, help="Show what the run prints until
 NAME = click.argument("name", metavar="RUN")
 
 
+@click.command()
+@click.argument("notebook")
+@parameterised
+@click.option("--out", required=True, metavar="PLACE", help="A folder or an s3:// address of its own for all that the job leaves.")
+@click.option("--exit-with-parent", is_flag=True, hidden=True, help="Stop when standard input ends.")
+@click.option("--scratch", default=None, hidden=True, help="A folder to remove if the job is stopped.")
+def job(notebook: str, given: dict[str, Any], out: str, exit_with_parent: bool, scratch: str | None) -> None:
+    """Run one notebook as clusters and clouds do.
+
+    NOTEBOOK is a step, a path or an s3:// address. A job that has succeeded in that place is not run again.
+    """
+    from cloud import job as jobs
+    from cloud.aws import remote_run
+
+    try:
+        if exit_with_parent:
+            jobs.exit_with_parent()
+        tell(remote_run.run(notebook, given, out))
+    except KeyboardInterrupt:
+        if scratch:
+            shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NOTEBOOK...")
+@click.option("--grid", "grids", multiple=True, metavar="NAME=VALUES", help="Sweep a parameter: --grid epochs='[5, 10]'.")
+@click.option("--grid-file", type=click.Path(exists=True, dir_okay=False), help="A YAML file of such lists, by name.")
+@parameterised
+@click.option("--address", default=None, help="Of a Ray cluster; $RAY_ADDRESS, or this machine, unless given.")
+@click.option("--cpus", default=1.0, show_default=True, help="CPUs for each job.")
+@click.option("--gpus", default=0.0, show_default=True, help="GPUs for each job.")
+@click.option("--out", default=None, metavar="FOLDER", help="Where the jobs' folders and the summary go; build/sweeps/ unless given.")
+def sweep(
+    names: tuple[str, ...], grids: tuple[str, ...], grid_file: str | None, given: dict[str, Any], out: str | None, **ray: Any
+) -> None:
+    """Run notebooks many times on Ray.
+
+    Each runs once for every combination of the grid's values. Jobs that have succeeded are not run again.
+    """
+    from cloud.sweep import page, ray_sweep
+    from mnistlib import files
+    from mnistlib.notebook import runner
+
+    notebooks = list(dict.fromkeys(map(runner.find, names)))
+    grid = (parameters((), (), (grid_file,)) if grid_file else {}) | dict(map(ray_sweep.axis, grids))
+    jobs = ray_sweep.combinations(notebooks, grid, given)
+    place = folder(out) or files.root() / "build" / "sweeps" / "+".join(path.stem for path in notebooks)
+    swept = ray_sweep.run(jobs, place, ray_sweep.Options(**ray))
+    tell(f"Summary: {page.build(swept)}")
+    for one, record in swept.failed:
+        click.echo(f"Failed: {one.name}, {ray_sweep.described(one)}: {record.reason}", err=True)
+    sys.exit(1 if swept.failed else 0)
+
+
 def aws_command(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the option --region and a session there, and let it log to standard output; AWS's errors end it in one sentence."""
 
     @click.option("--region", default=None, metavar="NAME", help="Such as eu-central-1. [default: that of AWS's settings]")
     @functools.wraps(command)
     def calling(region: str | None, **others: Any) -> Any:
-        from mnistlib.aws import client
+        from cloud.aws import client
 
         logs.to_stdout()
         with client.aws_errors():
@@ -41,7 +97,7 @@ def aws_command(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
     """Add run, status and fetch to a group that is named like its service; `stop` names its own command that stops a run."""
-    service = functools.partial(importlib.import_module, f"mnistlib.aws.{group.name}")
+    service = functools.partial(importlib.import_module, f"cloud.aws.{group.name}")
 
     def advice(session: "Session", name: str, bucket: str) -> dict[str, str]:
         start, end = f"mnistlib {group.name}", f"--region {session.region_name}"
@@ -69,10 +125,10 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
 
         It leaves everything in the bucket, also if it fails or is stopped.
         """
-        from mnistlib.aws import inventory
-        from mnistlib.aws.launch import LaunchOptions
+        from cloud import job
+        from cloud.aws import inventory
+        from cloud.aws.launch import LaunchOptions
         from mnistlib.notebook import runner
-        from mnistlib.sweep import job
 
         plan = service().plan(job.make(runner.find(notebook), given), LaunchOptions(region=session.region_name, **chosen))
         inventory.check_not_running(plan.session, plan.job.name)
@@ -97,7 +153,7 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
 
         The exit code is 0 if it succeeded or goes on, else 1.
         """
-        from mnistlib.aws import launch
+        from cloud.aws import launch
 
         place = launch.run_folder(session, bucket, name)
         if wait:
@@ -114,15 +170,15 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
     @aws_command
     def fetch(session: "Session", name: str, bucket: str, into: str | None) -> None:
         """Download what a run left."""
+        from cloud.aws import launch
         from mnistlib import files
-        from mnistlib.aws import launch
 
         target = folder(into) or files.root() / "build" / "cloud" / name
         launch.fetch(launch.run_folder(session, bucket, name), target, as_evidence=target == (files.root() / "reports").resolve())
 
 
 def _wait(place: "Folder", look: "Callable[[], State]", commands: dict[str, str]) -> None:
-    from mnistlib.aws import launch
+    from cloud.aws import launch
 
     goes_on = f"The run goes on in the cloud. Follow it with `{commands['follow']}`, stop it with `{commands['stop']}`."
     try:
@@ -162,7 +218,7 @@ add_commands(sagemaker, "ml.c5.xlarge", "stop")
 @aws_command
 def terminate(session: "Session", name: str | None, everything: bool) -> None:
     """Terminate the instance of a run; what was saved stays."""
-    from mnistlib.aws import ec2 as service
+    from cloud.aws import ec2 as service
 
     if (name is None) == (not everything):
         raise SettingError("Name the run whose instance is to be terminated, or give --all.")
@@ -176,7 +232,7 @@ def terminate(session: "Session", name: str | None, everything: bool) -> None:
 @aws_command
 def list_all(session: "Session", everywhere: bool) -> None:
     """List everything of this project that costs money: instances, training jobs, notebook instances."""
-    from mnistlib.aws import inventory
+    from cloud.aws import inventory
 
     found = list(inventory.running(session, everywhere))
     tell(*found or ["Nothing of this project is running."])
@@ -189,7 +245,7 @@ def list_all(session: "Session", everywhere: bool) -> None:
 @aws_command
 def stop(session: "Session", name: str) -> None:
     """Stop the training job of a run; what was saved stays."""
-    from mnistlib.aws import sagemaker as service
+    from cloud.aws import sagemaker as service
 
     job = service.stop(session, name)
     tell(f"Stopping {job}." if job else f"{name} has no active training job.")

@@ -7,8 +7,8 @@ from typing import Any
 import jinja2
 import yaml
 
-from mnistlib.aws import client
-from mnistlib.aws.client import Session
+from cloud.aws import client
+from cloud.aws.client import Session
 from mnistlib.errors import SettingError
 
 NAME = "mnistlib"  # the default name of the stack

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cloud.aws.client import CloudError
 from mnistlib import files
-from mnistlib.aws.client import CloudError
 from mnistlib.errors import SettingError
 from mnistlib.logs import log
 

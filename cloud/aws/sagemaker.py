@@ -6,13 +6,13 @@ from typing import Any
 
 import yaml
 
-from mnistlib.aws import client, pricing, stack
-from mnistlib.aws import launch as runs
-from mnistlib.aws.client import Session
-from mnistlib.aws.launch import LaunchOptions, LaunchPlan, State
-from mnistlib.aws.s3 import Folder
+from cloud.aws import client, pricing, stack
+from cloud.aws import launch as runs
+from cloud.aws.client import Session
+from cloud.aws.launch import LaunchOptions, LaunchPlan, State
+from cloud.aws.s3 import Folder
+from cloud.job import Job
 from mnistlib.errors import SettingError, nearest
-from mnistlib.sweep.job import Job
 
 IMAGE = "{account}.dkr.ecr.{region}.amazonaws.com/pytorch-training:2.8.0-{kind}-ubuntu22.04-sagemaker"  # AWS's own
 CPU, GPU = "cpu-py312", "gpu-py312-cu129"

@@ -24,7 +24,6 @@ import nbformat
 from mnistlib import files
 from mnistlib.errors import MnistlibError, ResultError, SettingError
 from mnistlib.notebook import runner
-from mnistlib.published import repository
 
 RECORD, LOG, EPOCHS, RUNS = "job.json", "log.txt", "epochs.jsonl", "runs"  # in a job's folder; the last until it has succeeded
 SCHEMA = 1
@@ -98,7 +97,7 @@ def make(notebook: Path, parameters: Mapping[str, Any]) -> Job:
     """
     if OWN in parameters:
         raise SettingError(f"The parameter {OWN!r} is set by the job itself: every job has a folder of its own.")
-    parameters = full_names(notebook, parameters)
+    parameters = runner.full_names(notebook, parameters)
     values = runner.check(notebook, parameters, here=False)
     deciding = {name: value for name, value in values.items() if name not in (*HERE, OWN)}
     story = nbformat.read(notebook, as_version=4)
@@ -112,17 +111,9 @@ def make(notebook: Path, parameters: Mapping[str, Any]) -> Job:
     return Job(notebook, dict(parameters), key)
 
 
-def full_names(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters with the full name of the published model that they name; raise SettingError for an unknown one."""
-    given = dict(parameters)
-    if "model" in given and notebook.stem == repository.NOTEBOOK:
-        given["model"] = repository.get(given["model"]).name
-    return given
-
-
 def library() -> str:
-    """Return the hash of all that this package's folder holds and that can decide a run or a page."""
-    folder = Path(__file__).resolve().parents[1]
+    """Return the hash of all that the library's folder holds and that can decide a run or a page."""
+    folder = Path(files.__file__).resolve().parent
     parts = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".j2", ".css", ".json", ".yaml"))
     return files.sha256(files.canonical([[path.relative_to(folder).as_posix(), files.sha256(path)] for path in parts]))
 

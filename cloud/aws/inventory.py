@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from mnistlib.aws import client, ec2, sagemaker
-from mnistlib.aws.client import Session
+from cloud.aws import client, ec2, sagemaker
+from cloud.aws.client import Session
 from mnistlib.errors import MnistlibError, SettingError
 
 UNKNOWN = "Could not list"  # the beginning of a line about what AWS refused to list

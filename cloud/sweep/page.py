@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cloud.job import RECORD, Job, Record
+from cloud.sweep.ray_sweep import Sweep
 from mnistlib import files, formatting
 from mnistlib.report import markup, plots, result_tables
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
-from mnistlib.sweep.job import RECORD, Job, Record
-from mnistlib.sweep.ray_sweep import Sweep
 
 NAME = "index.html"
 COLUMNS = ("Accuracy", "Interval", "Seeds passing")  # of a result's row
@@ -25,6 +25,7 @@ def build(sweep: Sweep) -> Path:
     drawn = [replace(made, step=label(job, jobs)) for job, _, made in found if made is not None]
     text = pages.render(
         "sweep.html.j2",
+        Path(__file__).parent,
         title=f"Sweep of {formatting.listed(list(dict.fromkeys(job.notebook.stem for job in jobs)))}",
         names=[name.replace("_", " ").capitalize() for name in names],
         same=", ".join(f"{name} {value_text(value)}" for name, value in first.items() if name not in names),

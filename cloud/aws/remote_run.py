@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cloud import job
+from cloud.aws import client, s3
 from mnistlib import files
-from mnistlib.aws import client, s3
 from mnistlib.errors import SettingError
 from mnistlib.notebook import runner
-from mnistlib.sweep import job
 
 
 def run(notebook: str, parameters: Mapping[str, Any], out: str) -> str:

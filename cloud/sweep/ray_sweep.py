@@ -18,12 +18,13 @@ from typing import Any
 
 import yaml
 
+from cloud import job, packaging
+from cloud.job import Job, Record
+from cloud.sweep import worker
 from mnistlib import files, formatting
 from mnistlib.errors import SettingError
 from mnistlib.logs import log
 from mnistlib.notebook import runner
-from mnistlib.sweep import job, packaging, worker
-from mnistlib.sweep.job import Job, Record
 
 RETRIES = 5  # of a job whose machine or Ray worker is lost
 OVERRIDE = "overrides."  # what the name of a recipe's field in a grid begins with
@@ -141,7 +142,8 @@ def _cluster(address: str | None, options: Options) -> Iterator[Any]:
 
     answered = signal.getsignal(signal.SIGTERM)
     if address:  # the library is sent along
-        about = {"address": address, "runtime_env": {"py_modules": [str(Path(worker.LIBRARY) / "mnistlib")], "excludes": ["__pycache__"]}}
+        modules = [str(Path(worker.LIBRARY) / name) for name in packaging.PACKAGES]
+        about = {"address": address, "runtime_env": {"py_modules": modules, "excludes": ["__pycache__"]}}
     else:  # "local": never a cluster that happens to run on this machine
         about = {"address": "local", "include_dashboard": False}
     try:

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from mnistlib.aws.client import Session
+from cloud.aws.client import Session
 
 REGION = "us-east-1"  # whose endpoint lists the prices of all regions
 ON_DEMAND = {"operatingSystem": "Linux", "tenancy": "Shared", "preInstalledSw": "NA", "capacitystatus": "Used"}

@@ -48,7 +48,7 @@ def _run(words: Sequence[str], cwd: str | None) -> tuple[int, str]:
     library = filter(None, (os.environ.get("PYTHONPATH"), LIBRARY))  # on a cluster, the library that was sent comes first
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "start_new_session": True}
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(library)}
-    with subprocess.Popen([*SHELL, sys.executable, "-m", "mnistlib", *words], cwd=cwd, env=environment, **pipes) as process:
+    with subprocess.Popen([*SHELL, sys.executable, "-m", "cloud", *words], cwd=cwd, env=environment, **pipes) as process:
         try:
             said = process.stdout.read().decode(errors="replace")
         except BaseException:

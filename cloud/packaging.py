@@ -10,13 +10,14 @@ from pathlib import Path
 
 import yaml
 
+from cloud.job import Job
 from mnistlib import files
 from mnistlib.errors import SettingError
 from mnistlib.runs import provenance
-from mnistlib.sweep.job import Job
 
 PARAMETERS = "parameters.yaml"
-SOURCES = ("mnistlib", "coursework", "pyproject.toml", "README.md", "LICENSE", "NOTICE")  # what a wheel is built of
+PACKAGES = ("mnistlib", "coursework", "cloud")  # what travels
+SOURCES = (*PACKAGES, "pyproject.toml", "README.md", "LICENSE", "NOTICE")  # what a wheel is built of
 
 
 def project(jobs: Sequence[Job]) -> dict[str, bytes]:
@@ -40,9 +41,9 @@ def wheel(folder: Path) -> Path:
     if not all((root / name).exists() for name in SOURCES):
         raise SettingError(f"The library is sent as a wheel, which is built in a clone of the project; {str(root)!r} is not one.")
     with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:  # a copy, for setuptools would add what an earlier build left
-        for name in SOURCES[:2]:
+        for name in PACKAGES:
             shutil.copytree(root / name, Path(scratch, name), ignore=shutil.ignore_patterns("__pycache__"))
-        for name in SOURCES[2:]:
+        for name in SOURCES[len(PACKAGES) :]:
             shutil.copy(root / name, scratch)
         build = f"from setuptools import build_meta; build_meta.build_wheel({str(folder.resolve())!r})"
         fixed = os.environ | {"SOURCE_DATE_EPOCH": "1577836800"}  # the same library makes the same wheel

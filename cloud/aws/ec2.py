@@ -3,14 +3,14 @@
 import shlex
 from typing import Any
 
-from mnistlib.aws import client, pricing, stack
-from mnistlib.aws import launch as runs
-from mnistlib.aws.client import Session
-from mnistlib.aws.launch import LaunchOptions, LaunchPlan, State
-from mnistlib.aws.s3 import Folder
+from cloud.aws import client, pricing, stack
+from cloud.aws import launch as runs
+from cloud.aws.client import Session
+from cloud.aws.launch import LaunchOptions, LaunchPlan, State
+from cloud.aws.s3 import Folder
+from cloud.job import Job
 from mnistlib.errors import SettingError
 from mnistlib.logs import log
-from mnistlib.sweep.job import Job
 
 IMAGE = "/aws/service/deeplearning/ami/{architecture}/oss-nvidia-driver-gpu-pytorch-2.7-amazon-linux-2023/latest/ami-id"
 FALLBACK = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"

@@ -1,0 +1,1 @@
+"""Many jobs at once on Ray, and the page that compares them."""

@@ -1,1 +1,0 @@
-"""Many runs at once on Ray: jobs, their records, and what is sent to a worker."""
