@@ -109,7 +109,7 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
 
     @group.command()
     @click.argument("notebook")
-    @click.option("--instance-type", default=instance_type, show_default=True, metavar="TYPE")
+    @click.option("--instance-type", "instance_types", default=[instance_type], multiple=True, show_default=True, metavar="TYPE")
     @BUCKET
     @click.option("--image", default=None, metavar="IMAGE", help="What the instance starts from; see docs/cloud.md for the default.")
     @click.option("--stack", default="mnistlib", show_default=True, metavar="NAME", help="The CloudFormation stack.")
@@ -136,7 +136,11 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
         if dry_run:
             tell("Nothing was started.")
             return
-        machine = service().launch(plan)
+        try:
+            machine = service().launch(plan)
+        except KeyboardInterrupt:
+            click.echo("Stopped while the run was being started; `ec2 list` shows what runs all the same.", err=True)
+            raise
         commands = advice(session, plan.job.name, plan.options.bucket)
         tell(f"Started {machine} for {plan.job.name}.")
         tell(f"Follow it:  {commands['follow']}", f"Stop it:    {commands['stop']}", f"Fetch it:   {commands['fetch']}")
@@ -208,7 +212,11 @@ def sagemaker() -> None:
 
 
 add_commands(ec2, "c7i.xlarge", "terminate")
-ec2.commands["run"].params.append(click.Option(["--key-name"], metavar="NAME", help="A key pair of your own, if you need SSH."))
+ec2.commands["run"].params += [
+    click.Option(["--subnet"], metavar="SUBNET", help="Where to start it. [default: the stack's subnets, else the default ones]"),
+    click.Option(["--public-address/--no-public-address"], default=True, help="Without one, the subnet must reach the internet itself."),
+    click.Option(["--key-name"], metavar="NAME", help="A key pair of your own, if you need SSH."),
+]
 add_commands(sagemaker, "ml.c5.xlarge", "stop")
 
 

@@ -51,15 +51,19 @@ class Cloud:
         """Drop what was recorded so far."""
         self.requests.clear()
 
-    def deploy(self, name: str = stack.NAME) -> dict[str, str]:
-        """Create the project's stack and return its outputs; its requests are not recorded."""
+    def default_network(self) -> str:
+        """Return the id of the default VPC."""
+        return self.client("ec2").describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+
+    def deploy(self, name: str = stack.NAME, **parameters: str) -> dict[str, str]:
+        """Create the project's stack, in the default network unless another is given, and return its outputs; nothing is recorded."""
         before = list(self.requests)
-        vpc = self.client("ec2").describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+        parameters = parameters if "VpcId" in parameters else parameters | {"VpcId": self.default_network()}
         self.client("cloudformation").create_stack(
             StackName=name,
             TemplateBody=stack.TEMPLATE.read_text(),
             Capabilities=["CAPABILITY_IAM"],
-            Parameters=[{"ParameterKey": "VpcId", "ParameterValue": vpc}],
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         )
         outputs = stack.stack_outputs(client.session(REGION), name)
         self.requests[:] = before

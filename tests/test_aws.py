@@ -37,6 +37,9 @@ ERRORS = {
     "ResourceLimitExceeded": client.QUOTAS,
     "InsufficientInstanceCapacity": "no capacity",
     "ValidationException": "ValidationException: so it is",
+    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": "create-service-linked-role",
+    "VPCIdNotSpecified": "create-default-vpc",
+    "InvalidParameterCombination": "InvalidParameterCombination: so it is",
 }
 
 
@@ -45,6 +48,12 @@ def test_an_error_of_aws_says_what_to_do(stubbed):
         stubbed("sagemaker").add_client_error("stop_training_job", code, "so it is.")
         said = refused("stop_training_job", "sagemaker", TrainingJobName="x")
         assert word in said and "so it is" in said
+
+
+def test_a_type_outside_the_free_plan_is_refused_in_words_that_help(stubbed):
+    words = "The specified instance type is not eligible for Free Tier."
+    stubbed("ec2").add_client_error("run_instances", "InvalidParameterCombination", words)
+    assert "m7i-flex.large" in refused("run_instances", "ec2", MinCount=1, MaxCount=1)
 
 
 def test_an_error_without_a_message_still_makes_a_sentence(stubbed):

@@ -13,17 +13,17 @@ from typing import Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
-from clouds import ELSEWHERE, REGION, Cloud
+from clouds import ACCOUNT, ELSEWHERE, REGION, Cloud, folder
 from machines import Machine
 
 from cloud import commands as cloud_commands
 from cloud import job
-from cloud.aws import client, ec2, inventory, launch
+from cloud.aws import account, client, ec2, inventory, launch
 from cloud.aws.launch import LaunchOptions, LaunchPlan
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.notebook import runner
 
-pytest_plugins = ["clouds", "machines"]
+pytest_plugins = ["clouds", "machines", "stubs"]
 pytestmark = pytest.mark.usefixtures("wheel")
 
 SHORT = {"train_limit": 1200, "epochs": 4, "seeds": [0]}
@@ -32,7 +32,7 @@ TYPE = ("--instance-type", "c5.xlarge", "--price", "0.1")
 
 def options(made: dict[str, str], **others: object) -> LaunchOptions:
     """Return what a run asks of AWS."""
-    return LaunchOptions(**{"bucket": made["Bucket"], "instance_type": "c5.xlarge", "price": 0.25} | others)
+    return LaunchOptions(**{"bucket": made["Bucket"], "instance_types": ("c5.xlarge",), "price": 0.25} | others)
 
 
 def launched(cloud: Cloud, story: Path, given: dict, **others: object) -> tuple[LaunchPlan, str]:
@@ -54,7 +54,7 @@ def state(plan: LaunchPlan) -> launch.State:
     return ec2.state(plan.session, plan.folder)
 
 
-def until(true: Callable[[], bool], seconds: float = 60) -> None:
+def until(true: Callable[[], bool], seconds: float = 240) -> None:
     """Wait until something is true."""
     end = time.monotonic() + seconds
     while not true():
@@ -83,17 +83,26 @@ def test_an_instance_is_requested_with_all_that_keeps_it_safe_and_short(cloud, s
     assert len(data.encode()) < 4096 and "testing" not in data, "it must hold no secret"
     tags = [("Name", f"mnistlib {plan.job.name}"), ("project", "mnistlib"), ("mnistlib-run", plan.job.name)]
     tags = [{"Key": key, "Value": value} for key, value in tags]
+    (network,) = asked.pop("NetworkInterfaces")
+    subnet, zone = network.pop("SubnetId"), asked.pop("Placement")["AvailabilityZone"]
+    (about,) = cloud.client("ec2").describe_subnets(SubnetIds=[subnet])["Subnets"]
+    assert about["DefaultForAz"] and about["AvailabilityZone"] == zone
+    assert network == {
+        "DeviceIndex": 0,
+        "Groups": [made["SecurityGroup"]],
+        "AssociatePublicIpAddress": True,
+        "DeleteOnTermination": True,
+    }
     (disk,) = asked.pop("BlockDeviceMappings")
-    assert disk["Ebs"] == {"VolumeSize": 40, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
+    assert disk["Ebs"] == {"VolumeSize": 20, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
     assert asked == {
         "InstanceType": "c5.xlarge",
         "MinCount": 1,
         "MaxCount": 1,
         "IamInstanceProfile": {"Name": made["InstanceProfile"]},
-        "SecurityGroupIds": [made["SecurityGroup"]],
         "InstanceInitiatedShutdownBehavior": "terminate",
         "MetadataOptions": {"HttpTokens": "required", "HttpEndpoint": "enabled", "HttpPutResponseHopLimit": 1},
-        "TagSpecifications": [{"ResourceType": "instance", "Tags": tags}, {"ResourceType": "volume", "Tags": tags}],
+        "TagSpecifications": [{"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume", "network-interface")],
     }
     assert [one["InstanceId"] for one in ec2.instances(plan.session, plan.job.name)] == [instance]
     sent = (plan.folder / "input").sizes()
@@ -105,8 +114,10 @@ def test_spot_and_a_key_pair_are_requested_where_they_are_wanted(cloud, story):
     made = cloud.deploy()
     cloud.client("ec2").create_key_pair(KeyName="mine")
     plan = ec2.plan(job.make(story, {}), options(made, spot=True, key_name="mine"))
-    assert plan.request["InstanceMarketOptions"] == {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
-    assert plan.request["KeyName"] == "mine" and "export SPOT=yes" in plan.request["UserData"]
+    request = plan.requests[0]
+    assert request["InstanceMarketOptions"] == {"MarketType": "spot", "SpotOptions": {"SpotInstanceType": "one-time"}}
+    assert request["KeyName"] == "mine" and "export SPOT=yes" in request["UserData"]
+    assert "spot-instances-request" in [one["ResourceType"] for one in request["TagSpecifications"]]
 
 
 # What stops before it costs anything
@@ -117,10 +128,11 @@ CANNOT_BE_HAD: dict[str, tuple[dict[str, str], str]] = {
     "no bucket's name": ({"bucket": "No Bucket"}, "S3 address"),
     "no stack": ({"stack": "other"}, "create-stack"),
     "no stack in this region": ({"region": "eu-west-3"}, "--region"),
-    "no type": ({"instance_type": "c5.gigantic"}, "c5.gigantic"),
+    "no type": ({"instance_types": ("c5.xlarge", "c5.gigantic")}, "c5.gigantic"),
     "no image": ({"image": "/no/such/parameter"}, "/no/such/parameter"),
-    "no image for a GPU": ({"instance_type": "g4dn.xlarge"}, "GPU driver"),
-    "an image for another processor": ({"instance_type": "t4g.small", "image": "x86_64"}, "t4g.small is arm64"),
+    "no image for a GPU": ({"instance_types": ("g4dn.xlarge",)}, "pytorch-2.13.*, nor an older one"),
+    "an image for another processor": ({"instance_types": ("t4g.small",), "image": "x86_64"}, "t4g.small is arm64"),
+    "no subnet of the network": ({"subnet": "subnet-00000000"}, "no subnet subnet-00000000"),
 }
 
 
@@ -153,12 +165,81 @@ def refusing(monkeypatch: pytest.MonkeyPatch, operation: str, status: int, code:
 
 def test_a_refused_start_is_known_before_anything_is_uploaded(cloud, story, ask):
     made = cloud.deploy()
-    refusals = {"UnauthorizedOperation": "RunInstances", "VcpuLimitExceeded": "quota", "InsufficientInstanceCapacity": "capacity"}
+    refusals = {"UnauthorizedOperation": "RunInstances", "VcpuLimitExceeded": "quota"}
     for code, word in refusals.items():
         with pytest.MonkeyPatch.context() as patch:
             refusing(patch, "RunInstances", 403, code)
             ended, _, error = ask("ec2", "run", story, "--bucket", made["Bucket"], *TYPE)
         assert ended == 1 and word in error and not cloud.asked("PutObject")
+
+
+def test_without_capacity_every_type_and_zone_is_tried_and_nothing_is_left(cloud, story, ask):
+    made = cloud.deploy()
+    types = ("--instance-type", "c5.xlarge", "--instance-type", "m5.xlarge", "--price", "0.1")
+    with pytest.MonkeyPatch.context() as patch:
+        refusing(patch, "RunInstances", 500, "InsufficientInstanceCapacity")
+        patch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
+        ended, out, error = ask("ec2", "run", story, "--bucket", made["Bucket"], *types, "--spot")
+    asked = [one for one in cloud.asked("RunInstances") if not one.get("DryRun")]
+    tried = dict.fromkeys((one["InstanceType"], one["Placement"]["AvailabilityZone"]) for one in asked)
+    zones = [f"{REGION}{letter}" for letter in "abc"]
+    assert list(tried) == [(kind, zone) for kind in ("c5.xlarge", "m5.xlarge") for zone in zones]
+    assert ended == 1 and "c5.xlarge" in error and "m5.xlarge" in error and zones[2] in error and "without --spot" in error
+    name = job.make(story, {}).name
+    code, _, error = ask("ec2", "status", name, "--bucket", made["Bucket"])
+    assert code == 2 and "There is no run" in error, "a run that was never started is taken for a lost one"
+    assert not folder(f"s3://{made['Bucket']}/mnistlib/runs/{name}").sizes()
+
+
+def test_an_instance_starts_in_the_second_zone_where_the_first_is_full(cloud, story, monkeypatch):
+    plan = ec2.plan(job.make(story, {}), options(cloud.deploy()))
+    zones, real = [], boto3.Session.client
+
+    def full_in_a(session: boto3.Session, service: str, **others: Any) -> Any:
+        made = real(session, service, **others)
+
+        def refuse(params: dict[str, Any], **_: object) -> None:
+            zones.append(params["Placement"]["AvailabilityZone"])
+            if zones[-1].endswith("a"):
+                raise made.exceptions.ClientError({"Error": {"Code": "InsufficientInstanceCapacity", "Message": "Full."}}, "RunInstances")
+
+        made.meta.events.register("provide-client-params.ec2.RunInstances", refuse)
+        return made
+
+    monkeypatch.setattr(boto3.Session, "client", full_in_a)
+    instance = ec2.launch(plan)
+    assert zones == [f"{REGION}a", f"{REGION}b"]
+    (about,) = ec2.instances(plan.session, plan.job.name)
+    assert about["InstanceId"] == instance and about["Placement"]["AvailabilityZone"] == f"{REGION}b"
+
+
+def test_on_the_free_plan_a_type_that_it_does_not_allow_is_refused_with_one_that_it_does(stubbed, cloud, story):
+    plan = {"accountId": ACCOUNT, "accountPlanType": "FREE", "accountPlanStatus": "ACTIVE"}
+    session = client.session()
+    large, small = ({"InstanceType": n, "VCpuInfo": {"DefaultVCpus": 2}, "MemoryInfo": {"SizeInMiB": m}} for n, m in (("b", 2), ("s", 1)))
+    stubbed("freetier").add_response("get_account_plan_state", plan)
+    eligible = {"Filters": [{"Name": "free-tier-eligible", "Values": ["true"]}]}
+    stubbed("ec2").add_response("describe_instance_types", {"InstanceTypes": [small, large]}, eligible)
+    with pytest.raises(SettingError, match="does not allow c5.xlarge; give --instance-type b, the largest of b and s"):
+        account.check_plan(session, {"c5.xlarge": {"FreeTierEligible": False}, "s": {"FreeTierEligible": True}})
+    stubbed("freetier").add_response("get_account_plan_state", plan | {"accountPlanType": "PAID"})
+    account.check_plan(session, {"c5.xlarge": {}})
+    stubbed("freetier").add_client_error("get_account_plan_state", "AccessDeniedException", "no")
+    account.check_plan(session, {"c5.xlarge": {}})
+
+
+def test_a_network_without_default_subnets_needs_some_that_are_named(cloud, story):
+    ec2_client = cloud.client("ec2")
+    vpc = ec2_client.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2_client.create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    made, one = cloud.deploy(VpcId=vpc), job.make(story, {})
+    with pytest.raises(SettingError, match="create-default-vpc"):
+        ec2.plan(one, options(made))
+    (request,) = ec2.plan(one, options(made, subnet=subnet, public_address=False)).requests
+    assert (request["NetworkInterfaces"][0]["SubnetId"], request["NetworkInterfaces"][0]["AssociatePublicIpAddress"]) == (subnet, False)
+    made = cloud.deploy("second", VpcId=vpc, SubnetIds=subnet)
+    (request,) = ec2.plan(one, options(made, stack="second")).requests
+    assert request["NetworkInterfaces"][0]["SubnetId"] == subnet and request["NetworkInterfaces"][0]["AssociatePublicIpAddress"]
 
 
 MISTYPED: dict[str, str] = {

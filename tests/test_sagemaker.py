@@ -57,7 +57,7 @@ def fits(shape: Any, value: Any) -> None:
 
 def options(made: dict[str, str], **others: object) -> LaunchOptions:
     """Return what a run asks of AWS."""
-    return LaunchOptions(**{"bucket": made["Bucket"], "instance_type": TYPE, "price": 0.25} | others)
+    return LaunchOptions(**{"bucket": made["Bucket"], "instance_types": (TYPE,), "price": 0.25} | others)
 
 
 # What is asked of AWS
@@ -97,7 +97,7 @@ def test_what_is_uploaded_is_all_that_the_scripts_read(made, story):
 
 
 def test_spot_waits_for_capacity_longer_than_a_run_may_take(made, story):
-    asked = sagemaker.plan(job.make(story, {}), options(made, spot=True, minutes=30)).request
+    asked = sagemaker.plan(job.make(story, {}), options(made, spot=True, minutes=30)).requests[0]
     assert asked["EnableManagedSpotTraining"] and asked["Environment"]["SERVICE"] == "SageMaker managed spot"
     assert asked["StoppingCondition"]["MaxWaitTimeInSeconds"] >= asked["StoppingCondition"]["MaxRuntimeInSeconds"] == 2700
 
@@ -121,7 +121,7 @@ def test_a_registry_that_refuses_to_answer_stops_nobody(made, story, stubbed):
     which = {"registryId": "210987654321", "repositoryName": "mine", "imageIds": [{"imageDigest": f"sha256:{'a' * 64}"}]}
     stubbed("ecr").add_client_error("batch_get_image", "AccessDeniedException", "no policy", expected_params=which)
     plan = sagemaker.plan(job.make(story, {}), options(made, image=image))
-    assert plan.request["AlgorithmSpecification"]["TrainingImage"] == image
+    assert plan.requests[0]["AlgorithmSpecification"]["TrainingImage"] == image
 
 
 BAD: dict[str, tuple[list[str], str]] = {
@@ -130,6 +130,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "no notebook": (["03_agument"], "03_augment"),
     "no parameter": (["-p", "m", "1"], "'m'"),
     "no type": (["--instance-type", "ml.c5.xlarg"], "Did you mean 'ml.c5.xlarge'"),
+    "two types": (["--instance-type", TYPE, "--instance-type", "ml.c5.2xlarge"], "one --instance-type"),
     "no image": (["--image", f"{sagemaker.ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/pytorch-training:none"], "no image"),
     "no repository": (["--image", f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/none:1"], "no image"),
     "an image elsewhere": (["--image", f"{sagemaker.ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com/pytorch-training:1"], "no image"),
@@ -151,7 +152,7 @@ def test_a_dry_run_uploads_nothing_and_starts_nothing(made, story, cloud, ask):
     assert (code, error) == (0, "") and out.splitlines()[-1] == "Nothing was started."
     assert out.startswith(job.make(story, {"n": 2}).name) and "at most $0.250 an hour" in out and "2 h 15 min" in out
     asked = {operation for _, operation, _ in cloud.requests}
-    assert asked == {"DescribeStacks", "ListObjectsV2", "ListTrainingJobs", "BatchGetImage", "DescribeInstances"}
+    assert asked == {"DescribeStacks", "ListObjectsV2", "ListTrainingJobs", "BatchGetImage", "DescribeInstances", "ListServiceQuotas"}
     assert not folder(f"s3://{made['Bucket']}").sizes()
 
 
@@ -184,12 +185,28 @@ def test_a_run_prints_the_next_commands_is_not_started_twice_and_can_be_stopped(
     assert code == 2 and "already succeeded" in error and not cloud.asked("PutObject", "CreateTrainingJob")
 
 
-def test_a_quota_of_nothing_says_where_to_request_more(made, story, stubbed, ask):
+def test_a_refused_job_says_where_to_request_more_and_leaves_nothing(made, story, stubbed, ask):
     stub = stubbed("sagemaker")
     stub.add_response("list_training_jobs", {"TrainingJobSummaries": []})
     stub.add_client_error("create_training_job", "ResourceLimitExceeded", "The limit is 0 Instances.")
     code, out, error = ask("sagemaker", "run", story, "--bucket", made["Bucket"], *PRICE)
     assert code == 1 and "Started" not in out and client.QUOTAS in error
+    assert not folder(f"s3://{made['Bucket']}").sizes()
+
+
+def test_a_quota_of_nothing_stops_before_anything_is_sent(made, story, stubbed, ask, cloud):
+    quotas = [{"QuotaName": f"{TYPE} for {spot}training job usage", "Value": value} for spot, value in (("", 1.0), ("spot ", 0.0))]
+    where = ("--bucket", made["Bucket"], *PRICE, "--dry-run")
+    for words, expected in (((), 0), (("--spot",), 2)):
+        stub = stubbed("service-quotas")
+        stub.add_response("list_service_quotas", {"Quotas": quotas[:1], "NextToken": "t"}, {"ServiceCode": "sagemaker"})
+        if words:
+            stub.add_response("list_service_quotas", {"Quotas": quotas[1:]}, {"ServiceCode": "sagemaker", "NextToken": "t"})
+        code, _, error = ask("sagemaker", "run", story, *where, *words)
+        assert code == expected and (code == 0 or (client.QUOTAS in error and "spot training job usage' is 0" in error))
+    stubbed("service-quotas").add_client_error("list_service_quotas", "AccessDeniedException", "no")
+    assert ask("sagemaker", "run", story, *where, "--spot")[0] == 0
+    assert not cloud.asked("PutObject")
 
 
 # How far it is, and how it ended
@@ -306,7 +323,7 @@ def contain(made: dict[str, str], machine: Machine, training: list[FakeTrainingJ
         plan = sagemaker.plan(job.make(story, given), options(made))
         sagemaker.launch(plan)
         spoil(plan.folder)
-        container = Container(machine, plan.request, training[-1])
+        container = Container(machine, plan.requests[0], training[-1])
         container.start()
         return container
 

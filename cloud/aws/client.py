@@ -52,10 +52,11 @@ def aws_errors() -> Iterator[None]:
         raise SettingError(f"{error}; $AWS_PROFILE must name a profile of ~/.aws/config.") from None
     except ClientError as error:
         table = yaml.safe_load(ADVICE.read_text(encoding="utf-8"))
-        advice = next((one["advice"] for one in table if code(error) in one["codes"]), "AWS refused {operation} ({code}: {message}).")
         reason = str(error.response.get("Error", {}).get("Message", "") or "no reason given").strip().rstrip(".")
-        known = {"code": code(error), "message": reason, "operation": error.operation_name, "renew": RENEW, "quotas": QUOTAS}
-        raise CloudError(advice.format(**known)) from None
+        known = (one["advice"] for one in table if code(error) in one["codes"] and one.get("message", "").lower() in reason.lower())
+        advice = next(known, "AWS refused {operation} ({code}: {message}).")
+        words = {"code": code(error), "message": reason, "operation": error.operation_name, "renew": RENEW, "quotas": QUOTAS}
+        raise CloudError(advice.format(**words)) from None
     except NoCredentialsError:
         raise CloudError(f"No AWS credentials were found; {RENEW}") from None
     except BotoCoreError as error:

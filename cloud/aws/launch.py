@@ -1,11 +1,12 @@
 """A run on AWS, whichever service runs it: options, plan, upload, log, state and results."""
 
+import contextlib
 import json
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +34,7 @@ class LaunchOptions:
     """What a run asks of AWS."""
 
     bucket: str
-    instance_type: str
+    instance_types: tuple[str, ...]  # tried in this order
     region: str | None = None  # None: the region of AWS's settings
     stack: str = stack.NAME
     spot: bool = False
@@ -41,6 +42,8 @@ class LaunchOptions:
     image: str | None = None  # None: the service's default
     price: Annotated[float, Field(ge=0, le=1000)] | None = None  # US dollars per hour; None: asked of AWS
     key_name: str | None = None  # of a key pair for SSH, on EC2
+    subnet: str | None = None  # on EC2; None: the stack's, or the default ones
+    public_address: bool = True  # on EC2; without one, the subnet needs a way to S3 and the package index
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,15 @@ class LaunchPlan:
     options: LaunchOptions
     image: str
     minutes: int  # that the instance may live, set-up included
-    price: float | None  # US dollars per hour
-    request: dict[str, Any]  # to the service
+    price: float | None  # US dollars per hour, of the dearest
+    requests: tuple[dict[str, Any], ...]  # to the service, tried in this order until AWS has capacity
 
     def __str__(self) -> str:
         """Return what a user should know before it starts."""
-        spot = self.options.spot
+        spot, types = self.options.spot, " or ".join(self.options.instance_types)
         cost = "cost not known" if self.price is None else f"{'at most ' * spot}{formatting.dollars(self.price)} an hour"
         return (
-            f"{self.job.name}: {'spot ' * spot}{self.options.instance_type} in {self.session.region_name}, image {self.image}, {cost}, "
+            f"{self.job.name}: {'spot ' * spot}{types} in {self.session.region_name}, image {self.image}, {cost}, "
             f"at most {formatting.seconds(60 * self.minutes)}; everything goes to {self.folder}"
         )
 
@@ -127,6 +130,19 @@ def upload(one: Job, folder: Folder, scripts: tuple[str, ...]) -> None:
         target.delete(name)
     folder.delete(f"out/{job.RECORD}")  # that of an earlier attempt
     log.info("Uploaded library, notebook and parameters to %s", target)
+
+
+@contextlib.contextmanager
+def uploaded(plan: LaunchPlan, scripts: tuple[str, ...]) -> Iterator[None]:
+    """Upload what a run needs for a start in here; where that is refused or stopped, delete it again, as if nothing had been asked for."""
+    try:
+        upload(plan.job, plan.folder, scripts)
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):  # the reason of the refusal says more
+            for name in (plan.folder / "input").sizes():
+                (plan.folder / "input").delete(name)
+        raise
 
 
 def log_lines(folder: Folder) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from cloud.aws import client, pricing, stack
+from cloud.aws import account, client, pricing, stack
 from cloud.aws import launch as runs
 from cloud.aws.client import Session
 from cloud.aws.launch import LaunchOptions, LaunchPlan, State
@@ -32,23 +32,29 @@ def plan(job: Job, options: LaunchOptions) -> LaunchPlan:
     """Return what would be started, checked as far as AWS allows: stack, bucket, instance type and image."""
     session, folder, outputs = runs.prepare(job, options, "sagemaker")
     types = session.client("sagemaker").meta.service_model.shape_for("TrainingInstanceType").enum
-    if options.instance_type not in types:
-        raise SettingError(f"There is no instance type {options.instance_type!r} for training.{nearest(options.instance_type, types)}")
-    image, region = options.image or default_image(session.region_name, options.instance_type), session.region_name
+    (kind, *others), region = options.instance_types, session.region_name
+    if others:
+        raise SettingError("A training job takes one --instance-type; SageMaker itself looks for capacity in every zone.")
+    if kind not in types:
+        raise SettingError(f"There is no instance type {kind!r} for training.{nearest(kind, types)}")
+    account.check_training_quota(session, kind, options.spot)
+    image = options.image or default_image(region, kind)
     if not _image_exists(session, image):
         raise SettingError(f"There is no image {image!r} in {region}; --image takes ACCOUNT.dkr.ecr.{region}.amazonaws.com/NAME:TAG.")
-    price = pricing.sagemaker(session, options.instance_type) if options.price is None else options.price
+    price = pricing.sagemaker(session, kind) if options.price is None else options.price
     name = f"{slug(job.name)}-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
     known = {"job": job, "folder": folder, "options": options, "outputs": outputs, "region": region, "image": image, "price": price}
+    known["instance_type"] = kind
     request = stack.request("training_job.yaml.j2", name=name, root=runs.ROOT, seconds=60 * (options.minutes + GRACE), **known)
-    return LaunchPlan(job, session, folder, options, image, options.minutes + GRACE, price, request)
+    return LaunchPlan(job, session, folder, options, image, options.minutes + GRACE, price, (request,))
 
 
 def launch(plan: LaunchPlan) -> str:
     """Upload what a run needs, create its training job and return the job's name."""
-    runs.upload(plan.job, plan.folder, UPLOADED)
-    plan.session.client("sagemaker").create_training_job(**plan.request)
-    return plan.request["TrainingJobName"]
+    (request,) = plan.requests
+    with runs.uploaded(plan, UPLOADED):
+        plan.session.client("sagemaker").create_training_job(**request)
+    return request["TrainingJobName"]
 
 
 def default_image(region: str, instance_type: str) -> str:

@@ -14,7 +14,7 @@ from mnistlib.errors import SettingError
 NAME = "mnistlib"  # the default name of the stack
 SCRIPTS = Path(__file__).parent / "scripts"
 TEMPLATE = SCRIPTS / "stack.yaml"
-OUTPUTS = ("Bucket", "InstanceProfile", "SecurityGroup", "TrainingRole", "NotebookRole")
+OUTPUTS = ("Bucket", "InstanceProfile", "SecurityGroup", "TrainingRole", "NotebookRole")  # and Subnets, where some are named
 
 
 def stack_outputs(session: Session, name: str = NAME) -> dict[str, str]:

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Run one job on an EC2 instance; whatever happens, upload log and state to S3 and shut the instance down.
-# Settings in the environment: RUN (the run's folder in S3), NOTEBOOK, MINUTES, SPOT (yes or no), PRICE (dollars per hour, or null),
-# AWS_DEFAULT_REGION.
+# Settings in the environment: RUN (the run's folder in S3), NOTEBOOK, MINUTES, SPOT and GPU (yes or no), PRICE (dollars per hour, or
+# null), AWS_DEFAULT_REGION.
 set -uo pipefail
 home=${MNISTLIB_HOME:-/opt/mnistlib}
 export INPUT=$home/input OUT=$RUN/out
