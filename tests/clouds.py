@@ -175,11 +175,11 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Ask:
 
 @pytest.fixture
 def training(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> list[FakeTrainingJob]:
-    """Make moto's training jobs begin and stop as real ones do, add the default image, and return the jobs as they are created."""
-    image, ecr, jobs = sagemaker.default_image(REGION, "ml.c5.xlarge"), cloud.client("ecr"), []
+    """Make moto's training jobs begin and stop as real ones do, add an older one of the default images, and return the jobs created."""
+    image, ecr, jobs = sagemaker.default_images(REGION, "ml.c5.xlarge")[1], cloud.client("ecr"), []
     manifest = '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "config": {}, "layers": []}'
-    ecr.create_repository(repositoryName="pytorch-training")
-    ecr.put_image(repositoryName="pytorch-training", imageManifest=manifest, imageTag=image.rpartition(":")[2])
+    ecr.create_repository(repositoryName="pytorch")
+    ecr.put_image(repositoryName="pytorch", imageManifest=manifest, imageTag=image.rpartition(":")[2])
     born = FakeTrainingJob.__init__
 
     def begin(job: Any, *args: Any, **others: Any) -> None:

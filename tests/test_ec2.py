@@ -20,6 +20,7 @@ from cloud import commands as cloud_commands
 from cloud import job
 from cloud.aws import account, client, ec2, inventory, launch
 from cloud.aws.launch import LaunchOptions, LaunchPlan
+from mnistlib import files
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.notebook import runner
 
@@ -451,6 +452,22 @@ def test_a_look_that_fails_ends_the_waiting_only_if_it_goes_on_failing(cloud, st
     else:
         with pytest.raises(client.CloudError, match="No network.*`f`.*`s`"):
             cloud_commands._wait(plan.folder, look, {"follow": "f", "stop": "s"})
+
+
+def test_only_a_run_with_the_torch_of_the_reports_becomes_evidence(cloud, story, tmp_path):
+    plan, _ = launched(cloud, story, {})
+    plan.folder.put(f"out/{job.RECORD}", job.record_text(plan.job, "succeeded", "", 1.0))
+    committed = json.loads((files.root() / "reports" / "results" / "03_augment.json").read_text())
+    committed.pop("sha256")
+    for torch in ("2.7.1+cpu", committed["provenance"]["torch"]):
+        committed["provenance"]["torch"] = torch
+        plan.folder.put("out/results/03_augment.json", files.to_text(files.signed(committed)).encode())
+        if torch == "2.7.1+cpu":
+            with pytest.raises(ResultError, match="torch 2.7.1"):
+                launch.fetch(plan.folder, tmp_path / "reports", as_evidence=True)
+            assert not (tmp_path / "reports").exists()
+    launch.fetch(plan.folder, tmp_path / "reports", as_evidence=True)
+    assert (tmp_path / "reports" / "results" / "03_augment.json").is_file()
 
 
 def test_a_damaged_result_replaces_nothing(cloud, story, tmp_path, ask):

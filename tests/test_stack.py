@@ -137,7 +137,9 @@ def test_instances_are_reached_through_session_manager_and_have_no_other_rights(
 
 def test_a_training_job_logs_counts_and_pulls_amazons_image():
     assert right("TrainingJobs", "logs:PutLogEvents")["Resource"]["Fn::Sub"].endswith(f":logs:{OWN}:log-group:/aws/sagemaker/*")
-    assert right("TrainingJobs", "ecr:BatchGetImage")["Resource"]["Fn::Sub"].endswith(":repository/pytorch-training")
+    current, older, own = right("TrainingJobs", "ecr:BatchGetImage")["Resource"]
+    assert current["Fn::Sub"].endswith(":repository/pytorch") and older["Fn::Sub"].endswith(":repository/pytorch-training")
+    assert own["Fn::If"] == ["HasRepository", {"Ref": "ImageRepository"}, {"Ref": "AWS::NoValue"}]
     counted = right("TrainingJobs", "cloudwatch:PutMetricData")
     assert counted["Condition"] == {"StringLike": {"cloudwatch:namespace": "/aws/sagemaker/*"}}
 

@@ -13,9 +13,7 @@ from mnistlib import formatting
 from mnistlib.errors import SettingError
 from mnistlib.logs import log
 
-PLAIN = (
-    "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"  # with the pinned torch
-)
+PLAIN = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{architecture}"  # with the pinned torch
 WITH_GPU = [  # AWS's images with GPU driver and PyTorch, newest first; the first that the region has is taken
     f"/aws/service/deeplearning/ami/{{architecture}}/oss-nvidia-driver-gpu-pytorch-{version}-amazon-linux-2023/latest/ami-id"
     for version in ("2.13", "2.12", "2.11", "2.10", "2.9")

@@ -22,6 +22,7 @@ from mnistlib import files, formatting, steps
 from mnistlib.errors import ResultError, SettingError, validated
 from mnistlib.logs import log
 from mnistlib.report import result as results
+from mnistlib.report.result import Result
 
 ROOT = "mnistlib"  # all objects of this project in a bucket are below it
 NAME = re.compile(r"[^/]+-[0-9a-f]{10}")
@@ -193,7 +194,8 @@ def follow(folder: Folder, look: Callable[[], State]) -> State:
 def fetch(folder: Folder, into: Path, as_evidence: bool = False) -> None:
     """Download what a run left; nothing is replaced before all of it is here and its results are valid.
 
-    `as_evidence`, as for reports/: only pages, results and checkpoints, and only of a full run of the step's own recipe that succeeded.
+    `as_evidence`, as for reports/: only pages, results and checkpoints, and only of a full run of the step's own recipe that succeeded with
+    the torch of requirements.txt.
     """
     record = read_record(folder)
     if record is None and not (folder / "out").sizes():
@@ -207,9 +209,22 @@ def fetch(folder: Folder, into: Path, as_evidence: bool = False) -> None:
             result = results.read(path)
             if as_evidence and not (result.headline and result.recipe == steps.get(result.step).recipe):
                 raise ResultError(f"This run of {result.step} was shortened or changed its recipe, so it may not go into reports/.")
+            if as_evidence:
+                _check_torch(result)
         for name in names:
             files.write(into / name, (fresh / name).read_bytes())
     log.info("%s in %s", formatting.counted(len(names), "file"), into)
+
+
+def _check_torch(result: Result) -> None:
+    pinned = re.search(r"^torch==([0-9.]+)", (files.root() / "requirements.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    given = result.provenance.get("torch")  # a list where the seeds differ
+    used = {str(version).partition("+")[0] for version in (given if isinstance(given, list | tuple) else [given])}
+    if pinned and used != {pinned[1]}:
+        raise ResultError(
+            f"This run of {result.step} used torch {formatting.listed(sorted(used))}, and reports/ are made with torch {pinned[1]}; "
+            "a run on an instance without a GPU has that one."
+        )
 
 
 def _is_evidence(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""A run as a SageMaker training job; its folder in S3 is the job's checkpoint folder, which SageMaker keeps in sync."""
+"""A run as a SageMaker training job, which keeps the run's folder in S3 in sync as an EC2 instance does."""
 
 import re
 import time
@@ -14,8 +14,9 @@ from cloud.aws.s3 import Folder
 from cloud.job import Job
 from mnistlib.errors import SettingError, nearest
 
-IMAGE = "{account}.dkr.ecr.{region}.amazonaws.com/pytorch-training:2.8.0-{kind}-ubuntu22.04-sagemaker"  # AWS's own
-CPU, GPU = "cpu-py312", "gpu-py312-cu129"
+IMAGE = "{account}.dkr.ecr.{region}.amazonaws.com/pytorch:{version}-{kind}-amzn2023-sagemaker"  # AWS's own
+CUDA = {"2.14": "cu133", "2.13": "cu133", "2.12": "cu130", "2.11": "cu130"}  # of each version of the image, newest first
+PUBLIC = "public.ecr.aws/"  # images there are found by SageMaker alone
 ACCOUNT = "763104351884"  # that holds the image, but in the regions of image_accounts.yaml
 REGISTRY = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/"
@@ -38,13 +39,14 @@ def plan(job: Job, options: LaunchOptions) -> LaunchPlan:
     if kind not in types:
         raise SettingError(f"There is no instance type {kind!r} for training.{nearest(kind, types)}")
     account.check_training_quota(session, kind, options.spot)
-    image = options.image or default_image(region, kind)
-    if not _image_exists(session, image):
-        raise SettingError(f"There is no image {image!r} in {region}; --image takes ACCOUNT.dkr.ecr.{region}.amazonaws.com/NAME:TAG.")
+    images = [options.image] if options.image else default_images(region, kind)
+    image = next((name for name in images if _image_exists(session, name)), None)
+    if image is None:
+        raise SettingError(f"There is no image {images[0]!r} in {region}; --image takes ACCOUNT.dkr.ecr.{region}.amazonaws.com/NAME:TAG.")
     price = pricing.sagemaker(session, kind) if options.price is None else options.price
     name = f"{slug(job.name)}-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
     known = {"job": job, "folder": folder, "options": options, "outputs": outputs, "region": region, "image": image, "price": price}
-    known["instance_type"] = kind
+    known |= {"instance_type": kind, "has_gpu": has_gpu(kind)}
     request = stack.request("training_job.yaml.j2", name=name, root=runs.ROOT, seconds=60 * (options.minutes + GRACE), **known)
     return LaunchPlan(job, session, folder, options, image, options.minutes + GRACE, price, (request,))
 
@@ -57,14 +59,22 @@ def launch(plan: LaunchPlan) -> str:
     return request["TrainingJobName"]
 
 
-def default_image(region: str, instance_type: str) -> str:
-    """Return AWS's own image with PyTorch for a region and an instance type."""
+def default_images(region: str, instance_type: str) -> list[str]:
+    """Return AWS's own images with PyTorch for a region and an instance type, newest first."""
     accounts = yaml.safe_load((stack.SCRIPTS / "image_accounts.yaml").read_text(encoding="utf-8"))
-    kind = GPU if re.match(r"ml\.(g|p)\d", instance_type) else CPU
-    return IMAGE.format(account=accounts.get(region, ACCOUNT), region=region, kind=kind)
+    where = {"account": accounts.get(region, ACCOUNT), "region": region}
+    kinds = {version: cuda if has_gpu(instance_type) else "cpu" for version, cuda in CUDA.items()}
+    return [IMAGE.format(version=version, kind=kind, **where) for version, kind in kinds.items()]
+
+
+def has_gpu(instance_type: str) -> bool:
+    """Say whether a training instance has NVIDIA GPUs, by the name of its type."""
+    return re.match(r"ml\.(g|p)\d", instance_type) is not None
 
 
 def _image_exists(session: Session, image: str) -> bool:
+    if image.startswith(PUBLIC):
+        return True
     found = REGISTRY.fullmatch(image)
     if not found or found["region"] != session.region_name:
         return False
