@@ -116,6 +116,7 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
     @click.option("--spot", is_flag=True, help="Use spare capacity, for less; an interrupted run resumes with the next `run`.")
     @click.option("--minutes", default=120, show_default=True, help="The longest that the notebook may take.")
     @click.option("--price", type=float, default=None, metavar="DOLLARS", help="Per hour. [default: asked of AWS]")
+    @click.option("--max-dollars", type=float, default=None, metavar="DOLLARS", help="Start nothing that may cost more.")
     @WAIT
     @click.option("--dry-run", is_flag=True, help="Check everything, print what would be started, and stop there.")
     @parameterised

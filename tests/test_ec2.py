@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -83,7 +84,10 @@ def test_an_instance_is_requested_with_all_that_keeps_it_safe_and_short(cloud, s
     assert settings == [f"export RUN={run}", "export NOTEBOOK=story.ipynb", "export MINUTES=30"]
     assert len(data.encode()) < 4096 and "testing" not in data, "it must hold no secret"
     tags = [("Name", f"mnistlib {plan.job.name}"), ("project", "mnistlib"), ("mnistlib-run", plan.job.name)]
-    tags = [{"Key": key, "Value": value} for key, value in tags]
+    until = next(tag["Value"] for tag in asked["TagSpecifications"][0]["Tags"] if tag["Key"] == "mnistlib-until")
+    left = datetime.fromisoformat(until) - datetime.now(UTC)
+    assert timedelta(minutes=75) < left < timedelta(minutes=91), "the stack's function would come too early, or much too late"
+    tags = [{"Key": key, "Value": value} for key, value in (*tags, ("mnistlib-until", until))]
     (network,) = asked.pop("NetworkInterfaces")
     subnet, zone = network.pop("SubnetId"), asked.pop("Placement")["AvailabilityZone"]
     (about,) = cloud.client("ec2").describe_subnets(SubnetIds=[subnet])["Subnets"]
@@ -248,6 +252,7 @@ MISTYPED: dict[str, str] = {
     "run {story} --bucket b -p m 2": "'m'",
     "run {story} --bucket b --minutes 2": "minutes",
     "run {story} --bucket b --price -1": "price",
+    "run {story} --bucket b --max-dollars 0": "max_dollars",
     "run {story}": "--bucket",
     "staus": "Did you mean 'status'",
     "status story --bucket mnistlib-b": "name of a run",
@@ -267,6 +272,10 @@ def test_a_dry_run_prints_the_costs_and_starts_nothing(cloud, story, ask):
     code, out, error = ask("ec2", "run", story, *where)
     assert code == 0 and not error and "Nothing was started." in out and "cost not known" in out and "2 h 45 min" in out
     assert "at most $0.100 an hour" in ask("ec2", "run", story, *where, "--price", "0.1", "--spot")[1]
+    assert "and $0.275; everything" in ask("ec2", "run", story, *where, "--price", "0.1", "--max-dollars", "0.28")[1]
+    for words, word in ((("--price", "0.1", "--max-dollars", "0.27"), "may cost $0.275"), (("--max-dollars", "9"), "--price")):
+        code, out, error = ask("ec2", "run", story, *where, *words)
+        assert code == 2 and word in error and "hour" not in out
     assert not cloud.asked("PutObject") and all(asked.get("DryRun") for asked in cloud.asked("RunInstances"))
 
 

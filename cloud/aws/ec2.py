@@ -1,6 +1,7 @@
 """A run on an EC2 instance that is started for it alone and terminates with it."""
 
 import shlex
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cloud.aws import account, client, pricing, stack
@@ -20,6 +21,7 @@ WITH_GPU = [  # AWS's images with GPU driver and PyTorch, newest first; the firs
 ]
 DISK, GPU_DISK = 20, 40  # GB, or more where the image needs more
 GRACE = 45  # minutes for set-up and last uploads, added to --minutes, until the watchdog terminates the instance
+SPARE = 15  # minutes more, until the stack's function terminates an instance that could not end itself
 UPLOADED = ("boot.sh", "run.sh")
 PROJECT, RUN = "project", "mnistlib-run"  # tags, as instance.yaml.j2 gives them
 NO_CAPACITY = ("InsufficientInstanceCapacity", "InsufficientCapacity", "InsufficientHostCapacity", "SpotMaxPriceTooLow", "Unsupported")
@@ -42,11 +44,13 @@ def plan(job: Job, options: LaunchOptions) -> LaunchPlan:
     account.check_plan(session, types)
     subnets = _subnets(ec2, outputs, options.subnet)
     requests, images, prices = [], [], []
+    until = datetime.now(UTC) + timedelta(minutes=options.minutes + GRACE + SPARE)
     for name, about in types.items():
         image, has_gpu = _image(session, options, name, about), "GpuInfo" in about
         price = pricing.ec2(session, name, options.spot) if options.price is None else options.price
         disks = [device["Ebs"].get("VolumeSize", 0) for device in image.get("BlockDeviceMappings", ()) if "Ebs" in device]
         known = {"name": job.name, "options": options, "outputs": outputs, "image": image, "instance_type": name}
+        known["until"] = until.isoformat(timespec="seconds")
         known["volume_size"] = max([GPU_DISK if has_gpu else DISK, *disks])
         data = _user_data(job, session, folder, options, has_gpu, price)
         for subnet in subnets:
@@ -54,9 +58,11 @@ def plan(job: Job, options: LaunchOptions) -> LaunchPlan:
             requests.append(request | {"UserData": data})
         images.append(image["ImageId"])
         prices.append(price)
-    _check_allowed(ec2, requests[0])
     dearest = None if None in prices else max(prices)
-    return LaunchPlan(job, session, folder, options, " or ".join(dict.fromkeys(images)), options.minutes + GRACE, dearest, tuple(requests))
+    image, minutes = " or ".join(dict.fromkeys(images)), options.minutes + GRACE
+    made = runs.affordable(LaunchPlan(job, session, folder, options, image, minutes, dearest, tuple(requests)))
+    _check_allowed(ec2, requests[0])
+    return made
 
 
 def launch(plan: LaunchPlan) -> str:

@@ -42,6 +42,7 @@ class LaunchOptions:
     minutes: Annotated[int, Field(ge=5, le=24 * 60)] = 120  # after which the run is stopped
     image: str | None = None  # None: the service's default
     price: Annotated[float, Field(ge=0, le=1000)] | None = None  # US dollars per hour; None: asked of AWS
+    max_dollars: Annotated[float, Field(gt=0)] | None = None  # that the machine may cost at most; None: no limit
     key_name: str | None = None  # of a key pair for SSH, on EC2
     subnet: str | None = None  # on EC2; None: the stack's, or the default ones
     public_address: bool = True  # on EC2; without one, the subnet needs a way to S3 and the package index
@@ -60,13 +61,19 @@ class LaunchPlan:
     price: float | None  # US dollars per hour, of the dearest
     requests: tuple[dict[str, Any], ...]  # to the service, tried in this order until AWS has capacity
 
+    @property
+    def cost(self) -> float | None:
+        """Return the US dollars that the machine costs at most, None where the price is not known."""
+        return None if self.price is None else self.price * self.minutes / 60
+
     def __str__(self) -> str:
         """Return what a user should know before it starts."""
         spot, types = self.options.spot, " or ".join(self.options.instance_types)
         cost = "cost not known" if self.price is None else f"{'at most ' * spot}{formatting.dollars(self.price)} an hour"
         return (
             f"{self.job.name}: {'spot ' * spot}{types} in {self.session.region_name}, image {self.image}, {cost}, "
-            f"at most {formatting.seconds(60 * self.minutes)}; everything goes to {self.folder}"
+            f"at most {formatting.seconds(60 * self.minutes)}{'' if self.cost is None else ' and ' + formatting.dollars(self.cost)}; "
+            f"everything goes to {self.folder}"
         )
 
 
@@ -100,6 +107,20 @@ def prepare(job: Job, options: LaunchOptions, service: str) -> tuple[Session, Fo
     if succeeded(folder):
         raise SettingError(f"{job.name} has already succeeded; `{service} fetch {job.name} --bucket {options.bucket}` downloads it.")
     return session, folder, outputs
+
+
+def affordable(plan: LaunchPlan) -> LaunchPlan:
+    """Return a plan; raise SettingError where it may cost more than --max-dollars, or where nobody can tell."""
+    limit = plan.options.max_dollars
+    if limit is not None and plan.cost is None:
+        raise SettingError("The price per hour is not known, so --max-dollars cannot be kept; give the price with --price.")
+    if limit is not None and plan.cost > limit:
+        raise SettingError(
+            f"{plan.job.name} may cost {formatting.dollars(plan.cost)}, at {formatting.dollars(plan.price)} an hour for "
+            f"{formatting.seconds(60 * plan.minutes)}, and --max-dollars allows {formatting.dollars(limit)}; give fewer --minutes or "
+            "another --instance-type."
+        )
+    return plan
 
 
 def succeeded(folder: Folder) -> bool:

@@ -48,7 +48,7 @@ def plan(job: Job, options: LaunchOptions) -> LaunchPlan:
     known = {"job": job, "folder": folder, "options": options, "outputs": outputs, "region": region, "image": image, "price": price}
     known |= {"instance_type": kind, "has_gpu": has_gpu(kind)}
     request = stack.request("training_job.yaml.j2", name=name, root=runs.ROOT, seconds=60 * (options.minutes + GRACE), **known)
-    return LaunchPlan(job, session, folder, options, image, options.minutes + GRACE, price, (request,))
+    return runs.affordable(LaunchPlan(job, session, folder, options, image, options.minutes + GRACE, price, (request,)))
 
 
 def launch(plan: LaunchPlan) -> str:
