@@ -144,6 +144,8 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
             raise
         commands = advice(session, plan.job.name, plan.options.bucket)
         tell(f"Started {machine} for {plan.job.name}.")
+        if group.name == "sagemaker":
+            tell(f"CloudWatch: aws logs tail /aws/sagemaker/TrainingJobs --log-stream-name-prefix {machine} --follow")
         tell(f"Follow it:  {commands['follow']}", f"Stop it:    {commands['stop']}", f"Fetch it:   {commands['fetch']}")
         if wait:
             _wait(plan.folder, lambda: service().state(plan.session, plan.folder, machine), commands)
@@ -218,7 +220,7 @@ ec2.commands["run"].params += [
     click.Option(["--public-address/--no-public-address"], default=True, help="Without one, the subnet must reach the internet itself."),
     click.Option(["--key-name"], metavar="NAME", help="A key pair of your own, if you need SSH."),
 ]
-add_commands(sagemaker, "ml.c5.xlarge", "stop")
+add_commands(sagemaker, "ml.c7i.xlarge", "stop")
 
 
 @ec2.command()

@@ -109,6 +109,8 @@ def test_a_missing_region_and_an_unknown_profile_are_named(cloud: Cloud, monkeyp
     with pytest.raises(SettingError, match="--region"), client.aws_errors():
         client.session().client("sagemaker")
     assert client.session("eu-north-1").client("sagemaker").meta.region_name == "eu-north-1"
+    monkeypatch.setenv("AWS_REGION", "eu-west-3")
+    assert client.session().region_name == "eu-west-3", "the AWS CLI would work in another region"
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(SettingError, match="nobody"), client.aws_errors():
         client.session().client("sagemaker")

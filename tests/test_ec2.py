@@ -294,6 +294,28 @@ def test_a_run_that_is_under_way_is_listed_not_started_again_and_can_be_terminat
     inventory.check_not_running(plan.session, name)
 
 
+def test_of_two_starts_at_once_one_is_refused_and_a_forgotten_one_holds_nobody_up(cloud, story, monkeypatch):
+    plan = ec2.plan(job.make(story, {}), options(cloud.deploy()))
+    assert plan.folder.put_new(launch.LOCK, b"") and not plan.folder.put_new(launch.LOCK, b"")
+    with pytest.raises(SettingError, match="being started elsewhere"):
+        ec2.launch(plan)
+    assert not (plan.folder / "input").sizes() and not ec2.instances(plan.session)
+    monkeypatch.setattr(launch, "LOCKED", -1.0)
+    assert ec2.launch(plan) and launch.LOCK not in plan.folder.sizes()
+
+
+def test_every_state_of_a_notebook_instance_that_is_billed_is_listed(stubbed, cloud):
+    shape = client.session().client("sagemaker").meta.service_model.shape_for("NotebookInstanceStatus")
+    listed = [{"NotebookInstanceName": "n", "NotebookInstanceArn": "a", "NotebookInstanceStatus": status} for status in shape.enum]
+    since = {"InstanceType": "ml.t3.large", "CreationTime": datetime.now(UTC)}
+    stub = stubbed("sagemaker")
+    for status in ("InProgress", "Stopping"):
+        stub.add_response("list_training_jobs", {"TrainingJobSummaries": []}, {"NameContains": "mnistlib-", "StatusEquals": status})
+    stub.add_response("list_notebook_instances", {"NotebookInstances": [one | since for one in listed]}, {"NameContains": "mnistlib"})
+    lines = list(inventory.running(client.session()))
+    assert [line.split("  ")[2] for line in lines] == [status for status in shape.enum if status != "Deleting"]
+
+
 def test_everywhere_means_every_region_of_the_account(cloud, ask):
     image = cloud.client("ec2").describe_images()["Images"][0]["ImageId"]
     tags = [{"ResourceType": "instance", "Tags": [{"Key": ec2.PROJECT, "Value": "mnistlib"}]}]
@@ -434,7 +456,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_run(cloud, story, ask, monkeypatch)
     def interrupted(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(launch, "time", SimpleNamespace(sleep=interrupted))
+    monkeypatch.setattr(launch, "time", SimpleNamespace(sleep=interrupted, monotonic=time.monotonic, time=time.time))
     code, out, error = ask("ec2", "run", story, "--bucket", cloud.deploy()["Bucket"], *TYPE, "--wait")
     name = job.make(story, {}).name
     assert code == 130 and f"{name}: starting" in out
@@ -461,6 +483,14 @@ def test_a_look_that_fails_ends_the_waiting_only_if_it_goes_on_failing(cloud, st
     else:
         with pytest.raises(client.CloudError, match="No network.*`f`.*`s`"):
             cloud_commands._wait(plan.folder, look, {"follow": "f", "stop": "s"})
+
+
+def test_a_run_that_never_ends_is_not_followed_for_ever(cloud, story, monkeypatch):
+    plan = ec2.plan(job.make(story, {}), options(cloud.deploy()))
+    monkeypatch.setattr(launch, "LONGEST", 0.05)
+    monkeypatch.setattr(launch, "EVERY", 0.02)
+    with pytest.raises(client.CloudError, match="has not ended"):
+        launch.follow(plan.folder, lambda: launch.State("stopping", False))
 
 
 def test_only_a_run_with_the_torch_of_the_reports_becomes_evidence(cloud, story, tmp_path):

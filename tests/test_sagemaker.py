@@ -172,6 +172,7 @@ def test_a_run_prints_the_next_commands_is_not_started_twice_and_can_be_stopped(
     code, out, _ = ask("sagemaker", "run", story, *where, *PRICE)
     name, latest = job.make(story, {}).name, training[0].training_job_name
     assert code == 0 and f"Started {latest}" in out
+    assert f"aws logs tail /aws/sagemaker/TrainingJobs --log-stream-name-prefix {latest}" in out
     for command in ("status", "stop", "fetch"):
         assert f"mnistlib sagemaker {command} {name}" in out
     cloud.forget()
@@ -198,7 +199,9 @@ def test_a_run_prints_the_next_commands_is_not_started_twice_and_can_be_stopped(
 
 def test_a_refused_job_says_where_to_request_more_and_leaves_nothing(made, story, stubbed, ask):
     stub = stubbed("sagemaker")
-    stub.add_response("list_training_jobs", {"TrainingJobSummaries": []})
+    for status in sagemaker.ACTIVE:
+        named = {"NameContains": sagemaker.slug(job.make(story, {}).name), "StatusEquals": status}
+        stub.add_response("list_training_jobs", {"TrainingJobSummaries": []}, named)
     stub.add_client_error("create_training_job", "ResourceLimitExceeded", "The limit is 0 Instances.")
     code, out, error = ask("sagemaker", "run", story, "--bucket", made["Bucket"], *PRICE)
     assert code == 1 and "Started" not in out and client.QUOTAS in error
@@ -207,7 +210,7 @@ def test_a_refused_job_says_where_to_request_more_and_leaves_nothing(made, story
 
 def test_a_quota_of_nothing_stops_before_anything_is_sent(made, story, stubbed, ask, cloud):
     quotas = [{"QuotaName": f"{TYPE} for {spot}training job usage", "Value": value} for spot, value in (("", 1.0), ("spot ", 0.0))]
-    where = ("--bucket", made["Bucket"], *PRICE, "--dry-run")
+    where = ("--bucket", made["Bucket"], *PRICE, "--dry-run", "--instance-type", TYPE)
     for words, expected in (((), 0), (("--spot",), 2)):
         stub = stubbed("service-quotas")
         stub.add_response("list_service_quotas", {"Quotas": quotas[:1], "NextToken": "t"}, {"ServiceCode": "sagemaker"})

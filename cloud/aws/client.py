@@ -1,6 +1,7 @@
 """Sessions with Amazon Web Services, and its errors as sentences that say what to do."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,14 +28,17 @@ class CloudError(MnistlibError):
 
 
 def session(region: str | None = None) -> Session:
-    """Return a session in a region, by default that of AWS's settings; its clients retry when AWS throttles them."""
+    """Return a session in a region, by default that of AWS's settings; its clients retry when AWS throttles them.
+
+    $AWS_REGION, which the AWS CLI takes before all others and boto3 overlooks, is such a setting.
+    """
     import boto3
     import botocore.session
     from botocore.config import Config
 
     core = botocore.session.get_session()
     core.set_default_client_config(Config(retries={"mode": "standard", "max_attempts": 5}))
-    return boto3.Session(botocore_session=core, region_name=region)
+    return boto3.Session(botocore_session=core, region_name=region or os.environ.get("AWS_REGION"))
 
 
 @contextlib.contextmanager

@@ -27,6 +27,8 @@ from mnistlib.report.result import Result
 ROOT = "mnistlib"  # all objects of this project in a bucket are below it
 NAME = re.compile(r"[^/]+-[0-9a-f]{10}")
 EVERY = 10.0  # seconds between two looks at a run that is followed
+LONGEST = 5 * 24 * 3600.0  # seconds that a run is followed: more than any may take, its wait for spare capacity included
+LOCK, LOCKED = "lock", 600.0  # a file in a run's folder while it is being started, and the seconds after which it is taken for forgotten
 FAILURES = 6  # failed looks in a row, as without a network, before following ends
 
 
@@ -157,6 +159,10 @@ def upload(one: Job, folder: Folder, scripts: tuple[str, ...]) -> None:
 @contextlib.contextmanager
 def uploaded(plan: LaunchPlan, scripts: tuple[str, ...]) -> Iterator[None]:
     """Upload what a run needs for a start in here; where that is refused or stopped, delete it again, as if nothing had been asked for."""
+    if not plan.folder.put_new(LOCK, b""):
+        if time.time() - plan.folder.modified(LOCK) < LOCKED:
+            raise SettingError(f"{plan.job.name} is being started elsewhere; try again in a minute, or see `ec2 list`.")
+        plan.folder.put(LOCK, b"")
     try:
         upload(plan.job, plan.folder, scripts)
         yield
@@ -165,6 +171,9 @@ def uploaded(plan: LaunchPlan, scripts: tuple[str, ...]) -> Iterator[None]:
             for name in (plan.folder / "input").sizes():
                 (plan.folder / "input").delete(name)
         raise
+    finally:
+        with contextlib.suppress(Exception):
+            plan.folder.delete(LOCK)
 
 
 def log_lines(folder: Folder) -> list[str]:
@@ -187,10 +196,10 @@ def failure(folder: Folder) -> str:
 
 
 def follow(folder: Folder, look: Callable[[], State]) -> State:
-    """Log what a run prints until it has ended, and return how it ended."""
+    """Log what a run prints until it has ended, and return how it ended; raise CloudError where it cannot still be running."""
     shown: list[str] = []
-    word, failures = "", 0
-    while True:
+    word, failures, end = "", 0, time.monotonic() + LONGEST
+    while time.monotonic() < end:
         try:
             with client.aws_errors():
                 state, lines = look(), log_lines(folder)
@@ -210,6 +219,7 @@ def follow(folder: Folder, look: Callable[[], State]) -> State:
             if state.ended:
                 return state
         time.sleep(EVERY)
+    raise client.CloudError(f"{folder.name} has not ended after {formatting.seconds(LONGEST)}; see `ec2 list` and end it by hand.")
 
 
 def fetch(folder: Folder, into: Path, as_evidence: bool = False) -> None:

@@ -100,9 +100,10 @@ def slug(name: str) -> str:
 
 def training_jobs(session: Session, prefix: str = "mnistlib-", active: bool = False) -> list[dict[str, Any]]:
     """Return SageMaker's summaries of this project's training jobs, newest first; with `active`, of those that have not ended."""
-    pages = session.client("sagemaker").get_paginator("list_training_jobs").paginate(NameContains=prefix)
+    listing = session.client("sagemaker").get_paginator("list_training_jobs")
+    wanted = [{"StatusEquals": status} for status in ACTIVE] if active else [{}]
+    pages = [page for only in wanted for page in listing.paginate(NameContains=prefix, **only)]
     found = [one for page in pages for one in page["TrainingJobSummaries"] if one["TrainingJobName"].startswith(prefix)]
-    found = [one for one in found if one["TrainingJobStatus"] in ACTIVE or not active]
     return sorted(found, key=lambda one: one["CreationTime"], reverse=True)
 
 
