@@ -21,6 +21,7 @@ from cloud import commands as cloud_commands
 from cloud import job
 from cloud.aws import account, client, ec2, inventory, launch
 from cloud.aws.launch import LaunchOptions, LaunchPlan
+from cloud.sweep import on_aws
 from mnistlib import files
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.notebook import runner
@@ -438,6 +439,64 @@ def test_a_real_run_resumes_on_a_second_instance_and_comes_home_as_a_report(clou
     assert code == 2 and "already succeeded" in error
     with pytest.raises(ResultError, match="shortened"):
         launch.fetch(plan.folder, tmp_path / "reports", as_evidence=True)
+
+
+# Many at once
+
+
+def test_a_sweep_on_machines_of_their_own_takes_up_what_runs_and_makes_one_table_under_one_limit(cloud, story, ask, monkeypatch, tmp_path):
+    made, out, ends = cloud.deploy(), tmp_path / "out", {1: "succeeded", 2: "", 3: "failed"}
+    command = ("sweep", story, "--grid", "n=[1, 2, 3]", "--on", "ec2", "--bucket", made["Bucket"], *TYPE, "--out", out, "--at-once", "2")
+    bucket, jobs = folder(f"s3://{made['Bucket']}/mnistlib/runs"), {n: job.make(story, {"n": n}) for n in ends}
+    names, sizes = {one.name: n for n, one in jobs.items()}, []
+
+    def pause(interrupted: bool) -> None:
+        """Let every instance that runs come to its end: with a record, or without one."""
+        running = [one for one in ec2.instances(client.session()) if one["State"]["Name"] == "running"]
+        sizes.append(len(running))
+        if interrupted:
+            raise KeyboardInterrupt
+        for one in running:
+            name = next(tag["Value"] for tag in one["Tags"] if tag["Key"] == ec2.RUN)
+            if end := ends[names[name]]:
+                (bucket / name).put(f"out/{job.RECORD}", job.record_text(jobs[names[name]], end, "n is 3" * (end == "failed"), 1.0))
+                state = {"phase": end, "code": 0, "instance": one["InstanceId"]}
+                (bucket / name).put("machine.json", json.dumps(state).encode())
+            cloud.client("ec2").terminate_instances(InstanceIds=[one["InstanceId"]])
+
+    def started() -> int:
+        return sum(not one.get("DryRun") for one in cloud.asked("RunInstances"))
+
+    code, out_text, error = ask(*command, "--max-dollars", "0.8")
+    assert code == 2 and "3 runs together may cost $0.825" in error and not started()
+    assert "3 runs, 2 at once, at most $0.825 in all." in ask(*command, "--dry-run")[1] and not started()
+    monkeypatch.setattr(on_aws, "time", SimpleNamespace(sleep=lambda seconds: pause(True), monotonic=time.monotonic))
+    code, _, error = ask(*command)
+    assert code == 130 and "takes them up again" in error and started() == 2
+    monkeypatch.setattr(on_aws, "time", SimpleNamespace(sleep=lambda seconds: pause(False), monotonic=time.monotonic))
+    code, out_text, error = ask(*command)
+    assert code == 1 and started() == 3 and max(sizes) == 2, "a run was started twice, or too many at once"
+    assert f"Failed: {jobs[3].name}, n 3: n is 3" in error and f"Failed: {jobs[2].name}, n 2: The instance ended without a record" in error
+    page = (out / "index.html").read_text()
+    assert all(page.count(f">{status}<") == n for status, n in (("succeeded", 1), ("failed", 2))) and str(out / "index.html") in out_text
+    ends.update({2: "succeeded", 3: "succeeded"})
+    assert ask(*command)[0] == 0 and started() == 5, "what had succeeded was run again, or what had failed was not"
+
+
+@pytest.mark.parametrize(
+    ("words", "word"),
+    [
+        (("--spot",), "--on ec2"),
+        (("--on", "ec2"), "--bucket"),
+        (("--on", "sagemaker", "--bucket", "b-1", "--address", "host:1"), "--address is for Ray"),
+        (("--on", "ec2", "--bucket", "b-1", "--out", "s3://b-1/x"), "--out takes the folder"),
+        (("--runtime-env", __file__), "py_modules"),
+        (("--address", "http://127.0.0.1:8265"), "ray://HOST:10001"),
+    ],
+)
+def test_a_sweep_that_cannot_be_is_refused_without_asking_aws(cloud, story, ask, words, word):
+    code, _, error = ask("sweep", story, *words)
+    assert code == 2 and word in error and not cloud.requests
 
 
 # How its end is reported

@@ -177,7 +177,7 @@ def test_a_run_prints_the_next_commands_is_not_started_twice_and_can_be_stopped(
         assert f"mnistlib sagemaker {command} {name}" in out
     cloud.forget()
     code, _, error = ask("sagemaker", "run", story, *where, *PRICE)
-    assert code == 2 and f"already running as {latest}" in error
+    assert code == 2 and f"already running on {latest}" in error
     assert ask("sagemaker", "run", story, *where, "-p", "n", "2", "--dry-run", *PRICE)[0] == 0, "another run was held up"
     assert latest in ask("ec2", "list")[1]
 

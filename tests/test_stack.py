@@ -21,6 +21,7 @@ from clouds import ACCOUNT, REGION, Cloud
 from cloud import job
 from cloud.aws import client, stack
 from cloud.commands import ec2
+from cloud.commands import job as job_command
 from mnistlib import files
 from mnistlib.errors import SettingError
 
@@ -222,6 +223,13 @@ def test_a_workflow_of_one_branch_of_one_repository_may_start_runs_and_is_off_by
     used = set(re.findall("(?<= )--[a-z-]+", scripts)) - {"--index-url"}
     known = {option for name in ("run", "fetch") for one in ec2.commands[name].params for option in one.opts}
     assert used <= known and "${{" not in scripts, "an input is pasted into a script"
+
+
+def test_skypilot_runs_a_job_of_this_project():
+    task = yaml.safe_load((files.root() / "cloud" / "skypilot.yaml").read_text())
+    assert set(task) <= {"name", "workdir", "resources", "envs", "setup", "run"} and task["envs"].keys() == {"NOTEBOOK", "OUT"}
+    words = task["run"].split()
+    assert words[1:4] == ["-m", "mnistlib", "job"] and set(words[5::2]) <= {option for one in job_command.params for option in one.opts}
 
 
 # What ends all

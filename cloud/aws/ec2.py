@@ -60,7 +60,8 @@ def plan(job: Job, options: LaunchOptions) -> LaunchPlan:
         prices.append(price)
     dearest = None if None in prices else max(prices)
     image, minutes = " or ".join(dict.fromkeys(images)), options.minutes + GRACE
-    made = runs.affordable(LaunchPlan(job, session, folder, options, image, minutes, dearest, tuple(requests)))
+    made = LaunchPlan(job, session, folder, options, image, minutes, dearest, tuple(requests))
+    runs.check_cost(made)
     _check_allowed(ec2, requests[0])
     return made
 
@@ -182,6 +183,11 @@ def instances(session: Session, name: str | None = None) -> list[dict[str, Any]]
     pages = session.client("ec2").get_paginator("describe_instances").paginate(Filters=filters)
     found = [one for page in pages for group in page["Reservations"] for one in group["Instances"]]
     return sorted(found, key=lambda one: one["LaunchTime"], reverse=True)
+
+
+def active(session: Session, name: str) -> str | None:
+    """Return the id of the instance on which a run is under way, None where there is none."""
+    return next((one["InstanceId"] for one in instances(session, name) if one["State"]["Name"] in ("pending", "running")), None)
 
 
 def state(session: Session, folder: Folder, instance: str | None = None) -> State:

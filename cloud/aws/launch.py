@@ -1,6 +1,7 @@
 """A run on AWS, whichever service runs it: options, plan, upload, log, state and results."""
 
 import contextlib
+import functools
 import json
 import re
 import shutil
@@ -111,18 +112,20 @@ def prepare(job: Job, options: LaunchOptions, service: str) -> tuple[Session, Fo
     return session, folder, outputs
 
 
-def affordable(plan: LaunchPlan) -> LaunchPlan:
-    """Return a plan; raise SettingError where it may cost more than --max-dollars, or where nobody can tell."""
-    limit = plan.options.max_dollars
-    if limit is not None and plan.cost is None:
+def check_cost(*plans: LaunchPlan) -> None:
+    """Raise SettingError where runs may cost more together than the --max-dollars of the first, or where nobody can tell."""
+    limit, costs = plans[0].options.max_dollars, [plan.cost for plan in plans]
+    if limit is None:
+        return
+    if None in costs:
         raise SettingError("The price per hour is not known, so --max-dollars cannot be kept; give the price with --price.")
-    if limit is not None and plan.cost > limit:
+    if sum(costs) > limit:
+        who = plans[0].job.name if len(plans) == 1 else f"{formatting.count(len(plans))} runs together"
         raise SettingError(
-            f"{plan.job.name} may cost {formatting.dollars(plan.cost)}, at {formatting.dollars(plan.price)} an hour for "
-            f"{formatting.seconds(60 * plan.minutes)}, and --max-dollars allows {formatting.dollars(limit)}; give fewer --minutes or "
-            "another --instance-type."
+            f"{who} may cost {formatting.dollars(sum(costs))}, at {formatting.dollars(plans[0].price)} an hour for "
+            f"{formatting.seconds(60 * plans[0].minutes)} each, and --max-dollars allows {formatting.dollars(limit)}; give fewer "
+            "--minutes or another --instance-type."
         )
-    return plan
 
 
 def succeeded(folder: Folder) -> bool:
@@ -145,8 +148,9 @@ def upload(one: Job, folder: Folder, scripts: tuple[str, ...]) -> None:
         for name, body in packaging.project([one]).items():
             files.write(Path(scratch, "project", name), body)
         archive = shutil.make_archive(f"{scratch}/project", "gztar", f"{scratch}/project")
-        paths = [packaging.wheel(Path(scratch)), Path(archive), *(stack.SCRIPTS / name for name in scripts)]
+        paths = [Path(archive), *(stack.SCRIPTS / name for name in scripts)]
         inputs = {path.name: path.read_bytes() for path in paths} | {packaging.PARAMETERS: packaging.parameters(one)}
+        inputs |= _wheel()
     target = folder / "input"
     for name, body in inputs.items():
         target.put(name, body)
@@ -174,6 +178,13 @@ def uploaded(plan: LaunchPlan, scripts: tuple[str, ...]) -> Iterator[None]:
     finally:
         with contextlib.suppress(Exception):
             plan.folder.delete(LOCK)
+
+
+@functools.cache
+def _wheel() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:  # once for all runs of a process
+        path = packaging.wheel(Path(scratch))
+        return {path.name: path.read_bytes()}
 
 
 def log_lines(folder: Folder) -> list[str]:

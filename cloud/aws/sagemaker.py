@@ -48,7 +48,9 @@ def plan(job: Job, options: LaunchOptions) -> LaunchPlan:
     known = {"job": job, "folder": folder, "options": options, "outputs": outputs, "region": region, "image": image, "price": price}
     known |= {"instance_type": kind, "has_gpu": has_gpu(kind)}
     request = stack.request("training_job.yaml.j2", name=name, root=runs.ROOT, seconds=60 * (options.minutes + GRACE), **known)
-    return runs.affordable(LaunchPlan(job, session, folder, options, image, options.minutes + GRACE, price, (request,)))
+    made = LaunchPlan(job, session, folder, options, image, options.minutes + GRACE, price, (request,))
+    runs.check_cost(made)
+    return made
 
 
 def launch(plan: LaunchPlan) -> str:
@@ -105,6 +107,11 @@ def training_jobs(session: Session, prefix: str = "mnistlib-", active: bool = Fa
     pages = [page for only in wanted for page in listing.paginate(NameContains=prefix, **only)]
     found = [one for page in pages for one in page["TrainingJobSummaries"] if one["TrainingJobName"].startswith(prefix)]
     return sorted(found, key=lambda one: one["CreationTime"], reverse=True)
+
+
+def active(session: Session, name: str) -> str | None:
+    """Return the name of the training job in which a run is under way, None where there is none."""
+    return next((one["TrainingJobName"] for one in training_jobs(session, slug(name), active=True)), None)
 
 
 def state(session: Session, folder: Folder, job: str | None = None) -> State:
