@@ -154,7 +154,7 @@ def _on_aws(jobs: "list[Job]", place: Path, service: str, out: str | None, dry_r
             return None
         try:
             on_aws.run(plans, target, module, at_once)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, MnistlibError):
             click.echo(on_aws.GO_ON.format(end=f"mnistlib {service} {'terminate' if service == 'ec2' else 'stop'} RUN"), err=True)
             raise
     return ray_sweep.Sweep(target, tuple(jobs), tuple(job.read_if_any(one, target / one.name) for one in jobs))

@@ -104,6 +104,9 @@ def test_the_bucket_is_private_and_outlives_the_stack():
         "DaysAfterInitiation": 2
     }
     assert models["Prefix"] == "mnistlib/sagemaker/", "results would expire"
+    (rule,) = properties("StorageRules")["PolicyDocument"]["Statement"]
+    assert (rule["Effect"], rule["Action"], len(rule["Resource"])) == ("Deny", "s3:*", 2)
+    assert rule["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}, "it would refuse more than connections without encryption"
     assert RESOURCES["Storage"]["DeletionPolicy"] == RESOURCES["Storage"]["UpdateReplacePolicy"] == "Retain"
 
 

@@ -259,7 +259,8 @@ def fetch(folder: Folder, into: Path, as_evidence: bool = False) -> None:
 
 
 def _check_torch(result: Result) -> None:
-    pinned = re.search(r"^torch==([0-9.]+)", (files.root() / "requirements.txt").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    path = files.root() / "requirements.txt"
+    pinned = re.search(r"^torch==([0-9.]+)", path.read_text(encoding="utf-8") if path.is_file() else "", flags=re.MULTILINE)
     given = result.provenance.get("torch")  # a list where the seeds differ
     used = {str(version).partition("+")[0] for version in (given if isinstance(given, list | tuple) else [given])}
     if pinned and used != {pinned[1]}:

@@ -15,7 +15,7 @@ from mnistlib.errors import ResultError, SettingError
 from mnistlib.logs import log
 
 MAX_MACHINES = 100
-GO_ON = "The machines that run go on; the same command takes them up again, and `{end}` ends one."
+GO_ON = "Machines that have been started go on; the same command takes them up again, and `{end}` ends one."
 
 
 def plan(jobs: Sequence[Job], folder: Path, service: Any, options: LaunchOptions) -> list[LaunchPlan]:
