@@ -5,6 +5,7 @@ import importlib
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,12 +18,31 @@ if TYPE_CHECKING:
     from cloud.aws.client import Session
     from cloud.aws.launch import State
     from cloud.aws.s3 import Folder
+    from cloud.job import Job
+    from cloud.sweep.ray_sweep import Sweep
 
 TAIL = 10  # lines of a run's log that `status` shows
 
 BUCKET = click.option("--bucket", required=True, metavar="NAME", help="Where runs are kept: the stack's output Bucket.")
 WAIT = click.option("--wait", is_flag=True, help="Show what the run prints until it has ended.")
 NAME = click.argument("name", metavar="RUN")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Check everything, print what would be started, and stop there.")
+REGION = click.option("--region", default=None, metavar="NAME", help="Such as eu-central-1. [default: that of AWS's settings]")
+TYPES = {"ec2": "c7i.xlarge", "sagemaker": "ml.c7i.xlarge"}  # the default one of each service
+LAUNCH_NAMES = ("image", "stack", "spot", "minutes", "price", "max_dollars")
+LAUNCH = (
+    click.option("--image", default=None, metavar="IMAGE", help="What a machine starts from; see docs/cloud.md for the default."),
+    click.option("--stack", default="mnistlib", show_default=True, metavar="NAME", help="The CloudFormation stack."),
+    click.option("--spot", is_flag=True, help="Use spare capacity, for less; an interrupted run resumes with the same command."),
+    click.option("--minutes", default=120, show_default=True, help="The longest that a notebook may take."),
+    click.option("--price", type=float, default=None, metavar="DOLLARS", help="Per hour. [default: asked of AWS]"),
+    click.option("--max-dollars", type=float, default=None, metavar="DOLLARS", help="Start nothing that may cost more."),
+)
+
+
+def launch_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of whatever starts machines."""
+    return functools.reduce(lambda made, option: option(made), reversed(LAUNCH), command)
 
 
 @click.command()
@@ -57,13 +77,20 @@ def job(notebook: str, given: dict[str, Any], out: str, exit_with_parent: bool, 
 @click.option("--address", default=None, help="Of a Ray cluster; $RAY_ADDRESS, or this machine, unless given.")
 @click.option("--cpus", default=1.0, show_default=True, help="CPUs for each job.")
 @click.option("--gpus", default=0.0, show_default=True, help="GPUs for each job.")
-@click.option("--out", default=None, metavar="FOLDER", help="Where the jobs' folders and the summary go; build/sweeps/ unless given.")
-def sweep(
-    names: tuple[str, ...], grids: tuple[str, ...], grid_file: str | None, given: dict[str, Any], out: str | None, **ray: Any
-) -> None:
-    """Run notebooks many times on Ray.
+@click.option("--runtime-env", type=click.Path(exists=True, dir_okay=False), help="A YAML file with Ray's runtime environment.")
+@click.option("--out", default=None, metavar="PLACE", help="Where the jobs' folders and the summary go; build/sweeps/ unless given.")
+@click.option("--on", "service", type=click.Choice(list(TYPES)), help="Run each job on a machine of its own in AWS, instead of Ray.")
+@click.option("--at-once", default=4, show_default=True, type=click.IntRange(1, 100), help="With --on: machines at a time.")
+@click.option("--bucket", default=None, metavar="NAME", help="With --on: the stack's output Bucket.")
+@click.option("--instance-type", "instance_types", multiple=True, metavar="TYPE", help="With --on; as of `ec2 run` and `sagemaker run`.")
+@REGION
+@launch_options
+@DRY_RUN
+def sweep(names: tuple[str, ...], grids: tuple[str, ...], grid_file: str | None, given: dict[str, Any], **chosen: Any) -> None:
+    """Run notebooks many times, on Ray or on machines in AWS.
 
-    Each runs once for every combination of the grid's values. Jobs that have succeeded are not run again.
+    Each runs once for every combination of the grid's values. Jobs that have succeeded are not run again. The options from --at-once on
+    are for --on.
     """
     from cloud.sweep import page, ray_sweep
     from mnistlib import files
@@ -72,18 +99,71 @@ def sweep(
     notebooks = list(dict.fromkeys(map(runner.find, names)))
     grid = (parameters((), (), (grid_file,)) if grid_file else {}) | dict(map(ray_sweep.axis, grids))
     jobs = ray_sweep.combinations(notebooks, grid, given)
-    place = folder(out) or files.root() / "build" / "sweeps" / "+".join(path.stem for path in notebooks)
-    swept = ray_sweep.run(jobs, place, ray_sweep.Options(**ray))
+    place = files.root() / "build" / "sweeps" / "+".join(path.stem for path in notebooks)
+    swept = _on_aws(jobs, place, **chosen) if chosen["service"] else _on_ray(jobs, place, **chosen)
+    if swept is None:
+        tell("Nothing was started.")
+        return
     tell(f"Summary: {page.build(swept)}")
     for one, record in swept.failed:
         click.echo(f"Failed: {one.name}, {ray_sweep.described(one)}: {record.reason}", err=True)
     sys.exit(1 if swept.failed else 0)
 
 
+def _on_ray(jobs: "list[Job]", place: Path, out: str | None, runtime_env: str | None, **chosen: Any) -> "Sweep":
+    from cloud.aws import client, s3
+    from cloud.sweep import page, ray_sweep
+
+    about = click.get_current_context()
+    for name in ("bucket", "instance_types", "region", "at_once", "dry_run", *LAUNCH_NAMES):
+        if about.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
+            raise SettingError(f"--{name.replace('_', '-')} is for machines in AWS; name their service with --on ec2 or --on sagemaker.")
+    taken = {name: chosen[name] for name in ("address", "cpus", "gpus")} | {"runtime_env": ray_sweep.read_runtime_env(runtime_env)}
+    if not (out or "").startswith(s3.SCHEME):
+        return ray_sweep.run(jobs, folder(out) or place, ray_sweep.Options(**taken))
+    with client.aws_errors():
+        remote = s3.folder(client.session().client("s3"), out)
+        swept = ray_sweep.run(jobs, place, ray_sweep.Options(**taken, remote=remote))
+        remote.upload(page.NAME, page.build(swept))
+        return swept
+
+
+def _on_aws(jobs: "list[Job]", place: Path, service: str, out: str | None, dry_run: bool, at_once: int, **chosen: Any) -> "Sweep | None":
+    from cloud import job
+    from cloud.aws import client
+    from cloud.aws.launch import LaunchOptions
+    from cloud.sweep import on_aws, ray_sweep
+    from mnistlib import files, formatting
+
+    for name in ("address", "runtime_env"):
+        if chosen.pop(name):
+            raise SettingError(f"--{name.replace('_', '-')} is for Ray; leave it out, or leave out --on.")
+    if not chosen["bucket"]:
+        raise SettingError("Machines in AWS need --bucket, the stack's output Bucket.")
+    if (out or "").startswith("s3://"):
+        raise SettingError("With --on every run is kept in the bucket; --out takes the folder into which all are downloaded.")
+    kinds = tuple(chosen.pop("instance_types")) or (TYPES[service],)
+    asked = {name: chosen[name] for name in ("bucket", "region", *LAUNCH_NAMES)}
+    module, target = importlib.import_module(f"cloud.aws.{service}"), files.writable((folder(out) or place).resolve())
+    with client.aws_errors():
+        plans = on_aws.plan(jobs, target, module, LaunchOptions(instance_types=kinds, **asked))
+        costs = [plan.cost for plan in plans]
+        whole = "cost not known" if None in costs else f"at most {formatting.dollars(sum(costs))}"
+        tell(*map(str, plans[:1]), f"{formatting.counted(len(plans), 'run')}, {at_once} at once, {whole} in all.")
+        if dry_run:
+            return None
+        try:
+            on_aws.run(plans, target, module, at_once)
+        except (KeyboardInterrupt, MnistlibError):
+            click.echo(on_aws.GO_ON.format(end=f"mnistlib {service} {'terminate' if service == 'ec2' else 'stop'} RUN"), err=True)
+            raise
+    return ray_sweep.Sweep(target, tuple(jobs), tuple(job.read_if_any(one, target / one.name) for one in jobs))
+
+
 def aws_command(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the option --region and a session there, and let it log to standard output; AWS's errors end it in one sentence."""
 
-    @click.option("--region", default=None, metavar="NAME", help="Such as eu-central-1. [default: that of AWS's settings]")
+    @REGION
     @functools.wraps(command)
     def calling(region: str | None, **others: Any) -> Any:
         from cloud.aws import client
@@ -95,7 +175,7 @@ def aws_command(command: Callable[..., Any]) -> Callable[..., Any]:
     return calling
 
 
-def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
+def add_commands(group: click.Group, stop: str) -> None:
     """Add run, status and fetch to a group that is named like its service; `stop` names its own command that stops a run."""
     service = functools.partial(importlib.import_module, f"cloud.aws.{group.name}")
 
@@ -109,15 +189,11 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
 
     @group.command()
     @click.argument("notebook")
-    @click.option("--instance-type", default=instance_type, show_default=True, metavar="TYPE")
+    @click.option("--instance-type", "instance_types", default=[TYPES[group.name]], multiple=True, show_default=True, metavar="TYPE")
     @BUCKET
-    @click.option("--image", default=None, metavar="IMAGE", help="What the instance starts from; see docs/cloud.md for the default.")
-    @click.option("--stack", default="mnistlib", show_default=True, metavar="NAME", help="The CloudFormation stack.")
-    @click.option("--spot", is_flag=True, help="Use spare capacity, for less; an interrupted run resumes with the next `run`.")
-    @click.option("--minutes", default=120, show_default=True, help="The longest that the notebook may take.")
-    @click.option("--price", type=float, default=None, metavar="DOLLARS", help="Per hour. [default: asked of AWS]")
+    @launch_options
     @WAIT
-    @click.option("--dry-run", is_flag=True, help="Check everything, print what would be started, and stop there.")
+    @DRY_RUN
     @parameterised
     @aws_command
     def run(session: "Session", notebook: str, given: dict[str, Any], wait: bool, dry_run: bool, **chosen: Any) -> None:
@@ -136,9 +212,15 @@ def add_commands(group: click.Group, instance_type: str, stop: str) -> None:
         if dry_run:
             tell("Nothing was started.")
             return
-        machine = service().launch(plan)
+        try:
+            machine = service().launch(plan)
+        except KeyboardInterrupt:
+            click.echo("Stopped while the run was being started; `ec2 list` shows what runs all the same.", err=True)
+            raise
         commands = advice(session, plan.job.name, plan.options.bucket)
         tell(f"Started {machine} for {plan.job.name}.")
+        if group.name == "sagemaker":
+            tell(f"CloudWatch: aws logs tail /aws/sagemaker/TrainingJobs --log-stream-name-prefix {machine} --follow")
         tell(f"Follow it:  {commands['follow']}", f"Stop it:    {commands['stop']}", f"Fetch it:   {commands['fetch']}")
         if wait:
             _wait(plan.folder, lambda: service().state(plan.session, plan.folder, machine), commands)
@@ -207,9 +289,13 @@ def sagemaker() -> None:
     """Run a notebook as an Amazon SageMaker training job."""
 
 
-add_commands(ec2, "c7i.xlarge", "terminate")
-ec2.commands["run"].params.append(click.Option(["--key-name"], metavar="NAME", help="A key pair of your own, if you need SSH."))
-add_commands(sagemaker, "ml.c5.xlarge", "stop")
+add_commands(ec2, "terminate")
+ec2.commands["run"].params += [
+    click.Option(["--subnet"], metavar="SUBNET", help="Where to start it. [default: the stack's subnets, else the default ones]"),
+    click.Option(["--public-address/--no-public-address"], default=True, help="Without one, the subnet must reach the internet itself."),
+    click.Option(["--key-name"], metavar="NAME", help="A key pair of your own, if you need SSH."),
+]
+add_commands(sagemaker, "stop")
 
 
 @ec2.command()

@@ -51,15 +51,19 @@ class Cloud:
         """Drop what was recorded so far."""
         self.requests.clear()
 
-    def deploy(self, name: str = stack.NAME) -> dict[str, str]:
-        """Create the project's stack and return its outputs; its requests are not recorded."""
+    def default_network(self) -> str:
+        """Return the id of the default VPC."""
+        return self.client("ec2").describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+
+    def deploy(self, name: str = stack.NAME, **parameters: str) -> dict[str, str]:
+        """Create the project's stack, in the default network unless another is given, and return its outputs; nothing is recorded."""
         before = list(self.requests)
-        vpc = self.client("ec2").describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+        parameters = parameters if "VpcId" in parameters else parameters | {"VpcId": self.default_network()}
         self.client("cloudformation").create_stack(
             StackName=name,
             TemplateBody=stack.TEMPLATE.read_text(),
             Capabilities=["CAPABILITY_IAM"],
-            Parameters=[{"ParameterKey": "VpcId", "ParameterValue": vpc}],
+            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         )
         outputs = stack.stack_outputs(client.session(REGION), name)
         self.requests[:] = before
@@ -171,11 +175,11 @@ def ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Ask:
 
 @pytest.fixture
 def training(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> list[FakeTrainingJob]:
-    """Make moto's training jobs begin and stop as real ones do, add the default image, and return the jobs as they are created."""
-    image, ecr, jobs = sagemaker.default_image(REGION, "ml.c5.xlarge"), cloud.client("ecr"), []
+    """Make moto's training jobs begin and stop as real ones do, add an older one of the default images, and return the jobs created."""
+    image, ecr, jobs = sagemaker.default_images(REGION, "ml.c5.xlarge")[1], cloud.client("ecr"), []
     manifest = '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "config": {}, "layers": []}'
-    ecr.create_repository(repositoryName="pytorch-training")
-    ecr.put_image(repositoryName="pytorch-training", imageManifest=manifest, imageTag=image.rpartition(":")[2])
+    ecr.create_repository(repositoryName="pytorch")
+    ecr.put_image(repositoryName="pytorch", imageManifest=manifest, imageTag=image.rpartition(":")[2])
     born = FakeTrainingJob.__init__
 
     def begin(job: Any, *args: Any, **others: Any) -> None:

@@ -40,7 +40,7 @@ while [[ $1 == -* ]]; do
     esac
     shift
 done
-env -u RUN -u NOTEBOOK -u MINUTES -u SPOT -u PRICE -u AWS_DEFAULT_REGION "${own[@]}" setsid "$@" &
+env -u RUN -u NOTEBOOK -u MINUTES -u SPOT -u GPU -u PRICE -u AWS_DEFAULT_REGION "${own[@]}" setsid "$@" &
 echo $! >"$SERVICE"
 wait $!
 """
@@ -229,7 +229,7 @@ class Machine:
         """Ask what the machine runs to end, as its system does: the main process alone, the service's where there is one."""
         os.kill(int(self.service.read_text()) if self.service.is_file() else self.process.pid, signal.SIGTERM)
 
-    def wait(self, seconds: float = 120) -> int:
+    def wait(self, seconds: float = 300) -> int:
         """Return the script's exit code."""
         return self.process.wait(timeout=seconds)
 

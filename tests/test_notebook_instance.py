@@ -365,8 +365,8 @@ def idling(cloud: Cloud, tmp_path: Path) -> Iterator[Callable[..., Callable[[], 
     metadata.write_text(json.dumps({"ResourceArn": made["NotebookInstanceArn"], "ResourceName": "mnistlib"}))
     programs = []
 
-    def start(where: str, path: str = f"{BIN}:{os.environ['PATH']}") -> Callable[[], str]:
-        environment = os.environ | {"MNISTLIB_JUPYTER": where, "MNISTLIB_EVERY": "0.1", "PATH": path}
+    def start(where: str, path: str = f"{BIN}:{os.environ['PATH']}", busy: str = "1000") -> Callable[[], str]:
+        environment = os.environ | {"MNISTLIB_JUPYTER": where, "MNISTLIB_EVERY": "0.1", "MNISTLIB_BUSY": busy, "PATH": path}
         command = [sys.executable, SCRIPTS / "notebook_idle.py", "0.02", metadata, tmp_path / "setup.log"]
         programs.append(subprocess.Popen(command, env=environment, stdout=(tmp_path / "said").open("a")))
         return lambda: sagemaker.describe_notebook_instance(NotebookInstanceName="mnistlib")["NotebookInstanceStatus"]
@@ -413,6 +413,8 @@ def test_an_instance_stops_if_jupyter_does_not_answer_but_not_during_set_up_and_
     (refusing / "aws").write_text("#!/bin/sh\nexit 254\n")
     (refusing / "aws").chmod(0o755)
     log, said = tmp_path / "setup.log", tmp_path / "said"
+    status = idling("https://127.0.0.1:9", busy="-1")
+    assert not becomes(status, "Stopped", 2.4), "an instance that works without a kernel was stopped"
     log.touch()
     os.utime(log, (time.time() + 1000,) * 2)  # as if it were written all the time
     status = idling("https://127.0.0.1:9", f"{refusing}:{BIN}:{os.environ['PATH']}")

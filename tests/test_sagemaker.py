@@ -57,7 +57,7 @@ def fits(shape: Any, value: Any) -> None:
 
 def options(made: dict[str, str], **others: object) -> LaunchOptions:
     """Return what a run asks of AWS."""
-    return LaunchOptions(**{"bucket": made["Bucket"], "instance_type": TYPE, "price": 0.25} | others)
+    return LaunchOptions(**{"bucket": made["Bucket"], "instance_types": (TYPE,), "price": 0.25} | others)
 
 
 # What is asked of AWS
@@ -72,14 +72,23 @@ def test_a_job_is_requested_with_all_that_it_needs(made, cloud, story):
     run = f"s3://{made['Bucket']}/mnistlib/runs/{plan.job.name}"
     assert re.fullmatch(rf"mnistlib-story-{plan.job.key[:10]}-\d{{14}}", name) and asked["TrainingJobName"] == name
     assert asked["RoleArn"] == made["TrainingRole"] and not asked["EnableManagedSpotTraining"]
-    assert asked["AlgorithmSpecification"]["TrainingImage"] == plan.image == sagemaker.default_image(REGION, TYPE)
+    assert asked["AlgorithmSpecification"]["TrainingImage"] == plan.image == sagemaker.default_images(REGION, TYPE)[1]
     (channel,) = asked["InputDataConfig"]
     assert channel["DataSource"]["S3DataSource"]["S3Uri"] == f"{run}/input/"
-    assert asked["CheckpointConfig"] == {"S3Uri": run, "LocalPath": "/opt/ml/checkpoints"}
-    assert not asked["OutputDataConfig"]["S3OutputPath"].startswith(run)
+    assert "CheckpointConfig" not in asked, "SageMaker would mirror a folder that the job itself keeps in sync"
+    output = asked["OutputDataConfig"]["S3OutputPath"]
+    assert output.endswith("/") and not output.startswith(run)
     assert asked["ResourceConfig"] == {"InstanceType": TYPE, "InstanceCount": 1, "VolumeSizeInGB": 30}
     assert asked["StoppingCondition"] == {"MaxRuntimeInSeconds": 2700}
-    expected = {"JOB": name, "NOTEBOOK": "story.ipynb", "SERVICE": "SageMaker", "PRICE": "0.25", "REGION": REGION}
+    expected = {
+        "JOB": name,
+        "OUT": f"{run}/out",
+        "GPU": "no",
+        "NOTEBOOK": "story.ipynb",
+        "SERVICE": "SageMaker",
+        "PRICE": "0.25",
+        "REGION": REGION,
+    }
     assert asked["Environment"] == expected | {"INSTANCE_TYPE": TYPE, "IMAGE": plan.image}
     assert {"Key": "project", "Value": "mnistlib"} in asked["Tags"]
 
@@ -97,7 +106,7 @@ def test_what_is_uploaded_is_all_that_the_scripts_read(made, story):
 
 
 def test_spot_waits_for_capacity_longer_than_a_run_may_take(made, story):
-    asked = sagemaker.plan(job.make(story, {}), options(made, spot=True, minutes=30)).request
+    asked = sagemaker.plan(job.make(story, {}), options(made, spot=True, minutes=30)).requests[0]
     assert asked["EnableManagedSpotTraining"] and asked["Environment"]["SERVICE"] == "SageMaker managed spot"
     assert asked["StoppingCondition"]["MaxWaitTimeInSeconds"] >= asked["StoppingCondition"]["MaxRuntimeInSeconds"] == 2700
 
@@ -112,16 +121,18 @@ def test_a_jobs_name_is_one_that_aws_takes_and_finds_again(cloud):
 
 
 def test_the_default_image_fits_instance_type_and_region():
-    assert ":2.8.0-gpu-py312" in sagemaker.default_image(REGION, "ml.g4dn.xlarge")
-    assert sagemaker.default_image("eu-south-1", TYPE).startswith("692866216735.dkr.ecr.eu-south-1.")
+    newest, *older = sagemaker.default_images(REGION, "ml.g4dn.xlarge")
+    assert newest.endswith("/pytorch:2.14-cu133-amzn2023-sagemaker") and older
+    assert sagemaker.default_images("eu-south-1", TYPE)[0].startswith("692866216735.dkr.ecr.eu-south-1.")
 
 
 def test_a_registry_that_refuses_to_answer_stops_nobody(made, story, stubbed):
     image = f"210987654321.dkr.ecr.{REGION}.amazonaws.com/mine@sha256:{'a' * 64}"
     which = {"registryId": "210987654321", "repositoryName": "mine", "imageIds": [{"imageDigest": f"sha256:{'a' * 64}"}]}
     stubbed("ecr").add_client_error("batch_get_image", "AccessDeniedException", "no policy", expected_params=which)
-    plan = sagemaker.plan(job.make(story, {}), options(made, image=image))
-    assert plan.request["AlgorithmSpecification"]["TrainingImage"] == image
+    for name in (image, "public.ecr.aws/deep-learning-containers/pytorch:2.14-cpu"):
+        plan = sagemaker.plan(job.make(story, {}), options(made, image=name))
+        assert plan.requests[0]["AlgorithmSpecification"]["TrainingImage"] == name
 
 
 BAD: dict[str, tuple[list[str], str]] = {
@@ -130,6 +141,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "no notebook": (["03_agument"], "03_augment"),
     "no parameter": (["-p", "m", "1"], "'m'"),
     "no type": (["--instance-type", "ml.c5.xlarg"], "Did you mean 'ml.c5.xlarge'"),
+    "two types": (["--instance-type", TYPE, "--instance-type", "ml.c5.2xlarge"], "one --instance-type"),
     "no image": (["--image", f"{sagemaker.ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/pytorch-training:none"], "no image"),
     "no repository": (["--image", f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/none:1"], "no image"),
     "an image elsewhere": (["--image", f"{sagemaker.ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com/pytorch-training:1"], "no image"),
@@ -151,7 +163,7 @@ def test_a_dry_run_uploads_nothing_and_starts_nothing(made, story, cloud, ask):
     assert (code, error) == (0, "") and out.splitlines()[-1] == "Nothing was started."
     assert out.startswith(job.make(story, {"n": 2}).name) and "at most $0.250 an hour" in out and "2 h 15 min" in out
     asked = {operation for _, operation, _ in cloud.requests}
-    assert asked == {"DescribeStacks", "ListObjectsV2", "ListTrainingJobs", "BatchGetImage", "DescribeInstances"}
+    assert asked == {"DescribeStacks", "ListObjectsV2", "ListTrainingJobs", "BatchGetImage", "DescribeInstances", "ListServiceQuotas"}
     assert not folder(f"s3://{made['Bucket']}").sizes()
 
 
@@ -160,11 +172,12 @@ def test_a_run_prints_the_next_commands_is_not_started_twice_and_can_be_stopped(
     code, out, _ = ask("sagemaker", "run", story, *where, *PRICE)
     name, latest = job.make(story, {}).name, training[0].training_job_name
     assert code == 0 and f"Started {latest}" in out
+    assert f"aws logs tail /aws/sagemaker/TrainingJobs --log-stream-name-prefix {latest}" in out
     for command in ("status", "stop", "fetch"):
         assert f"mnistlib sagemaker {command} {name}" in out
     cloud.forget()
     code, _, error = ask("sagemaker", "run", story, *where, *PRICE)
-    assert code == 2 and f"already running as {latest}" in error
+    assert code == 2 and f"already running on {latest}" in error
     assert ask("sagemaker", "run", story, *where, "-p", "n", "2", "--dry-run", *PRICE)[0] == 0, "another run was held up"
     assert latest in ask("ec2", "list")[1]
 
@@ -184,12 +197,30 @@ def test_a_run_prints_the_next_commands_is_not_started_twice_and_can_be_stopped(
     assert code == 2 and "already succeeded" in error and not cloud.asked("PutObject", "CreateTrainingJob")
 
 
-def test_a_quota_of_nothing_says_where_to_request_more(made, story, stubbed, ask):
+def test_a_refused_job_says_where_to_request_more_and_leaves_nothing(made, story, stubbed, ask):
     stub = stubbed("sagemaker")
-    stub.add_response("list_training_jobs", {"TrainingJobSummaries": []})
+    for status in sagemaker.ACTIVE:
+        named = {"NameContains": sagemaker.slug(job.make(story, {}).name), "StatusEquals": status}
+        stub.add_response("list_training_jobs", {"TrainingJobSummaries": []}, named)
     stub.add_client_error("create_training_job", "ResourceLimitExceeded", "The limit is 0 Instances.")
     code, out, error = ask("sagemaker", "run", story, "--bucket", made["Bucket"], *PRICE)
     assert code == 1 and "Started" not in out and client.QUOTAS in error
+    assert not folder(f"s3://{made['Bucket']}").sizes()
+
+
+def test_a_quota_of_nothing_stops_before_anything_is_sent(made, story, stubbed, ask, cloud):
+    quotas = [{"QuotaName": f"{TYPE} for {spot}training job usage", "Value": value} for spot, value in (("", 1.0), ("spot ", 0.0))]
+    where = ("--bucket", made["Bucket"], *PRICE, "--dry-run", "--instance-type", TYPE)
+    for words, expected in (((), 0), (("--spot",), 2)):
+        stub = stubbed("service-quotas")
+        stub.add_response("list_service_quotas", {"Quotas": quotas[:1], "NextToken": "t"}, {"ServiceCode": "sagemaker"})
+        if words:
+            stub.add_response("list_service_quotas", {"Quotas": quotas[1:]}, {"ServiceCode": "sagemaker", "NextToken": "t"})
+        code, _, error = ask("sagemaker", "run", story, *where, *words)
+        assert code == expected and (code == 0 or (client.QUOTAS in error and "spot training job usage' is 0" in error))
+    stubbed("service-quotas").add_client_error("list_service_quotas", "AccessDeniedException", "no")
+    assert ask("sagemaker", "run", story, *where, "--spot")[0] == 0
+    assert not cloud.asked("PutObject")
 
 
 # How far it is, and how it ended
@@ -268,13 +299,12 @@ def test_a_status_fails_only_once_the_run_has_failed(made, story, ask, training)
 
 
 class Container:
-    """What SageMaker does around a job: it brings the channel and the checkpoint folder, and keeps that folder in S3 in sync."""
+    """What SageMaker does around a job: it brings the channel, and shows how the job ended."""
 
     def __init__(self, machine: Machine, request: dict[str, Any], job: FakeTrainingJob) -> None:
         self.machine, self.request, self.job, self.ml = machine, request, job, machine.root / "ml"
-        self.kept, self.run = self.ml / "checkpoints", folder(request["CheckpointConfig"]["S3Uri"])
+        self.run = folder(request["Environment"]["OUT"].removesuffix("/out"))
         machine.wipe()
-        self.run.download(self.kept)
         for channel in request["InputDataConfig"]:
             place = folder(channel["DataSource"]["S3DataSource"]["S3Uri"])
             assert place.download(self.ml / "input" / "data" / channel["ChannelName"]), "SageMaker refuses an empty channel"
@@ -285,13 +315,8 @@ class Container:
         self.machine.start(f"exec {command}", MNISTLIB_ML=str(self.ml), **self.request["Environment"])
 
     def end(self, stopped: bool = False) -> int:
-        """Wait for the end, upload what is there, set the job's status as SageMaker would, and return the exit code."""
+        """Wait for the end, set the job's status as SageMaker would, and return the exit code."""
         code, failure = self.machine.wait(), self.ml / "output" / "failure"
-        here = {path.relative_to(self.kept).as_posix(): path.read_bytes() for path in self.kept.rglob("*") if path.is_file()}
-        for name, body in here.items():
-            self.run.put(name, body)
-        for name in set(self.run.sizes()) - set(here):
-            self.run.delete(name)
         if code and not stopped:
             self.job.failure_reason = f"AlgorithmError: {failure.read_text()}, exit code: {code}"[:1024]
         self.job.training_job_status = self.job.secondary_status = "Stopped" if stopped else "Failed" if code else "Completed"
@@ -306,7 +331,7 @@ def contain(made: dict[str, str], machine: Machine, training: list[FakeTrainingJ
         plan = sagemaker.plan(job.make(story, given), options(made))
         sagemaker.launch(plan)
         spoil(plan.folder)
-        container = Container(machine, plan.request, training[-1])
+        container = Container(machine, plan.requests[0], training[-1])
         container.start()
         return container
 
@@ -324,7 +349,7 @@ def broken(run: s3.Folder) -> None:
 def test_a_job_that_fails_says_why_and_exits_with_an_error(made, story, contain, ask, n, spoil, reason):
     container = contain({"n": n}, spoil)
     code = container.end()
-    assert code == launch.machine(container.run)["code"] == 1 and launch.machine(container.run)["phase"] == "failed"
+    assert code == 1
     status, out, error = ask("sagemaker", "status", job.make(story, {"n": n}).name, "--bucket", made["Bucket"])
     assert status == 1 and "failed" in out and reason in error and error.strip().endswith("exit code: 1")
 
@@ -333,20 +358,17 @@ def test_a_job_that_fails_says_why_and_exits_with_an_error(made, story, contain,
 def test_a_stopped_job_resumes_in_the_next_one_and_comes_home(made, contain, story, ask, tmp_path):
     where, name = ("--bucket", made["Bucket"]), job.make(story, {"wait": 600.0}).name
     container = contain({"wait": 600.0})
-    log = container.kept / "out" / job.LOG
-    end = time.monotonic() + 30
-    while not (log.is_file() and "working" in log.read_text()):
+    end = time.monotonic() + 120
+    while b"working" not in (container.run.get(f"out/{job.LOG}") or b""):
         assert time.monotonic() < end
         time.sleep(0.1)
     container.machine.process.terminate()
     assert container.end(stopped=True) == 143
-    assert launch.machine(container.run)["phase"] == "stopped" and launch.read_record(container.run) is None
+    assert launch.read_record(container.run) is None
     assert ask("sagemaker", "status", name, *where)[0] == 1
 
     container = contain({"wait": 600.0})
     assert container.end() == 0 and not (container.ml / "output" / "failure").exists()
-    report = launch.machine(container.run)
-    assert (report["phase"], report["code"], report["instance"]) == ("succeeded", 0, container.request["TrainingJobName"])
     code, out, error = ask("sagemaker", "status", name, *where)
     assert (code, error) == (0, "") and "resumed" in out and f"succeeded  {container.request['TrainingJobName']}" in out
     assert ask("sagemaker", "fetch", name, *where, "--into", tmp_path / "home")[0] == 0

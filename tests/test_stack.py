@@ -5,23 +5,42 @@ The rights are read in the template, since moto creates roles without their mana
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cfnlint.decode.cfn_yaml import load
 from clouds import ACCOUNT, REGION, Cloud
 
+from cloud import job
 from cloud.aws import client, stack
+from cloud.commands import ec2
+from cloud.commands import job as job_command
+from mnistlib import files
 from mnistlib.errors import SettingError
 
 pytest_plugins = ["clouds"]
 
 RESOURCES: dict[str, Any] = load(str(stack.TEMPLATE))["Resources"]
-ROLES = {"InstanceRole": "ec2", "TrainingJobs": "sagemaker", "NotebookInstances": "sagemaker"}
-WITHOUT_RESOURCES = {"ecr:GetAuthorizationToken", "cloudwatch:PutMetricData"}  # as Amazon's reference of actions has it
+PARAMETERS: dict[str, Any] = load(str(stack.TEMPLATE))["Parameters"]
+MACHINES = {"InstanceRole": "ec2", "TrainingJobs": "sagemaker", "NotebookInstances": "sagemaker"}
+ROLES = MACHINES | {"ReaperRole": "lambda"}
+SHELL = {f"ssmmessages:{verb}{kind}Channel" for verb in ("Create", "Open") for kind in ("Control", "Data")} | {
+    "ssm:UpdateInstanceInformation"
+}
+# As Amazon's reference of actions has it.
+WITHOUT_RESOURCES = {
+    "ecr:GetAuthorizationToken",
+    "cloudwatch:PutMetricData",
+    "ec2:DescribeInstances",
+    "sagemaker:ListNotebookInstances",
+} | SHELL
 OWN = "${AWS::Region}:${AWS::AccountId}"
 
 
@@ -37,7 +56,7 @@ def listed(value: Any) -> list[Any]:
 
 def rights(role: str) -> list[dict[str, Any]]:
     """Return the statements of all policies of the stack that a role has."""
-    attached = [properties(policy["Ref"])["PolicyDocument"] for policy in properties(role)["ManagedPolicyArns"] if "Ref" in policy]
+    attached = [properties(policy["Ref"])["PolicyDocument"] for policy in properties(role).get("ManagedPolicyArns", ()) if "Ref" in policy]
     inner = [policy["PolicyDocument"] for policy in properties(role).get("Policies", ())]
     return [statement for document in attached + inner for statement in document["Statement"]]
 
@@ -80,8 +99,14 @@ def test_the_bucket_is_private_and_outlives_the_stack():
     assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True} and len(bucket["PublicAccessBlockConfiguration"]) == 4
     assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
-    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
-    assert rule["Status"] == "Enabled" and rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 2}
+    abandoned, models = bucket["LifecycleConfiguration"]["Rules"]
+    assert abandoned["Status"] == models["Status"] == "Enabled" and abandoned["AbortIncompleteMultipartUpload"] == {
+        "DaysAfterInitiation": 2
+    }
+    assert models["Prefix"] == "mnistlib/sagemaker/", "results would expire"
+    (rule,) = properties("StorageRules")["PolicyDocument"]["Statement"]
+    assert (rule["Effect"], rule["Action"], len(rule["Resource"])) == ("Deny", "s3:*", 2)
+    assert rule["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}, "it would refuse more than connections without encryption"
     assert RESOURCES["Storage"]["DeletionPolicy"] == RESOURCES["Storage"]["UpdateReplacePolicy"] == "Retain"
 
 
@@ -94,7 +119,7 @@ def test_no_inbound_connections_and_only_https_outbound():
 
 
 def test_there_are_no_other_roles():
-    assert {name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::IAM::Role"} == set(ROLES)
+    assert {name for name, resource in RESOURCES.items() if resource["Type"] == "AWS::IAM::Role"} == {*ROLES, "GitHubRole"}
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -118,26 +143,30 @@ def test_no_right_is_wider_than_its_use(role):
             assert set(actions) <= WITHOUT_RESOURCES
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", MACHINES)
 def test_a_role_reads_and_writes_below_the_projects_prefix_only(role):
     storage = [statement for statement in rights(role) if any(action.startswith("s3:") for action in listed(statement["Action"]))]
     listing, objects = storage
     assert listing["Action"] == "s3:ListBucket" and listing["Resource"] == {"Fn::GetAtt": ["Storage", "Arn"]}
     assert listing["Condition"] == {"StringLike": {"s3:prefix": "mnistlib/*"}}
-    assert sorted(objects["Action"]) == ["s3:DeleteObject", "s3:GetObject", "s3:PutObject", "s3:PutObjectAcl"]
+    assert sorted(objects["Action"]) == sorted(
+        f"s3:{verb}" for verb in ("AbortMultipartUpload", "DeleteObject", "GetObject", "PutObject", "PutObjectAcl")
+    )
     assert objects["Resource"] == {"Fn::Sub": "${Storage.Arn}/mnistlib/*"}
 
 
 def test_instances_are_reached_through_session_manager_and_have_no_other_rights():
-    managed = [policy["Fn::Sub"] for policy in properties("InstanceRole")["ManagedPolicyArns"] if "Fn::Sub" in policy]
-    assert managed == ["arn:${AWS::Partition}:iam::aws:policy/AmazonSSMManagedInstanceCore"]
-    assert len(rights("InstanceRole")) == 2
+    assert properties("InstanceRole")["ManagedPolicyArns"] == [{"Ref": "StoragePolicy"}]
+    *_, shell = rights("InstanceRole")
+    assert set(shell["Action"]) == SHELL and len(rights("InstanceRole")) == 3
     assert properties("Profile")["Roles"] == [{"Ref": "InstanceRole"}]
 
 
 def test_a_training_job_logs_counts_and_pulls_amazons_image():
     assert right("TrainingJobs", "logs:PutLogEvents")["Resource"]["Fn::Sub"].endswith(f":logs:{OWN}:log-group:/aws/sagemaker/*")
-    assert right("TrainingJobs", "ecr:BatchGetImage")["Resource"]["Fn::Sub"].endswith(":repository/pytorch-training")
+    current, older, own = right("TrainingJobs", "ecr:BatchGetImage")["Resource"]
+    assert current["Fn::Sub"].endswith(":repository/pytorch") and older["Fn::Sub"].endswith(":repository/pytorch-training")
+    assert own["Fn::If"] == ["HasRepository", {"Ref": "ImageRepository"}, {"Ref": "AWS::NoValue"}]
     counted = right("TrainingJobs", "cloudwatch:PutMetricData")
     assert counted["Condition"] == {"StringLike": {"cloudwatch:namespace": "/aws/sagemaker/*"}}
 
@@ -148,3 +177,90 @@ def test_a_notebook_instance_may_stop_itself_and_no_stranger():
     assert stopping["Resource"]["Fn::Sub"].endswith(f":sagemaker:{OWN}:notebook-instance/mnistlib*")
     logged = right("NotebookInstances", "logs:PutLogEvents")["Resource"]["Fn::Sub"]
     assert logged.endswith(f":logs:{OWN}:log-group:/aws/sagemaker/NotebookInstances*")
+
+
+# Whoever starts runs
+
+
+NAMES = {"s3:ListObjectsV2": "s3:ListBucket", "service-quotas:ListServiceQuotas": "servicequotas:ListServiceQuotas"}
+
+
+def test_the_operator_may_do_what_the_commands_ask_and_has_no_other_rights(cloud: Cloud, training, story, wheel, ask):
+    made = cloud.deploy()
+    for service, kind, end in (("ec2", "c5.xlarge", "terminate"), ("sagemaker", "ml.c5.xlarge", "stop")):
+        assert ask(service, "run", story, "--bucket", made["Bucket"], "--instance-type", kind)[0] == 0
+        name = job.make(story, {}).name
+        assert ask(service, "status", name, "--bucket", made["Bucket"])[0] == 0
+        assert ask(service, end, name)[0] == 0
+        if service == "ec2":
+            assert ask(service, "run", story, "--bucket", made["Bucket"], "--instance-type", kind, "--spot", "--dry-run")[0] == 0
+    ask("ec2", "list", "--everywhere")
+    ask("ec2", "fetch", job.make(story, {}).name, "--bucket", made["Bucket"])
+    statements = properties("OperatorPolicy")["PolicyDocument"]["Statement"]
+    allowed = {action for statement in statements for action in listed(statement["Action"])}
+    asked = {f"{service}:{operation}" for service, operation, _ in cloud.requests}
+    asked = {NAMES.get(action, action) for action in asked}
+    assert {"ec2:RunInstances", "sagemaker:CreateTrainingJob", "pricing:GetProducts", "freetier:GetAccountPlanState"} <= asked
+    assert asked <= allowed, "the policy lacks a right"
+    implied = {"iam:PassRole", "iam:CreateServiceLinkedRole", "ec2:CreateTags", "sagemaker:AddTags", "s3:AbortMultipartUpload"}
+    by_hand = {"ec2:GetConsoleOutput", "logs:FilterLogEvents", "s3:PutObjectAcl"}  # the last by papermill
+    assert allowed - asked <= implied | by_hand, "the policy has a right that nothing needs"
+    for statement in statements:
+        changing = [one for one in listed(statement["Action"]) if not re.search(":(Describe|List|Get|BatchGet)", one)]
+        assert not changing or "*" not in listed(statement["Resource"]), changing
+    assert len(json.dumps(properties("OperatorPolicy")["PolicyDocument"]).replace(" ", "")) < 6144, "IAM refuses a larger one"
+
+
+def test_a_workflow_of_one_branch_of_one_repository_may_start_runs_and_is_off_by_default():
+    (trust,) = properties("GitHubRole")["AssumeRolePolicyDocument"]["Statement"]
+    (condition,) = trust["Condition"].items()
+    assert condition[0] == "StringEquals" and condition[1]["token.actions.githubusercontent.com:aud"] == "sts.amazonaws.com"
+    who = condition[1]["token.actions.githubusercontent.com:sub"]["Fn::Sub"]
+    assert who == "repo:${GitHubRepository}:ref:refs/heads/main"
+    assert properties("GitHubRole")["ManagedPolicyArns"] == [{"Ref": "OperatorPolicy"}]
+    assert RESOURCES["GitHubRole"]["Condition"] == "HasGitHub" and PARAMETERS["GitHubRepository"]["Default"] == ""
+    workflow = yaml.safe_load((files.root() / ".github" / "workflows" / "ec2.yml").read_text())
+    assert list(workflow[True]) == ["workflow_dispatch"] and workflow["jobs"]["run"]["if"] == "vars.AWS_ROLE != ''"
+    assert workflow["permissions"] == {"contents": "read", "id-token": "write"}
+    scripts = "\n".join(step.get("run", "") for step in workflow["jobs"]["run"]["steps"])
+    used = set(re.findall("(?<= )--[a-z-]+", scripts)) - {"--index-url"}
+    known = {option for name in ("run", "fetch") for one in ec2.commands[name].params for option in one.opts}
+    assert used <= known and "${{" not in scripts, "an input is pasted into a script"
+
+
+def test_skypilot_runs_a_job_of_this_project():
+    task = yaml.safe_load((files.root() / "cloud" / "skypilot.yaml").read_text())
+    assert set(task) <= {"name", "workdir", "resources", "envs", "setup", "run"} and task["envs"].keys() == {"NOTEBOOK", "OUT"}
+    words = task["run"].split()
+    assert words[1:4] == ["-m", "mnistlib", "job"] and set(words[5::2]) <= {option for one in job_command.params for option in one.opts}
+
+
+# What ends all
+
+
+def test_what_has_run_past_its_time_is_ended_by_the_stack(cloud: Cloud, monkeypatch):
+    ec2_client, sagemaker = cloud.client("ec2"), cloud.client("sagemaker")
+    image, now = ec2_client.describe_images()["Images"][0]["ImageId"], datetime.now(UTC)
+
+    def start(**tags: str) -> str:
+        given = [{"Key": key, "Value": value} for key, value in tags.items()]
+        wanted = {"ImageId": image, "MinCount": 1, "MaxCount": 1, "InstanceType": "c5.xlarge"}
+        tagged = [{"ResourceType": "instance", "Tags": given}]
+        return ec2_client.run_instances(**wanted, TagSpecifications=tagged)["Instances"][0]["InstanceId"]
+
+    late, early = ({"project": "mnistlib", "mnistlib-until": (now + timedelta(hours=hours)).isoformat()} for hours in (-1, 1))
+    over, others = start(**late), [start(**early), start(project="mnistlib"), start(**late | {"project": "another"})]
+    for name in ("mnistlib-a", "others"):
+        sagemaker.create_notebook_instance(NotebookInstanceName=name, InstanceType="ml.t3.medium", RoleArn=f"arn:aws:iam::{ACCOUNT}:role/r")
+    code: dict[str, Any] = {}
+    exec(properties("Reaper")["Code"]["ZipFile"], code)
+    assert properties("Reaper")["Handler"] == "index.end" and len(properties("Reaper")["Code"]["ZipFile"]) < 4096
+    monkeypatch.setenv("NOTEBOOK_HOURS", "1")
+    assert code["end"]({}, None) == [over]
+    monkeypatch.setenv("NOTEBOOK_HOURS", "0")
+    assert code["end"]({}, None) == ["mnistlib-a"]
+    states = {
+        one["InstanceId"]: one["State"]["Name"] for page in ec2_client.describe_instances()["Reservations"] for one in page["Instances"]
+    }
+    assert states[over] == "terminated" and {states[one] for one in others} == {"running"}
+    assert sagemaker.describe_notebook_instance(NotebookInstanceName="others")["NotebookInstanceStatus"] == "InService"

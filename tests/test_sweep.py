@@ -10,11 +10,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 import torch
+from clouds import REGION, folder
 from ray.cluster_utils import Cluster
 from test_job import write
 
@@ -26,6 +28,8 @@ from mnistlib.errors import SettingError
 from mnistlib.notebook.signals import Stopped, Stopping
 from mnistlib.report import markup
 from mnistlib.report import result as results
+
+pytest_plugins = ["clouds"]
 
 # What a run tells a file outside its folder: that it began, on which node, and that it came to its end.
 STORY = """
@@ -95,7 +99,7 @@ def gone(what: Callable[[], object]) -> bool:
 
 
 @pytest.mark.slow
-def test_a_sweep_on_a_cluster_is_stopped_spreads_survives_a_lost_node_and_runs_only_what_is_missing(cluster, tmp_path, caplog):
+def test_a_sweep_on_a_cluster_is_stopped_spreads_survives_a_lost_node_and_runs_only_what_is_missing(cluster, cloud, tmp_path, caplog):
     caplog.set_level("INFO", "mnistlib")
     path, written, out = story(tmp_path), tmp_path / "diary", tmp_path / "out"
     second, options = cluster.second.all_processes["raylet"][0].process.pid, ray_sweep.Options(cluster.address)
@@ -137,6 +141,17 @@ def test_a_sweep_on_a_cluster_is_stopped_spreads_survives_a_lost_node_and_runs_o
     assert sorted(n for n, _ in diary(written, "end")) == [1, 2, 3, 4], "a job was lost, or came to its end twice"
     again = diary(written, "begin")[before:]
     assert len(again) == 3 and {n for n, _ in again} == {3, 4}, "no job was lost with the node, so nothing was tested"
+
+    # To S3, with a runtime environment: the nodes know nothing of this cloud
+    cloud.client("s3").create_bucket(Bucket="a-bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
+    remote, settings = folder("s3://a-bucket/sweep"), {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
+    to_s3 = replace(options, remote=remote, runtime_env={"env_vars": settings})
+    (one,) = jobs = ray_sweep.combinations([path], {"n": [5]}, given)
+    assert ray_sweep.run(jobs, tmp_path / "here", to_s3).succeeded == 1
+    assert (remote / one.name).get("n") == b"5" == (tmp_path / "here" / one.name / "n").read_bytes()
+    before = len(diary(written, "begin"))
+    assert ray_sweep.run(jobs, tmp_path / "there", to_s3).succeeded == 1 and (tmp_path / "there" / one.name / "story.html").is_file()
+    assert len(diary(written, "begin")) == before, "what had succeeded in S3 was run again"
 
 
 @pytest.mark.slow
@@ -218,6 +233,16 @@ def test_without_ray_the_command_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(SettingError, match=r"pip install -e '\.\[sweep\]'"):
         ray_sweep.run([job.make(story(tmp_path), {})], tmp_path / "out")
+
+
+def test_a_runtime_environment_is_for_a_cluster(tmp_path, monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    file = tmp_path / "env.yaml"
+    file.write_text("pip: requirements.txt")
+    options = ray_sweep.Options(runtime_env=ray_sweep.read_runtime_env(str(file)))
+    assert options.runtime_env == {"pip": "requirements.txt"}
+    with pytest.raises(SettingError, match="--address"):
+        ray_sweep.run([job.make(story(tmp_path), {})], tmp_path / "out", options)
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path):

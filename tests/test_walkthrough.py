@@ -173,7 +173,7 @@ def test_the_commands_of_the_page_work(
 
     def contain(plan: LaunchPlan) -> str:
         created = create_job(plan)
-        container = Container(machine, plan.request, training[-1])
+        container = Container(machine, plan.requests[0], training[-1])
         container.start()
         threading.Thread(target=container.end, daemon=True).start()
         return created

@@ -1,6 +1,7 @@
 """Sessions with Amazon Web Services, and its errors as sentences that say what to do."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,14 +28,17 @@ class CloudError(MnistlibError):
 
 
 def session(region: str | None = None) -> Session:
-    """Return a session in a region, by default that of AWS's settings; its clients retry when AWS throttles them."""
+    """Return a session in a region, by default that of AWS's settings; its clients retry when AWS throttles them.
+
+    $AWS_REGION, which the AWS CLI takes before all others and boto3 overlooks, is such a setting.
+    """
     import boto3
     import botocore.session
     from botocore.config import Config
 
     core = botocore.session.get_session()
     core.set_default_client_config(Config(retries={"mode": "standard", "max_attempts": 5}))
-    return boto3.Session(botocore_session=core, region_name=region)
+    return boto3.Session(botocore_session=core, region_name=region or os.environ.get("AWS_REGION"))
 
 
 @contextlib.contextmanager
@@ -52,10 +56,11 @@ def aws_errors() -> Iterator[None]:
         raise SettingError(f"{error}; $AWS_PROFILE must name a profile of ~/.aws/config.") from None
     except ClientError as error:
         table = yaml.safe_load(ADVICE.read_text(encoding="utf-8"))
-        advice = next((one["advice"] for one in table if code(error) in one["codes"]), "AWS refused {operation} ({code}: {message}).")
         reason = str(error.response.get("Error", {}).get("Message", "") or "no reason given").strip().rstrip(".")
-        known = {"code": code(error), "message": reason, "operation": error.operation_name, "renew": RENEW, "quotas": QUOTAS}
-        raise CloudError(advice.format(**known)) from None
+        known = (one["advice"] for one in table if code(error) in one["codes"] and one.get("message", "").lower() in reason.lower())
+        advice = next(known, "AWS refused {operation} ({code}: {message}).")
+        words = {"code": code(error), "message": reason, "operation": error.operation_name, "renew": RENEW, "quotas": QUOTAS}
+        raise CloudError(advice.format(**words)) from None
     except NoCredentialsError:
         raise CloudError(f"No AWS credentials were found; {RENEW}") from None
     except BotoCoreError as error:

@@ -30,13 +30,10 @@ def running(session: Session, all_regions: bool = False) -> Iterator[str]:
 
 def check_not_running(session: Session, name: str) -> None:
     """Raise SettingError where a run is active on EC2 or SageMaker: two would write into the same folder."""
-    with contextlib.suppress(client.CloudError), client.aws_errors():  # a user of one service may not be allowed to list the other
-        for one in ec2.instances(session, name):
-            if one["State"]["Name"] in ("pending", "running"):
-                raise SettingError(f"{name} is already running on {one['InstanceId']}; `ec2 status {name}` shows its progress.")
-    with contextlib.suppress(client.CloudError), client.aws_errors():
-        for one in sagemaker.training_jobs(session, sagemaker.slug(name), active=True):
-            raise SettingError(f"{name} is already running as {one['TrainingJobName']}; `sagemaker status {name}` shows its progress.")
+    for service, active in (("ec2", ec2.active), ("sagemaker", sagemaker.active)):
+        with contextlib.suppress(client.CloudError), client.aws_errors():  # a user of one service may not be allowed to list the other
+            if machine := active(session, name):
+                raise SettingError(f"{name} is already running on {machine}; `{service} status {name}` shows its progress.")
 
 
 def _instances(session: Session) -> Iterator[tuple[Any, ...]]:

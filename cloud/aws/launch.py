@@ -1,11 +1,13 @@
 """A run on AWS, whichever service runs it: options, plan, upload, log, state and results."""
 
+import contextlib
+import functools
 import json
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,10 +23,13 @@ from mnistlib import files, formatting, steps
 from mnistlib.errors import ResultError, SettingError, validated
 from mnistlib.logs import log
 from mnistlib.report import result as results
+from mnistlib.report.result import Result
 
 ROOT = "mnistlib"  # all objects of this project in a bucket are below it
 NAME = re.compile(r"[^/]+-[0-9a-f]{10}")
 EVERY = 10.0  # seconds between two looks at a run that is followed
+LONGEST = 5 * 24 * 3600.0  # seconds that a run is followed: more than any may take, its wait for spare capacity included
+LOCK, LOCKED = "lock", 600.0  # a file in a run's folder while it is being started, and the seconds after which it is taken for forgotten
 FAILURES = 6  # failed looks in a row, as without a network, before following ends
 
 
@@ -33,14 +38,17 @@ class LaunchOptions:
     """What a run asks of AWS."""
 
     bucket: str
-    instance_type: str
+    instance_types: tuple[str, ...]  # tried in this order
     region: str | None = None  # None: the region of AWS's settings
     stack: str = stack.NAME
     spot: bool = False
     minutes: Annotated[int, Field(ge=5, le=24 * 60)] = 120  # after which the run is stopped
     image: str | None = None  # None: the service's default
     price: Annotated[float, Field(ge=0, le=1000)] | None = None  # US dollars per hour; None: asked of AWS
+    max_dollars: Annotated[float, Field(gt=0)] | None = None  # that the machine may cost at most; None: no limit
     key_name: str | None = None  # of a key pair for SSH, on EC2
+    subnet: str | None = None  # on EC2; None: the stack's, or the default ones
+    public_address: bool = True  # on EC2; without one, the subnet needs a way to S3 and the package index
 
 
 @dataclass(frozen=True)
@@ -53,16 +61,22 @@ class LaunchPlan:
     options: LaunchOptions
     image: str
     minutes: int  # that the instance may live, set-up included
-    price: float | None  # US dollars per hour
-    request: dict[str, Any]  # to the service
+    price: float | None  # US dollars per hour, of the dearest
+    requests: tuple[dict[str, Any], ...]  # to the service, tried in this order until AWS has capacity
+
+    @property
+    def cost(self) -> float | None:
+        """Return the US dollars that the machine costs at most, None where the price is not known."""
+        return None if self.price is None else self.price * self.minutes / 60
 
     def __str__(self) -> str:
         """Return what a user should know before it starts."""
-        spot = self.options.spot
+        spot, types = self.options.spot, " or ".join(self.options.instance_types)
         cost = "cost not known" if self.price is None else f"{'at most ' * spot}{formatting.dollars(self.price)} an hour"
         return (
-            f"{self.job.name}: {'spot ' * spot}{self.options.instance_type} in {self.session.region_name}, image {self.image}, {cost}, "
-            f"at most {formatting.seconds(60 * self.minutes)}; everything goes to {self.folder}"
+            f"{self.job.name}: {'spot ' * spot}{types} in {self.session.region_name}, image {self.image}, {cost}, "
+            f"at most {formatting.seconds(60 * self.minutes)}{'' if self.cost is None else ' and ' + formatting.dollars(self.cost)}; "
+            f"everything goes to {self.folder}"
         )
 
 
@@ -98,6 +112,22 @@ def prepare(job: Job, options: LaunchOptions, service: str) -> tuple[Session, Fo
     return session, folder, outputs
 
 
+def check_cost(*plans: LaunchPlan) -> None:
+    """Raise SettingError where runs may cost more together than the --max-dollars of the first, or where nobody can tell."""
+    limit, costs = plans[0].options.max_dollars, [plan.cost for plan in plans]
+    if limit is None:
+        return
+    if None in costs:
+        raise SettingError("The price per hour is not known, so --max-dollars cannot be kept; give the price with --price.")
+    if sum(costs) > limit:
+        who = plans[0].job.name if len(plans) == 1 else f"{formatting.count(len(plans))} runs together"
+        raise SettingError(
+            f"{who} may cost {formatting.dollars(sum(costs))}, at {formatting.dollars(plans[0].price)} an hour for "
+            f"{formatting.seconds(60 * plans[0].minutes)} each, and --max-dollars allows {formatting.dollars(limit)}; give fewer "
+            "--minutes or another --instance-type."
+        )
+
+
 def succeeded(folder: Folder) -> bool:
     """Say whether a run has succeeded."""
     record = read_record(folder)
@@ -118,8 +148,9 @@ def upload(one: Job, folder: Folder, scripts: tuple[str, ...]) -> None:
         for name, body in packaging.project([one]).items():
             files.write(Path(scratch, "project", name), body)
         archive = shutil.make_archive(f"{scratch}/project", "gztar", f"{scratch}/project")
-        paths = [packaging.wheel(Path(scratch)), Path(archive), *(stack.SCRIPTS / name for name in scripts)]
+        paths = [Path(archive), *(stack.SCRIPTS / name for name in scripts)]
         inputs = {path.name: path.read_bytes() for path in paths} | {packaging.PARAMETERS: packaging.parameters(one)}
+        inputs |= _wheel()
     target = folder / "input"
     for name, body in inputs.items():
         target.put(name, body)
@@ -127,6 +158,33 @@ def upload(one: Job, folder: Folder, scripts: tuple[str, ...]) -> None:
         target.delete(name)
     folder.delete(f"out/{job.RECORD}")  # that of an earlier attempt
     log.info("Uploaded library, notebook and parameters to %s", target)
+
+
+@contextlib.contextmanager
+def uploaded(plan: LaunchPlan, scripts: tuple[str, ...]) -> Iterator[None]:
+    """Upload what a run needs for a start in here; where that is refused or stopped, delete it again, as if nothing had been asked for."""
+    if not plan.folder.put_new(LOCK, b""):
+        if time.time() - plan.folder.modified(LOCK) < LOCKED:
+            raise SettingError(f"{plan.job.name} is being started elsewhere; try again in a minute, or see `ec2 list`.")
+        plan.folder.put(LOCK, b"")
+    try:
+        upload(plan.job, plan.folder, scripts)
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):  # the reason of the refusal says more
+            for name in (plan.folder / "input").sizes():
+                (plan.folder / "input").delete(name)
+        raise
+    finally:
+        with contextlib.suppress(Exception):
+            plan.folder.delete(LOCK)
+
+
+@functools.cache
+def _wheel() -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory(prefix="mnistlib-") as scratch:  # once for all runs of a process
+        path = packaging.wheel(Path(scratch))
+        return {path.name: path.read_bytes()}
 
 
 def log_lines(folder: Folder) -> list[str]:
@@ -149,10 +207,10 @@ def failure(folder: Folder) -> str:
 
 
 def follow(folder: Folder, look: Callable[[], State]) -> State:
-    """Log what a run prints until it has ended, and return how it ended."""
+    """Log what a run prints until it has ended, and return how it ended; raise CloudError where it cannot still be running."""
     shown: list[str] = []
-    word, failures = "", 0
-    while True:
+    word, failures, end = "", 0, time.monotonic() + LONGEST
+    while time.monotonic() < end:
         try:
             with client.aws_errors():
                 state, lines = look(), log_lines(folder)
@@ -172,12 +230,14 @@ def follow(folder: Folder, look: Callable[[], State]) -> State:
             if state.ended:
                 return state
         time.sleep(EVERY)
+    raise client.CloudError(f"{folder.name} has not ended after {formatting.seconds(LONGEST)}; see `ec2 list` and end it by hand.")
 
 
 def fetch(folder: Folder, into: Path, as_evidence: bool = False) -> None:
     """Download what a run left; nothing is replaced before all of it is here and its results are valid.
 
-    `as_evidence`, as for reports/: only pages, results and checkpoints, and only of a full run of the step's own recipe that succeeded.
+    `as_evidence`, as for reports/: only pages, results and checkpoints, and only of a full run of the step's own recipe that succeeded with
+    the torch of requirements.txt.
     """
     record = read_record(folder)
     if record is None and not (folder / "out").sizes():
@@ -191,9 +251,23 @@ def fetch(folder: Folder, into: Path, as_evidence: bool = False) -> None:
             result = results.read(path)
             if as_evidence and not (result.headline and result.recipe == steps.get(result.step).recipe):
                 raise ResultError(f"This run of {result.step} was shortened or changed its recipe, so it may not go into reports/.")
+            if as_evidence:
+                _check_torch(result)
         for name in names:
             files.write(into / name, (fresh / name).read_bytes())
     log.info("%s in %s", formatting.counted(len(names), "file"), into)
+
+
+def _check_torch(result: Result) -> None:
+    path = files.root() / "requirements.txt"
+    pinned = re.search(r"^torch==([0-9.]+)", path.read_text(encoding="utf-8") if path.is_file() else "", flags=re.MULTILINE)
+    given = result.provenance.get("torch")  # a list where the seeds differ
+    used = {str(version).partition("+")[0] for version in (given if isinstance(given, list | tuple) else [given])}
+    if pinned and used != {pinned[1]}:
+        raise ResultError(
+            f"This run of {result.step} used torch {formatting.listed(sorted(used))}, and reports/ are made with torch {pinned[1]}; "
+            "a run on an instance without a GPU has that one."
+        )
 
 
 def _is_evidence(name: str) -> bool:

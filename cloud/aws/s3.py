@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cloud.aws.client import CloudError
+from cloud.aws.client import CloudError, code
 from mnistlib import files
 from mnistlib.errors import SettingError
 from mnistlib.logs import log
@@ -48,6 +48,25 @@ class Folder:
     def put(self, name: str, data: bytes) -> None:
         """Upload a file."""
         self.client.put_object(Bucket=self.bucket, Key=self.key(name), Body=data)
+
+    def put_new(self, name: str, data: bytes) -> bool:
+        """Upload a file unless it is there already, and say whether it was uploaded; of several at once, one succeeds."""
+        try:
+            self.client.put_object(Bucket=self.bucket, Key=self.key(name), Body=data, IfNoneMatch="*")
+        except self.client.exceptions.ClientError as error:
+            if code(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
+                raise
+            return False
+        return True
+
+    def modified(self, name: str) -> float:
+        """Return when a file was uploaded, in seconds since the epoch; 0 where there is none."""
+        pages = self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.key(name)).get("Contents", ())
+        return next((one["LastModified"].timestamp() for one in pages if one["Key"] == self.key(name)), 0.0)
+
+    def upload(self, name: str, path: Path) -> None:
+        """Upload a local file, a large one in parts."""
+        self.client.upload_file(str(path), self.bucket, self.key(name))
 
     def get(self, name: str) -> bytes | None:
         """Return a file, None where there is none."""
@@ -134,7 +153,7 @@ class SyncedFolder:
         now = self._stamps()
         for name in sorted(now, key=lambda name: name == self.last):
             if self.uploaded.get(name) != now[name] and (path := self.path / name).is_file():
-                self.remote.put(name, path.read_bytes())
+                self.remote.upload(name, path)
                 self.uploaded[name] = now[name]
         for name in set(self.uploaded) - set(now):
             self.remote.delete(name)

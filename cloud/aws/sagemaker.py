@@ -1,4 +1,4 @@
-"""A run as a SageMaker training job; its folder in S3 is the job's checkpoint folder, which SageMaker keeps in sync."""
+"""A run as a SageMaker training job, which keeps the run's folder in S3 in sync as an EC2 instance does."""
 
 import re
 import time
@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from cloud.aws import client, pricing, stack
+from cloud.aws import account, client, pricing, stack
 from cloud.aws import launch as runs
 from cloud.aws.client import Session
 from cloud.aws.launch import LaunchOptions, LaunchPlan, State
@@ -14,8 +14,9 @@ from cloud.aws.s3 import Folder
 from cloud.job import Job
 from mnistlib.errors import SettingError, nearest
 
-IMAGE = "{account}.dkr.ecr.{region}.amazonaws.com/pytorch-training:2.8.0-{kind}-ubuntu22.04-sagemaker"  # AWS's own
-CPU, GPU = "cpu-py312", "gpu-py312-cu129"
+IMAGE = "{account}.dkr.ecr.{region}.amazonaws.com/pytorch:{version}-{kind}-amzn2023-sagemaker"  # AWS's own
+CUDA = {"2.14": "cu133", "2.13": "cu133", "2.12": "cu130", "2.11": "cu130"}  # of each version of the image, newest first
+PUBLIC = "public.ecr.aws/"  # images there are found by SageMaker alone
 ACCOUNT = "763104351884"  # that holds the image, but in the regions of image_accounts.yaml
 REGISTRY = re.compile(
     r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/"
@@ -32,33 +33,50 @@ def plan(job: Job, options: LaunchOptions) -> LaunchPlan:
     """Return what would be started, checked as far as AWS allows: stack, bucket, instance type and image."""
     session, folder, outputs = runs.prepare(job, options, "sagemaker")
     types = session.client("sagemaker").meta.service_model.shape_for("TrainingInstanceType").enum
-    if options.instance_type not in types:
-        raise SettingError(f"There is no instance type {options.instance_type!r} for training.{nearest(options.instance_type, types)}")
-    image, region = options.image or default_image(session.region_name, options.instance_type), session.region_name
-    if not _image_exists(session, image):
-        raise SettingError(f"There is no image {image!r} in {region}; --image takes ACCOUNT.dkr.ecr.{region}.amazonaws.com/NAME:TAG.")
-    price = pricing.sagemaker(session, options.instance_type) if options.price is None else options.price
+    (kind, *others), region = options.instance_types, session.region_name
+    if others:
+        raise SettingError("A training job takes one --instance-type; SageMaker itself looks for capacity in every zone.")
+    if kind not in types:
+        raise SettingError(f"There is no instance type {kind!r} for training.{nearest(kind, types)}")
+    account.check_training_quota(session, kind, options.spot)
+    images = [options.image] if options.image else default_images(region, kind)
+    image = next((name for name in images if _image_exists(session, name)), None)
+    if image is None:
+        raise SettingError(f"There is no image {images[0]!r} in {region}; --image takes ACCOUNT.dkr.ecr.{region}.amazonaws.com/NAME:TAG.")
+    price = pricing.sagemaker(session, kind) if options.price is None else options.price
     name = f"{slug(job.name)}-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}"
     known = {"job": job, "folder": folder, "options": options, "outputs": outputs, "region": region, "image": image, "price": price}
+    known |= {"instance_type": kind, "has_gpu": has_gpu(kind)}
     request = stack.request("training_job.yaml.j2", name=name, root=runs.ROOT, seconds=60 * (options.minutes + GRACE), **known)
-    return LaunchPlan(job, session, folder, options, image, options.minutes + GRACE, price, request)
+    made = LaunchPlan(job, session, folder, options, image, options.minutes + GRACE, price, (request,))
+    runs.check_cost(made)
+    return made
 
 
 def launch(plan: LaunchPlan) -> str:
     """Upload what a run needs, create its training job and return the job's name."""
-    runs.upload(plan.job, plan.folder, UPLOADED)
-    plan.session.client("sagemaker").create_training_job(**plan.request)
-    return plan.request["TrainingJobName"]
+    (request,) = plan.requests
+    with runs.uploaded(plan, UPLOADED):
+        plan.session.client("sagemaker").create_training_job(**request)
+    return request["TrainingJobName"]
 
 
-def default_image(region: str, instance_type: str) -> str:
-    """Return AWS's own image with PyTorch for a region and an instance type."""
+def default_images(region: str, instance_type: str) -> list[str]:
+    """Return AWS's own images with PyTorch for a region and an instance type, newest first."""
     accounts = yaml.safe_load((stack.SCRIPTS / "image_accounts.yaml").read_text(encoding="utf-8"))
-    kind = GPU if re.match(r"ml\.(g|p)\d", instance_type) else CPU
-    return IMAGE.format(account=accounts.get(region, ACCOUNT), region=region, kind=kind)
+    where = {"account": accounts.get(region, ACCOUNT), "region": region}
+    kinds = {version: cuda if has_gpu(instance_type) else "cpu" for version, cuda in CUDA.items()}
+    return [IMAGE.format(version=version, kind=kind, **where) for version, kind in kinds.items()]
+
+
+def has_gpu(instance_type: str) -> bool:
+    """Say whether a training instance has NVIDIA GPUs, by the name of its type."""
+    return re.match(r"ml\.(g|p)\d", instance_type) is not None
 
 
 def _image_exists(session: Session, image: str) -> bool:
+    if image.startswith(PUBLIC):
+        return True
     found = REGISTRY.fullmatch(image)
     if not found or found["region"] != session.region_name:
         return False
@@ -84,10 +102,16 @@ def slug(name: str) -> str:
 
 def training_jobs(session: Session, prefix: str = "mnistlib-", active: bool = False) -> list[dict[str, Any]]:
     """Return SageMaker's summaries of this project's training jobs, newest first; with `active`, of those that have not ended."""
-    pages = session.client("sagemaker").get_paginator("list_training_jobs").paginate(NameContains=prefix)
+    listing = session.client("sagemaker").get_paginator("list_training_jobs")
+    wanted = [{"StatusEquals": status} for status in ACTIVE] if active else [{}]
+    pages = [page for only in wanted for page in listing.paginate(NameContains=prefix, **only)]
     found = [one for page in pages for one in page["TrainingJobSummaries"] if one["TrainingJobName"].startswith(prefix)]
-    found = [one for one in found if one["TrainingJobStatus"] in ACTIVE or not active]
     return sorted(found, key=lambda one: one["CreationTime"], reverse=True)
+
+
+def active(session: Session, name: str) -> str | None:
+    """Return the name of the training job in which a run is under way, None where there is none."""
+    return next((one["TrainingJobName"] for one in training_jobs(session, slug(name), active=True)), None)
 
 
 def state(session: Session, folder: Folder, job: str | None = None) -> State:

@@ -14,7 +14,7 @@ from mnistlib.errors import SettingError
 NAME = "mnistlib"  # the default name of the stack
 SCRIPTS = Path(__file__).parent / "scripts"
 TEMPLATE = SCRIPTS / "stack.yaml"
-OUTPUTS = ("Bucket", "InstanceProfile", "SecurityGroup", "TrainingRole", "NotebookRole")
+OUTPUTS = ("Bucket", "InstanceProfile", "SecurityGroup", "OperatorPolicy", "TrainingRole", "NotebookRole")
 
 
 def stack_outputs(session: Session, name: str = NAME) -> dict[str, str]:
@@ -29,6 +29,12 @@ def stack_outputs(session: Session, name: str = NAME) -> dict[str, str]:
     outputs = {output["OutputKey"]: output["OutputValue"] for stack in stacks for output in stack.get("Outputs", ())}
     if not set(OUTPUTS) <= set(outputs):
         region = session.region_name
+        if outputs:
+            raise SettingError(
+                f"The stack {name!r} in {region} was made by an older version; bring it up to date: `aws cloudformation update-stack "
+                f"--region {region} --stack-name {name} --template-body file://{TEMPLATE} --capabilities CAPABILITY_IAM "
+                "--parameters ParameterKey=VpcId,UsePreviousValue=true`."
+            )
         command = (
             f"aws cloudformation create-stack --region {region} --stack-name {name} --template-body file://{TEMPLATE} "
             "--capabilities CAPABILITY_IAM --parameters ParameterKey=VpcId,ParameterValue=vpc-…"

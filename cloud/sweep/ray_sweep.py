@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from cloud import job, packaging
+from cloud.aws.s3 import Folder
 from cloud.job import Job, Record
 from cloud.sweep import worker
 from mnistlib import files, formatting
@@ -26,6 +27,7 @@ from mnistlib.errors import SettingError
 from mnistlib.logs import log
 from mnistlib.notebook import runner
 
+OWN = ("py_modules", "excludes", "working_dir")  # of a runtime environment, set by a sweep
 RETRIES = 5  # of a job whose machine or Ray worker is lost
 OVERRIDE = "overrides."  # what the name of a recipe's field in a grid begins with
 MAX_JOBS = 10_000
@@ -42,6 +44,8 @@ class Options:
     address: str | None = None  # of a running cluster; None: $RAY_ADDRESS, or this machine
     cpus: float = 1.0  # of a machine, for each job
     gpus: float = 0.0
+    runtime_env: Mapping[str, Any] | None = None  # packages and more, as Ray takes them; only on a cluster
+    remote: Folder | None = None  # in S3, where every job keeps its own folder
 
     def __post_init__(self) -> None:
         if not 0 < self.cpus <= MAX_TAKEN:  # jobs that take nothing would all start at once
@@ -67,6 +71,22 @@ class Sweep:
     def succeeded(self) -> int:
         """Return how many jobs have succeeded."""
         return sum(record is not None and record.status == "succeeded" for record in self.records)
+
+
+def read_runtime_env(path: str | None) -> dict[str, Any] | None:
+    """Return Ray's runtime environment from a YAML file; raise SettingError for what a sweep sets itself."""
+    if path is None:
+        return None
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        value = None
+    if not isinstance(value, dict) or not value or set(value) & set(OWN):
+        raise SettingError(
+            f"{path!r} must hold a runtime environment of Ray's without {' or '.join(OWN)}, which a sweep sets itself; such as "
+            "`pip: requirements.txt`."
+        )
+    return value
 
 
 def axis(text: str) -> tuple[str, list[Any]]:
@@ -116,13 +136,19 @@ def run(jobs: Sequence[Job], folder: Path, options: Options = Options()) -> Swee
     """Run what is missing of a sweep's jobs, each in its own folder below `folder`, and return what became of all.
 
     A job whose machine or worker is lost starts again elsewhere; one that fails stops no other. A stopped sweep resumes; on a cluster,
-    its unfinished jobs start again. Raises SettingError if Ray is not installed or its cluster cannot be reached.
+    its unfinished jobs start again, unless they keep their folders in S3. Raises SettingError if Ray is not installed or its cluster cannot
+    be reached.
     """
     folder = files.writable(folder.resolve())
+    for one in jobs if options.remote else ():
+        if not job.succeeded(one, folder / one.name) and (options.remote / one.name).get(job.RECORD):
+            _bring(options.remote, one, folder)
     missing = [one for one in jobs if not job.succeeded(one, folder / one.name)]
     log.info(f"{formatting.of(len(jobs) - len(missing), len(jobs))} jobs have succeeded already, left: {formatting.count(len(missing))}")
     if missing:
         address = options.address or os.environ.get("RAY_ADDRESS")
+        if options.runtime_env and not address:
+            raise SettingError("A runtime environment is for a cluster; name one with --address, or leave out --runtime-env.")
         with _cluster(address, options) as ray:
             _work(ray, missing, folder, options, here=not address)
     return Sweep(folder, tuple(jobs), tuple(job.read_if_any(one, folder / one.name) for one in jobs))
@@ -132,6 +158,10 @@ def run(jobs: Sequence[Job], folder: Path, options: Options = Options()) -> Swee
 def _cluster(address: str | None, options: Options) -> Iterator[Any]:
     if importlib.util.find_spec("ray") is None:
         raise SettingError(INSTALL)
+    if address and address.startswith(("http://", "https://")):
+        raise SettingError(
+            f"{address!r} is an address of Ray's Jobs API, which `ray job submit` takes; --address takes HOST:PORT or ray://HOST:10001."
+        )
     if address and (found := ADDRESS.fullmatch(address)):  # Ray itself would try for minutes
         try:
             socket.create_connection((found["host"], int(found["port"])), timeout=10).close()
@@ -143,19 +173,22 @@ def _cluster(address: str | None, options: Options) -> Iterator[Any]:
     answered = signal.getsignal(signal.SIGTERM)
     if address:  # the library is sent along
         modules = [str(Path(worker.LIBRARY) / name) for name in packaging.PACKAGES]
-        about = {"address": address, "runtime_env": {"py_modules": modules, "excludes": ["__pycache__"]}}
+        environment = {**(options.runtime_env or {}), "py_modules": modules, "excludes": ["__pycache__"]}
+        about = {"address": address, "runtime_env": environment}
     else:  # "local": never a cluster that happens to run on this machine
         about = {"address": "local", "include_dashboard": False}
     try:
         ray.init(**about, log_to_driver=False, logging_level="error", configure_logging=False)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _unreachable(address, str(error).splitlines()[0]) from None
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise _unreachable(address, " ".join(str(error).split())[:300]) from None
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, answered)  # Ray has put its own in place
         has = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         n_cpus, n_gpus = (formatting.number(sum(one.get(kind, 0) for one in has)) for kind in ("CPU", "GPU"))
         log.info(f"Ray has machines: {len(has)}, CPUs: {n_cpus}, GPUs: {n_gpus}")
+        if any(one.get("GPU", 0) for one in has) and not options.gpus:
+            log.info("Ray hides the GPUs from jobs that take none; --gpus 1 gives each job one")
         if not any(one.get("CPU", 0) >= options.cpus and one.get("GPU", 0) >= options.gpus for one in has):
             wanted = f"{formatting.number(options.cpus)} CPUs and {formatting.number(options.gpus)} GPUs for a job"
             if not address:
@@ -181,8 +214,9 @@ def _work(ray: Any, missing: Sequence[Job], folder: Path, options: Options, here
         worker.run_here if here else worker.run_there
     )
     sent = () if here else (ray.put(packaging.project(missing)), job.RUNS)
+    places = {one.key: str((options.remote or folder) / one.name) for one in missing}
     waiting = {
-        task.remote(str(one.notebook) if here else one.notebook.name, _parameters(one, options), str(folder / one.name), *sent): one
+        task.remote(str(one.notebook) if here else one.notebook.name, _parameters(one, options), places[one.key], *sent): one
         for one in missing
     }
     while waiting:
@@ -196,6 +230,8 @@ def _work(ray: Any, missing: Sequence[Job], folder: Path, options: Options, here
                 in_worker = isinstance(error, ray.exceptions.RayTaskError)  # then it is a traceback, whose last line is the error
                 record = _failed(one, folder / one.name, f"Ray gave it up ({type(error).__name__}): {lines[-1 if in_worker else 0]}")
             else:
+                if options.remote:
+                    _bring(options.remote, one, folder)
                 record = keep(one, left, code, said, folder / one.name)
             n_failed += record.status == "failed"
             done = total - len(waiting)
@@ -206,6 +242,13 @@ def _work(ray: Any, missing: Sequence[Job], folder: Path, options: Options, here
             )
         if not ended:
             log.info(f"{formatting.of(total - len(waiting), total)} jobs have ended")
+
+
+def _bring(remote: Folder, one: Job, folder: Path) -> None:
+    """Download what a job has left in S3, without unfinished training, in place of its folder here."""
+    with contextlib.suppress(FileNotFoundError):
+        (folder / one.name / job.RECORD).unlink()
+    (remote / one.name).download(folder / one.name, wanted=lambda name: not name.startswith(f"{job.RUNS}/"))
 
 
 def keep(one: Job, left: Mapping[str, bytes] | None, code: int, said: str, folder: Path) -> Record:

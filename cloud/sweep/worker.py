@@ -23,20 +23,26 @@ def run_here(notebook: str, parameters: str, folder: str) -> tuple[None, int, st
     return None, *_run(["job", notebook, "--out", folder, "-y", parameters, "--exit-with-parent"], cwd=None)
 
 
-def run_there(notebook: str, parameters: str, folder: str, sent: Mapping[str, bytes], left_out: str) -> tuple[dict[str, bytes], int, str]:
+def run_there(
+    notebook: str, parameters: str, folder: str, sent: Mapping[str, bytes], left_out: str
+) -> tuple[dict[str, bytes] | None, int, str]:
     """Run a job on a cluster's machine in a scratch folder; return the files it left, the exit code and all that it printed.
 
     `parameters` is YAML, `sent` the project that the job runs in. Files below `left_out` are not returned. Texts name `folder`, where
-    the files will go, in place of the scratch folder. That is removed in any case: by the job itself if this worker is killed.
+    the files will go, in place of the scratch folder. That is removed in any case: by the job itself if this worker is killed. Where
+    `folder` is in S3, the job keeps its files there itself, and none are returned.
     """
+    in_s3 = folder.startswith("s3://")
     with tempfile.TemporaryDirectory(prefix="mnistlib-", ignore_cleanup_errors=True) as scratch:
         out = Path(scratch, "out")
         for name, body in sent.items():
             path = Path(scratch, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(body)
-        words = ["job", f"notebooks/{notebook}", "--out", str(out), "-y", parameters, "--exit-with-parent", "--scratch", scratch]
-        code, said = _run(words, cwd=scratch)
+        words = ["job", f"notebooks/{notebook}", "--out", folder if in_s3 else str(out), "-y", parameters]
+        code, said = _run([*words, "--exit-with-parent", "--scratch", scratch], cwd=scratch)
+        if in_s3:
+            return None, code, said
         paths = {path.relative_to(out): path for path in sorted(out.rglob("*")) if path.is_file()}
         left = {name.as_posix(): path.read_bytes() for name, path in paths.items() if name.parts[0] != left_out}
     texts = {name for name in left if "/" not in name}  # record, log, notebook and page

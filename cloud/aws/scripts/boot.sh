@@ -1,7 +1,7 @@
 #!/bin/bash
 # Run one job on an EC2 instance; whatever happens, upload log and state to S3 and shut the instance down.
-# Settings in the environment: RUN (the run's folder in S3), NOTEBOOK, MINUTES, SPOT (yes or no), PRICE (dollars per hour, or null),
-# AWS_DEFAULT_REGION.
+# Settings in the environment: RUN (the run's folder in S3), NOTEBOOK, MINUTES, SPOT and GPU (yes or no), PRICE (dollars per hour, or
+# null), AWS_DEFAULT_REGION.
 set -uo pipefail
 home=${MNISTLIB_HOME:-/opt/mnistlib}
 export INPUT=$home/input OUT=$RUN/out
@@ -24,7 +24,7 @@ report() { # PHASE CODE: upload log and state
 # shellcheck disable=SC2329 # called by a trap
 finish() {
     trap '' TERM INT
-    kill "$watch" 2>/dev/null
+    kill "$watch" "$copying" 2>/dev/null
     echo "Ended: $end, exit status $code"
     report "$end" "$code"
     shutdown -h now
@@ -50,7 +50,7 @@ step() { # TIME NAME: run one step of run.sh with a time limit; its exit status
     return "$code"
 }
 
-end=failed code=1 child='' watch=''
+end=failed code=1 child='' watch='' copying=''
 id=$(metadata instance-id || echo unknown)
 trap finish EXIT
 trap stop TERM INT
@@ -77,7 +77,14 @@ MNISTLIB_INSTANCE=$(printf '{"service": "%s", "id": "%s", "type": "%s", "region"
 export MNISTLIB_INSTANCE
 
 report installing null
-if step 30m install; then
+while sleep 20; do # until the job's own log begins
+    aws s3 cp --only-show-errors "$log" "$RUN/machine.log"
+done &
+copying=$!
+step 30m install
+installed=$?
+kill "$copying" 2>/dev/null
+if [ "$installed" = 0 ]; then
     report running null
     if step "${MINUTES}m" job; then
         end=succeeded

@@ -1,24 +1,20 @@
 #!/bin/bash
-# The entry point of a SageMaker training job: run one job, keep log and state in the checkpoint folder, and exit with its status.
-# Settings in the environment: JOB, NOTEBOOK, SERVICE, INSTANCE_TYPE, IMAGE, PRICE (dollars per hour, or null), REGION.
+# The entry point of a SageMaker training job: run one job, which keeps its folder in S3 in sync itself, and exit with its status.
+# Settings in the environment: JOB, NOTEBOOK, OUT (where the results go), SERVICE, INSTANCE_TYPE, IMAGE, GPU (yes or no), PRICE (dollars
+# per hour, or null), REGION.
 set -uo pipefail
 ml=${MNISTLIB_ML:-/opt/ml}
-kept=$ml/checkpoints # SageMaker keeps it in sync with the run's folder in S3
 export MNISTLIB_HOME=${MNISTLIB_HOME:-/tmp/mnistlib}
-export INPUT=$ml/input/data/code OUT=$kept/out
+export INPUT=$ml/input/data/code AWS_DEFAULT_REGION=$REGION
 since=$(date +%s)
-mkdir -p "$kept" "$ml/output" "$MNISTLIB_HOME"
-exec > >(tee "$kept/machine.log") 2>&1
+log=$MNISTLIB_HOME/machine.log
+mkdir -p "$ml/output" "$MNISTLIB_HOME"
+exec > >(tee "$log") 2>&1
 
-report() { # PHASE CODE
-    printf '{"phase": "%s", "code": %s, "instance": "%s", "since": %s}\n' "$1" "$2" "$JOB" "$since" >"$kept/machine.json"
-}
-
-fail() { # PHASE CODE: SageMaker shows the beginning of this file as the reason
+fail() { # CODE: SageMaker shows the beginning of this file as the reason
     sleep 1 # until tee has written the last lines
-    grep -v '^[[:space:]]*$' "$kept/machine.log" | tail -n 3 | tail -c 900 | iconv -c -f utf-8 -t utf-8 >"$ml/output/failure"
-    report "$1" "$2"
-    exit "$2"
+    grep -v '^[[:space:]]*$' "$log" | tail -n 3 | tail -c 900 | iconv -c -f utf-8 -t utf-8 >"$ml/output/failure"
+    exit "$1"
 }
 
 # shellcheck disable=SC2329 # called by a trap
@@ -29,7 +25,7 @@ stop() { # SageMaker grants two minutes, in which the job saves its state
         wait "$child"
     fi
     echo "Stopped."
-    fail stopped 143
+    fail 143
 }
 
 step() {
@@ -47,8 +43,5 @@ MNISTLIB_INSTANCE=$(printf '{"service": "%s", "id": "%s", "type": "%s", "region"
     "$SERVICE" "$JOB" "$INSTANCE_TYPE" "$REGION" "$IMAGE" "$since" "$PRICE")
 export MNISTLIB_INSTANCE
 
-report installing null
-step install || fail failed $?
-report running null
-step job || fail failed $?
-report succeeded 0
+step install || fail $?
+step job || fail $?

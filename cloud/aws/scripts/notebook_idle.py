@@ -1,4 +1,4 @@
-"""Stop this notebook instance once nobody has used it for some minutes: no busy kernel, nothing run in a notebook or a terminal.
+"""Stop this notebook instance once nobody has used it for some minutes: no busy kernel, no work, nothing run in a notebook or a terminal.
 
 It runs alone on the instance, on whatever Python that has. A Jupyter that does not answer counts as unused.
 
@@ -17,6 +17,7 @@ import urllib.request
 from datetime import datetime
 
 JUPYTER = os.environ.get("MNISTLIB_JUPYTER", "https://localhost:8443")  # SageMaker's own; another in tests
+BUSY = float(os.environ.get("MNISTLIB_BUSY", "0.5"))  # processes that run on average, above which the instance is in use
 EVERY = float(os.environ.get("MNISTLIB_EVERY", "60"))  # seconds between two looks
 
 
@@ -60,6 +61,8 @@ while True:
         print(f"Jupyter does not answer: {error}", flush=True)
     if os.path.exists(setup_log):  # it grows while the project is set up
         last = max(last, min(os.path.getmtime(setup_log), now))
+    if os.getloadavg()[2] > BUSY:  # over fifteen minutes: something works without a kernel
+        last = now
     if now - last >= 60 * minutes:
         print("Nobody uses this instance; stopping it.", flush=True)
         try:

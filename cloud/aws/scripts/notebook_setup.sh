@@ -85,6 +85,10 @@ make_environment() {
         install "${pair[@]}" --index-url "$index" || fail "pip could not install torch, and says why above"
     fi
     install -r requirements.txt || fail "pip could not install the requirements, and says why above"
+    if [ -z "$index" ] && ! as_user "$environment/bin/python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
+        driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -n 1)
+        fail "torch $(grep -om1 '^torch==[0-9.]*' requirements.txt) cannot use the GPU with NVIDIA driver $driver; take a type without a GPU"
+    fi
     echo "$stamp" | as_user tee "$environment/.installed" >/dev/null
 }
 

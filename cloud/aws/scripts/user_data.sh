@@ -6,7 +6,7 @@ for wait in 0 2 5 10 20 40; do # a new role may take a moment
 done
 # As a service: at shutdown the system then stops the job first, while there is a network, and waits for it.
 service=("--setenv=HOME=${HOME:-/root}" -p KillMode=mixed -p TimeoutStopSec=240 -p After=network-online.target)
-for name in RUN NOTEBOOK MINUTES SPOT PRICE AWS_DEFAULT_REGION; do
+for name in RUN NOTEBOOK MINUTES SPOT GPU PRICE AWS_DEFAULT_REGION; do
     service+=("--setenv=$name=${!name}")
 done
 systemd-run --wait --collect --unit=mnistlib "${service[@]}" bash "$home/input/boot.sh"
