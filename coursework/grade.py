@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 from coursework import inspection, judge, outline, own_report, sandbox
-from coursework.inspection import Inspected
+from coursework.inspection import Inspected, RuleError
 from coursework.sandbox import Limits
 from mnistlib import files, formatting
 from mnistlib.errors import MnistlibError, SettingError
@@ -220,7 +220,7 @@ def _check(group: Class, entries: Sequence[Entry], workers: int, ended: Callable
     def one(entry: Entry) -> str:
         clock = time.perf_counter()
         try:
-            group.check(entry, stop).require_rules()
+            _require_rules(group.check(entry, stop))
         except sandbox.SandboxError:
             raise
         except MnistlibError as error:
@@ -242,6 +242,13 @@ def _check(group: Class, entries: Sequence[Entry], workers: int, ended: Callable
             pool.shutdown(cancel_futures=True)
             raise
     return [entry for entry in entries if not failed[entry]]
+
+
+def _require_rules(net: Inspected) -> None:
+    """Raise RuleError, with what was found, where a net breaks a rule."""
+    if net.broken:
+        more = f" That is one of {formatting.count(len(net.broken))} broken rules." if len(net.broken) > 1 else ""
+        raise RuleError(f"It breaks a rule of the exercise, {net.broken[0].rule}. {net.broken[0].what[: sandbox.LONGEST]}{more}")
 
 
 def _train(entries: Sequence[Entry], out: Path, workers: int, ended: Callable[[], Any]) -> None:

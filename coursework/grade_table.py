@@ -26,9 +26,9 @@ from mnistlib.sweep import job
 from mnistlib.sweep import page as sweeps
 
 PAGE, CSV = "index.html", "grades.csv"
-# Nets of different authors share a tenth of their structure or less (tests/student_nets); a copy in which two numbers were changed
-# keeps more than two thirds of it.
-ALIKE = 0.6
+# Nets of different authors share a fifth of their structure or less (tests/student_nets); a copy in which two numbers were changed, even
+# of a net of three layers, keeps more than half.
+ALIKE = 0.5
 NAMED = 3  # submissions that a row names as alike
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would compute
 HEAD = ("place", "name", "file", "accuracy", "interval_low", "interval_high", "seeds", "epochs", "parameters", "rules_broken", "advice")
@@ -142,7 +142,7 @@ class Table:
             *(sentence(text, "note") for text in rules(self.group)),
         ]
         if placed:
-            head = ["Place", "Submission", "Accuracy", "Interval", "Parameters", "Advice", "Recipe", "Time", "Built like"]
+            head = ["Submission", "Place", "Accuracy", "Interval", "Parameters", "Advice", "Recipe", "Time", "Built like"]
             parts.insert(1, table("The nets that were trained, by accuracy", head, map(_placed, placed)))
         if others:
             head = ["Submission", "Why it has no place", "Parameters", "Rules broken", "Advice", "Built like"]
@@ -156,9 +156,9 @@ class Table:
     def same(self) -> dict[str, Any]:
         """Return what is the same for all submissions, as a reader would name it."""
         names = {
-            "own_recipe": "RECIPE in a file counts",
-            "seconds": "seconds of processor time",
-            "memory": "GB of memory",
+            "own_recipe": "RECIPE of a file counts",
+            "seconds": "processor time in s",
+            "memory": "memory in GB",
             "split": "images",
         }
         given = {"train_limit": "all training images", "epochs": "epochs of each recipe"}
@@ -229,7 +229,7 @@ def _placed(row: Row) -> list[Shown | str]:
     mean = formatting.mean_sd(result.summary.final_mean, result.summary.final_sd)
     recipe = "its own" if row.net and row.net.answer.recipe else "the series'"
     about = [formatting.count(result.n_parameters), _number(row.advice), recipe, formatting.seconds(row.seconds)]
-    return [formatting.count(row.place), _name(row), mean, formatting.interval(result.summary.interval), *about, ", ".join(row.alike)]
+    return [_name(row), formatting.count(row.place), mean, formatting.interval(result.summary.interval), *about, ", ".join(row.alike)]
 
 
 def _other(row: Row) -> list[Shown | str]:

@@ -38,7 +38,7 @@ from mnistlib.stats import comparison
 from mnistlib.steps import Step
 from mnistlib.train import DIVERGED, History, accuracy
 
-PATIENCE = 4  # seconds to wait for each second of processor time
+PATIENCE, START = 4, 600  # seconds to wait for each second of processor time, and for a busy machine to begin
 STAND_IN = "softmax"  # a net of the library's, where this process needs one for its recipe: it never builds the submission's
 
 
@@ -56,7 +56,7 @@ def limits(seconds: float, gigabytes: float) -> Limits:
     """Return the limits of one process: processor time and memory; it may take longer where other work holds the processor up."""
     if not 1 <= seconds <= 1_000_000 or not 0 < gigabytes <= 1024:
         raise SettingError(f"{seconds} s and {gigabytes} GB are no limits; give from 1 to 1,000,000 s, and up to 1,024 GB.")
-    return Limits(seconds=PATIENCE * seconds, cpu_seconds=int(seconds), memory=int(gigabytes * 2**30))
+    return Limits(seconds=max(PATIENCE * seconds, seconds + START), cpu_seconds=int(seconds), memory=int(gigabytes * 2**30))
 
 
 def train_submission(

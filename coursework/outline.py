@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 OUTLINE = "outline.json"  # {"error": a sentence or "", "shingles": numbers}
-LENGTH = 8  # nodes of the syntax tree that one shingle holds: some two operations, so that only longer runs of the same are shared
+LENGTH = 6  # nodes of the syntax tree that one shingle holds: more than one call of a layer, so that using the same layers is not enough
 DEFINITIONS = ast.ClassDef | ast.FunctionDef
 
 

@@ -81,7 +81,7 @@ def test_without_a_command_the_commands_are_listed(ask):
     names += ["ec2", "sagemaker"]
     code, said, _ = ask()
     assert code == 0 and all(f"  {name} " in said for name in names)
-    assert set(main.commands.commands) - {"check", "judge"} == set(names)  # coursework's commands are there where it is installed
+    assert set(main.commands.commands) - {"check", "judge", "grade"} == set(names)  # coursework's commands are there where it is installed
 
 
 def test_the_version_is_told(ask):
