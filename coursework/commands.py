@@ -55,6 +55,8 @@ def check(net: str, as_json: bool, github: bool, fewer_than: int, require: tuple
 @click.option("--epochs", type=click.IntRange(1, 100), metavar="N", help="5, or the recipe's where they are fewer, unless given.")
 @click.option("--train-limit", type=click.IntRange(1, 60_000), metavar="N", help="Training images; all unless given.")
 @click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Seeds that train side by side; one per core unless given.")
+@click.option("--seconds", type=click.IntRange(1, 1_000_000), help="Processor time that a seed may take; 3600 unless given.")
+@click.option("--memory", type=float, metavar="GB", help="Memory that it may take; 4 unless given.")
 @click.option("--full", is_flag=True, help="Train 5 seeds and all epochs of the recipe.")
 @click.option("--anyway", is_flag=True, help="Train a net that breaks a rule, too.")
 @click.option("--test", is_flag=True, help="Evaluate on the test images; such looks are recorded.")
@@ -138,10 +140,10 @@ def grade(folder: Path, full: bool, test: bool, same_recipe: bool, out: str | No
     epochs = given["epochs"] or (None if full else own_report.EPOCHS)
     parameters = {"seeds": seeds, "epochs": epochs, "train_limit": given["train_limit"], "split": "test" if test else "validation"}
     parameters |= {"own_recipe": not same_recipe, "seconds": given["seconds"], "memory": given["memory"]}
-    group = grading.prepare(folder, place.resolve(), parameters)
-    table = grade_table.Table(group)
+    assignment = grading.prepare(folder, place.resolve(), parameters)
+    table = grade_table.Table(assignment)
     table.write()
-    grading.run(group, given["workers"] or device.n_cores(), address or os.environ.get("RAY_ADDRESS"), table.write)
+    grading.run(assignment, given["workers"] or device.n_cores(), address or os.environ.get("RAY_ADDRESS"), table.write)
     rows = table.write()
     placed, again = sum(row.place is not None for row in rows), sum(row.open for row in rows)
     options.tell("", f"Submissions with a place: {formatting.of(placed, len(rows))}. To be tried again: {formatting.count(again)}.")

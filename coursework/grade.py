@@ -66,7 +66,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Class:
+class Assignment:
     """All submissions, and where their jobs leave what they make."""
 
     folder: Path
@@ -153,12 +153,12 @@ def _code(text: str) -> str:
     return json.dumps({"cells": code, "metadata": {}, "nbformat": 4, "nbformat_minor": 4}, ensure_ascii=False)
 
 
-def prepare(folder: Path, out: Path, parameters: Mapping[str, Any]) -> Class:
+def prepare(folder: Path, out: Path, parameters: Mapping[str, Any]) -> Assignment:
     """Return the class in a folder, every submission read and no code of any executed."""
     found, left_out = find(folder, out)
     notebook = runner.find(own_report.NOTEBOOK)
     entries = [_entry(one, notebook, parameters) for one in found]
-    return Class(folder, out, tuple(entries), tuple(left_out), parameters)
+    return Assignment(folder, out, tuple(entries), tuple(left_out), parameters)
 
 
 def _entry(one: Submission, notebook: Path, parameters: Mapping[str, Any]) -> Entry:
@@ -197,35 +197,37 @@ def is_open(record: Record | None) -> bool:
     return record is None or (record.status == "failed" and not own_reason(record))
 
 
-def run(group: Class, workers: int, address: str | None, ended: Callable[[], Any]) -> None:
+def run(assignment: Assignment, workers: int, address: str | None, ended: Callable[[], Any]) -> None:
     """Check and train all submissions of which that was not done; `ended` is called whenever something about one is known.
 
     `workers` processes work side by side on this machine. At an `address` there is a Ray cluster, which trains.
     """
-    entries = {entry.job.key: entry for entry in group.entries if entry.job}  # files that are the same are one job
-    missing = [entry for entry in entries.values() if is_open(group.record(entry))]
-    log.info(f"Submissions: {formatting.count(len(group.entries))}, to check or train: {formatting.count(len(missing))}")
+    entries = {entry.job.key: entry for entry in assignment.entries if entry.job}  # files that are the same are one job
+    missing = [entry for entry in entries.values() if is_open(assignment.record(entry))]
+    log.info(f"Submissions: {formatting.count(len(assignment.entries))}, to check or train: {formatting.count(len(missing))}")
     if missing:
-        passed = _check(group, missing, workers, ended)
+        passed = _check(assignment, missing, workers, ended)
         if address:
-            ray_sweep.run([entry.job for entry in passed], group.out, ray_sweep.Options(address), ended)
+            ray_sweep.run([entry.job for entry in passed], assignment.out, ray_sweep.Options(address), ended)
         else:
-            _train(passed, group.out, workers, ended)
+            _train(passed, assignment.out, workers, ended)
 
 
-def _check(group: Class, entries: Sequence[Entry], workers: int, ended: Callable[[], Any]) -> list[Entry]:
+def _check(assignment: Assignment, entries: Sequence[Entry], workers: int, ended: Callable[[], Any]) -> list[Entry]:
     """Check the nets of some entries, record what fails, and return those that can be trained."""
     stop = threading.Event()
 
     def one(entry: Entry) -> str:
         clock = time.perf_counter()
         try:
-            _require_rules(group.check(entry, stop))
+            _require_rules(assignment.check(entry, stop))
         except sandbox.SandboxError:
             raise
         except MnistlibError as error:
             reason = f"{type(error).__name__}: {error}"
-            files.write(group.out / entry.job.name / job.RECORD, job.record_text(entry.job, "failed", reason, time.perf_counter() - clock))
+            files.write(
+                assignment.out / entry.job.name / job.RECORD, job.record_text(entry.job, "failed", reason, time.perf_counter() - clock)
+            )
             return reason
         return ""
 

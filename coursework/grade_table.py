@@ -13,9 +13,10 @@ from urllib.parse import quote
 import numpy as np
 
 from coursework import grade, inspection, own_report, tables
-from coursework.grade import Class, Entry
+from coursework.grade import Assignment, Entry
 from coursework.inspection import Inspected
 from mnistlib import data, files, formatting
+from mnistlib.errors import MnistlibError
 from mnistlib.report import markup
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
@@ -64,7 +65,7 @@ class Row:
 class Table:
     """Writes the table of a class; what it has read of jobs that have ended it does not read again."""
 
-    group: Class
+    assignment: Assignment
     trained: dict[str, tuple[Result, np.ndarray]] = field(default_factory=dict)  # by the job's key: which images each seed gets wrong
     images: data.ImageSet | None = None
 
@@ -74,13 +75,13 @@ class Table:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([HEAD, *(map(_plain, cells(row)) for row in rows)])
-        files.write_together({self.group.out / CSV: text.getvalue(), self.group.out / PAGE: self.page(rows)})
+        files.write_together({self.assignment.out / CSV: text.getvalue(), self.assignment.out / PAGE: self.page(rows)})
         return rows
 
     def rows(self) -> list[Row]:
         """Return the rows: those with a place in its order, then the others by name."""
-        found = [self.row(entry) for entry in self.group.entries]
-        alike = {place: list(_alike(self.group.entries, place)) for place in range(len(found))}
+        found = [self.row(entry) for entry in self.assignment.entries]
+        alike = {place: list(_alike(self.assignment.entries, place)) for place in range(len(found))}
         found = [replace(row, alike=tuple(alike[place])) for place, row in enumerate(found)]
         ranked = sorted((row for row in found if row.result), key=lambda row: -row.result.summary.final_mean)
         errors = [self.trained[row.entry.job.key][1] for row in ranked]
@@ -90,23 +91,27 @@ class Table:
 
     def row(self, entry: Entry) -> Row:
         """Return an entry's row, without its place."""
-        record, net = self.group.record(entry), self.group.net(entry)
+        record, net = self.assignment.record(entry), self.assignment.net(entry)
         if entry.problem:
             return Row(entry, None, None, None, entry.problem, "")
         if record is None:
             return Row(entry, net, None, None, "It is not graded yet.", "", open=True)
         if record.status == "succeeded":
-            result = self.read(entry)
-            return Row(entry, net, result, record.seconds, "", self.own_page(entry, result))
+            try:
+                result = self.read(entry)
+                return Row(entry, net, result, record.seconds, "", self.own_page(entry, result))
+            except MnistlibError as error:
+                reason = f"{error} Remove the folder {entry.job.name} to have it graded again."
+                return Row(entry, net, None, record.seconds, reason, "", open=True)
         own = grade.own_reason(record)
         reason = own or f"It could not be graded and will be tried again: {inspection.printable(record.reason)}"
         return Row(entry, net, None, record.seconds, reason, self.failed_page(entry, net, own), open=not own)
 
     def read(self, entry: Entry) -> Result:
         """Return the result of a job that has succeeded."""
-        key, folder = entry.job.key, self.group.out / entry.job.name
+        key, folder = entry.job.key, self.assignment.out / entry.job.name
         if key not in self.trained:
-            result = sweeps.result(entry.job, job.read(folder), self.group.out)
+            result = sweeps.result(entry.job, job.read(folder), self.assignment.out)
             if self.images is None:
                 self.images = data.load(result.split).eval
             predictions, _ = results.read_predictions(result, folder)
@@ -115,22 +120,22 @@ class Table:
 
     def own_page(self, entry: Entry, result: Result) -> str:
         """Return where the page of a net that was trained is, the one that `mnistlib judge` writes."""
-        folder = self.group.out / entry.job.name
+        folder = self.assignment.out / entry.job.name
         path = folder / f"{_file_name(entry)}.html"
         if not path.is_file():
             heading = f"{entry.name} · {result.title}"
             pages.build(folder / f"{own_report.NOTEBOOK}.ipynb", path, result=result, heading=heading)
-        return path.relative_to(self.group.out).as_posix()
+        return path.relative_to(self.assignment.out).as_posix()
 
     def failed_page(self, entry: Entry, net: Inspected | None, reason: str) -> str:
         """Return where the page of a net that was not trained is, or of one whose training failed; "" where there is none."""
-        folder = self.group.out / entry.job.name
+        folder = self.assignment.out / entry.job.name
         path = folder / f"{own_report.NOTEBOOK}.failed.html"
         if not path.is_file() and reason:
             path = folder / f"{_file_name(entry)}.html"
             parts = [sentence(reason, "banner"), *([tables.rules(net), tables.layers(net)] if net else [])]
             files.write(path, _render(entry.name, together(parts), [f"From {entry.submission.file}", pages.BYLINE]))
-        return path.relative_to(self.group.out).as_posix() if path.is_file() else ""
+        return path.relative_to(self.assignment.out).as_posix() if path.is_file() else ""
 
     def page(self, rows: Sequence[Row]) -> str:
         """Return the text of the table's page."""
@@ -139,7 +144,7 @@ class Table:
         same = ", ".join(f"{name.replace('_', ' ')} {sweeps.value_text(value)}" for name, value in self.same().items())
         parts = [
             sentence(f"{formatting.of(len(placed), len(rows))} submissions have a place. The same for all: {same}."),
-            *(sentence(text, "note") for text in rules(self.group)),
+            *(sentence(text, "note") for text in rules(self.assignment)),
         ]
         if placed:
             head = ["Submission", "Place", "Accuracy", "Interval", "Parameters", "Advice", "Recipe", "Time", "Built like"]
@@ -147,11 +152,11 @@ class Table:
         if others:
             head = ["Submission", "Why it has no place", "Parameters", "Rules broken", "Advice", "Built like"]
             parts.insert(2 if placed else 1, table("Submissions without a place", head, map(_other, others)))
-        if self.group.left_out:
-            names = formatting.listed(list(self.group.left_out))
+        if self.assignment.left_out:
+            names = formatting.listed(list(self.assignment.left_out))
             parts.append(sentence(f"Neither .py nor .ipynb, and left out: {names}.", "note"))
         facts = [f"From the folders beside this page; {CSV} holds the same", pages.BYLINE]
-        return _render(f"Grades of {self.group.folder.name}", together(parts), facts)
+        return _render(f"Grades of {self.assignment.folder.name}", together(parts), facts)
 
     def same(self) -> dict[str, Any]:
         """Return what is the same for all submissions, as a reader would name it."""
@@ -162,10 +167,12 @@ class Table:
             "split": "images",
         }
         given = {"train_limit": "all training images", "epochs": "epochs of each recipe"}
-        return {names.get(name, name): given.get(name, value) if value is None else value for name, value in self.group.parameters.items()}
+        return {
+            names.get(name, name): given.get(name, value) if value is None else value for name, value in self.assignment.parameters.items()
+        }
 
 
-def rules(group: Class) -> Iterator[str]:
+def rules(assignment: Assignment) -> Iterator[str]:
     """Yield the sentences that say how to read the table."""
     yield (
         "Rows are ordered by mean accuracy. A net opens a new place where it is less accurate than the first net of the place before, with "

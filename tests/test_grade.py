@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import csv
 import itertools
 import re
@@ -101,6 +102,9 @@ def names(files: dict) -> set[str]:
 @pytest.fixture
 def group(tmp_path) -> Path:
     """Return a folder of thirty submissions."""
+    there = sandbox.protections()
+    if not (there["files"] and there["network"]):
+        pytest.skip("this machine neither hides files nor takes the network away, and the pages say so")
     folder, weights = tmp_path / "class", tmp_path / "weights.pt"
     for name, (content, _) in (UNREAD | BROKEN | TRAINED).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -142,18 +146,17 @@ def rows(out: Path) -> dict[str, dict[str, str]]:
 
 def jobs(process: psutil.Process) -> list[psutil.Process]:
     """Return the jobs that a process has started."""
-    return [one for one in process.children(recursive=True) if {"mnistlib", "job"} <= set(one.cmdline())]
+    found = []
+    for one in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            found += [one] if {"mnistlib", "job"} <= set(one.cmdline()) else []
+    return found
 
 
 def lose(node: int, lost: list[bool]) -> None:
     """End all that a node does as soon as it has begun a job, as if its machine were gone."""
-    raylet, until = psutil.Process(node), time.monotonic() + 600
-    while time.monotonic() < until:
-        try:
-            if jobs(raylet):
-                break
-        except psutil.NoSuchProcess:  # a child that ended meanwhile
-            continue
+    raylet = psutil.Process(node)
+    while not jobs(raylet):
         time.sleep(0.05)
     for process in [raylet, *raylet.children(recursive=True)]:
         process.kill()
@@ -179,9 +182,8 @@ def test_a_class_of_thirty_is_graded_on_a_cluster_that_loses_a_node_and_then_her
         path.write_text(path.read_text().replace("{port}", str(server.getsockname()[1])))
         code, said, error = ask(group, *SHORT, "--address", cluster.address, "--out", out)
         assert code == 0 and lost, said + error
-        if sandbox.protections()["network"]:
-            with pytest.raises(BlockingIOError):
-                server.accept()
+        with pytest.raises(BlockingIOError):  # nobody has connected
+            server.accept()
     found = rows(out)
     expected = names(UNREAD) | names(BROKEN) | names(TRAINED) | {"dora", "link"}
     assert {name.removeprefix("'") for name in found} == expected and len(found) == 30
@@ -193,8 +195,7 @@ def test_a_class_of_thirty_is_graded_on_a_cluster_that_loses_a_node_and_then_her
         assert word in row["reason"] and (not word or not row["place"]), row
         assert row["reason"].isprintable() and bool(row["reason"]) == bool(word)
     assert found["'=1+1"]["file"] == "'=1+1.py" and "link" in found["link"]["reason"]
-    if sandbox.protections()["files"]:
-        assert not (tmp_path / "outside").exists()
+    assert not (tmp_path / "outside").exists()
 
     # those that were trained: the same file is one job, a copy is pointed out, and whoever looks for labels finds none
     alice, bob, dora, looks = (found[name] for name in ("alice", "bob", "dora", "looks"))
