@@ -61,6 +61,7 @@ def net(top: str = "", init: str = "pass", forward: str = "pass", output: str = 
 # Name of the file, its content, and what its row says. Nothing of the first is executed; the second end at the check.
 UNREAD = {
     "=1+1.py": ("class Net(:", "not valid Python: line 1"),
+    "blank.py": ("", "is empty"),
     "deep.py": ("x = " + "(" * 500, "line 1"),
     "latin.py": ("# é".encode("latin-1"), "UTF-8"),
     "long.py": ("# " + "a" * 150_000, "too long"),
@@ -82,7 +83,7 @@ BROKEN = {
     "connects.py": (net(init="socket.create_connection(('127.0.0.1', {port}), 5)"), "Error"),
     "loads.py": (net(init="self.load_state_dict(torch.load({weights!r}))"), "weights.pt"),
     "labels.py": (net(init="from mnistlib import data; data.load()"), "mnist.npz is missing or was changed"),
-    "buffers.py": (net(init="self.register_buffer('table', torch.randn(1, 28, 28))", forward="x = x + self.table"), "hidden-constants"),
+    "buffers.py": (net(init="self.register_buffer('table', torch.randn(10_000))", forward="x = x + self.table.mean()"), "hidden-constants"),
     "limit.py": (net(init="self.more = nn.Parameter(torch.ones(8_000 - 3_322))", output=f"{OUTPUT} * self.more.mean()"), "8,000"),
     "recipe.py": (net(top='RECIPE = {"optimiser.lr": 1}'), "'optimizer'"),
     "raises.py": (net(init="raise ValueError('<script>\\x1b[31m\\n=2+2')"), "<script>"),
@@ -202,7 +203,7 @@ def test_a_class_of_thirty_is_graded_on_a_cluster_that_loses_a_node_and_then_her
     assert [row["place"] for row in (alice, bob, dora, looks)] == ["1"] * 4, "one seed separates nothing"
     assert {row["parameters"] for row in (alice, dora)} == {"3322"} and alice["accuracy"] == bob["accuracy"] == dora["accuracy"]
     assert float(looks["accuracy"]) < 0.2 < float(alice["accuracy"])
-    assert "bob (the same file)" in alice["alike"] and re.search(r"alice \((9\d|100)%\)", dora["alike"]) and not looks["alike"]
+    assert "bob (the same file)" in alice["alike"] and re.search(r"alice \(([89]\d|100)%\)", dora["alike"]) and not looks["alike"]
     page = (out / grade_table.PAGE).read_text()
     assert not markup.addresses(page) and "<script" not in page and "README.md" in page
     table = {row[0]: row for row in html_tables.Tables(page[page.index("<table") : page.rindex("</table>") + 8]).rows}
