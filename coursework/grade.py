@@ -221,13 +221,12 @@ def _check(assignment: Assignment, entries: Sequence[Entry], workers: int, ended
         clock = time.perf_counter()
         try:
             _require_rules(assignment.check(entry, stop))
-        except sandbox.SandboxError:
-            raise
         except MnistlibError as error:
+            if stop.is_set():
+                raise
             reason = f"{type(error).__name__}: {error}"
-            files.write(
-                assignment.out / entry.job.name / job.RECORD, job.record_text(entry.job, "failed", reason, time.perf_counter() - clock)
-            )
+            record = job.record_text(entry.job, "failed", reason, time.perf_counter() - clock)
+            files.write(assignment.out / entry.job.name / job.RECORD, record)
             return reason
         return ""
 

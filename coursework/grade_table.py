@@ -1,10 +1,11 @@
 """The table of a class as HTML and CSV: places with ties, what breaks a rule, why a submission failed, and which are built alike."""
 
 import csv
+import functools
 import html
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,17 @@ class Row:
 
 @dataclass
 class Table:
-    """Writes the table of a class; what it has read of jobs that have ended it does not read again."""
+    """Writes the table of a class again and again; what it has read or computed once it keeps."""
 
     assignment: Assignment
     trained: dict[str, tuple[Result, np.ndarray]] = field(default_factory=dict)  # by the job's key: which images each seed gets wrong
+    apart: dict[tuple[str, str], bool] = field(default_factory=dict)  # by two keys: whether the second net is less accurate
     images: data.ImageSet | None = None
+
+    @functools.cached_property
+    def alike(self) -> list[tuple[str, ...]]:
+        """Return what each submission is built like."""
+        return [tuple(_alike(self.assignment.entries, place)) for place in range(len(self.assignment.entries))]
 
     def write(self) -> list[Row]:
         """Write the page and the CSV, and every submission's page that is missing; return the rows."""
@@ -80,14 +87,17 @@ class Table:
 
     def rows(self) -> list[Row]:
         """Return the rows: those with a place in its order, then the others by name."""
-        found = [self.row(entry) for entry in self.assignment.entries]
-        alike = {place: list(_alike(self.assignment.entries, place)) for place in range(len(found))}
-        found = [replace(row, alike=tuple(alike[place])) for place, row in enumerate(found)]
+        found = [replace(self.row(entry), alike=alike) for entry, alike in zip(self.assignment.entries, self.alike, strict=True)]
         ranked = sorted((row for row in found if row.result), key=lambda row: -row.result.summary.final_mean)
-        errors = [self.trained[row.entry.job.key][1] for row in ranked]
-        if errors:
-            ranked = [replace(row, place=place) for row, place in zip(ranked, places(errors, self.images), strict=True)]
-        return ranked + [row for row in found if not row.result]
+        taken = places([row.entry.job.key for row in ranked], self.behind)
+        return [replace(row, place=place) for row, place in zip(ranked, taken, strict=True)] + [row for row in found if not row.result]
+
+    def behind(self, first: str, other: str) -> bool:
+        """Say whether the net of the job with the second key is less accurate than that of the first."""
+        pair = first, other
+        if pair not in self.apart:
+            self.apart[pair] = separated(*(self.trained[key][1] for key in pair), self.images)
+        return self.apart[pair]
 
     def row(self, entry: Entry) -> Row:
         """Return an entry's row, without its place."""
@@ -187,16 +197,22 @@ def rules(assignment: Assignment) -> Iterator[str]:
     )
 
 
-def places(wrong: Sequence[np.ndarray], images: data.ImageSet) -> list[int]:
-    """Return the places of nets that are ordered by accuracy; `wrong` says of each which images each seed gets wrong."""
+def places(nets: Sequence[Any], behind: Callable[[Any, Any], bool]) -> list[int]:
+    """Return the places of nets that are ordered by accuracy; `behind` says whether the second of two is less accurate than the first."""
     found, first = [], 0
-    for place, table_of_errors in enumerate(wrong):
-        several = min(len(table_of_errors), len(wrong[first])) > 1
-        if place and several:
-            behind = comparison.difference(wrong[first], table_of_errors, images.writers, images.groups, "").effect
-            first = place if behind.interval[0] > 0 else first
+    for place, net in enumerate(nets):
+        first = place if place and behind(nets[first], net) else first
         found.append(first + 1)
     return found
+
+
+def separated(wrong: np.ndarray, other: np.ndarray, images: data.ImageSet) -> bool:
+    """Say whether a net is more accurate than another, for other seeds and other writers; one seed alone separates nothing.
+
+    The tables say which images each seed gets wrong, bool [n_seeds, n_images].
+    """
+    effect = comparison.difference(wrong, other, images.writers, images.groups, "").effect
+    return effect.n_seeds > 1 and effect.interval[0] > 0
 
 
 def alike(one: Entry, other: Entry) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import csv
+import functools
 import itertools
 import re
 import socket
@@ -254,8 +255,9 @@ def test_nets_that_are_not_separated_share_a_place(validation):
         return random.random((n_seeds, n)) < share
 
     best, equal, worse = wrong(0.010), wrong(0.0105), wrong(0.03)
-    assert grade_table.places([best, equal, worse, wrong(0.0305), wrong(0.2)], images) == [1, 1, 3, 3, 5]
-    assert grade_table.places([best[:1], worse[:1]], images) == [1, 1], "one seed separates nothing"
+    behind = functools.partial(grade_table.separated, images=images)
+    assert grade_table.places([best, equal, worse, wrong(0.0305), wrong(0.2)], behind) == [1, 1, 3, 3, 5]
+    assert grade_table.places([best[:1], worse[:1]], behind) == [1, 1], "one seed separates nothing"
 
 
 def test_nets_of_different_authors_are_not_alike_and_a_changed_copy_is():
