@@ -6,6 +6,7 @@ results/ and checkpoints/, the log, a line of JSON per epoch, and, written last,
 
 import contextlib
 import fcntl
+import importlib.util
 import json
 import os
 import shutil
@@ -112,10 +113,11 @@ def make(notebook: Path, parameters: Mapping[str, Any]) -> Job:
 
 
 def library() -> str:
-    """Return the hash of all that the library's folder holds and that can decide a run or a page."""
-    folder = Path(files.__file__).resolve().parent
-    parts = sorted(path for path in folder.rglob("*") if path.suffix in (".py", ".j2", ".css", ".json", ".yaml"))
-    return files.sha256(files.canonical([[path.relative_to(folder).as_posix(), files.sha256(path)] for path in parts]))
+    """Return the hash of all that the packages' folders hold and that can decide a run or a page."""
+    suffixes, packages = (".py", ".j2", ".css", ".json", ".yaml"), map(importlib.util.find_spec, ("mnistlib", "coursework"))
+    folders = [Path(one.origin).resolve().parent for one in packages if one]  # a cluster does not have them side by side
+    found = ((path.relative_to(folder.parent).as_posix(), path) for folder in folders for path in folder.rglob("*"))
+    return files.sha256(files.canonical([[name, files.sha256(path)] for name, path in sorted(found) if path.suffix in suffixes]))
 
 
 def run(job: Job, folder: Path) -> runner.Done:

@@ -55,6 +55,8 @@ def check(net: str, as_json: bool, github: bool, fewer_than: int, require: tuple
 @click.option("--epochs", type=click.IntRange(1, 100), metavar="N", help="5, or the recipe's where they are fewer, unless given.")
 @click.option("--train-limit", type=click.IntRange(1, 60_000), metavar="N", help="Training images; all unless given.")
 @click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Seeds that train side by side; one per core unless given.")
+@click.option("--seconds", type=click.IntRange(1, 1_000_000), help="Processor time that a seed may take; 3600 unless given.")
+@click.option("--memory", type=float, metavar="GB", help="Memory that it may take; 4 unless given.")
 @click.option("--full", is_flag=True, help="Train 5 seeds and all epochs of the recipe.")
 @click.option("--anyway", is_flag=True, help="Train a net that breaks a rule, too.")
 @click.option("--test", is_flag=True, help="Evaluate on the test images; such looks are recorded.")
@@ -103,3 +105,47 @@ def judge(net: str, full: bool, test: bool, out: str | None, parameters: str | N
     tell("", summaries.accuracy(done.result), *summaries.verdict(done.result), f"Page: {summaries.short(done.page)}")
     tell(f"Done in {formatting.seconds(done.seconds)}.")
     sys.exit(1 if found.broken else 0)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--seeds", type=click.IntRange(1, 100), metavar="N", help="How many to train; 4 unless given.")
+@click.option("--epochs", type=click.IntRange(1, 100), metavar="N", help="The same for all; 5 unless given.")
+@click.option("--train-limit", type=click.IntRange(1, 60_000), metavar="N", help="Training images; all unless given.")
+@click.option("--workers", type=click.IntRange(1, 1024), metavar="N", help="Submissions side by side; one per core unless given.")
+@click.option("--full", is_flag=True, help="Train 5 seeds and all epochs of each recipe.")
+@click.option("--same-recipe", is_flag=True, help="Train all with the recipe of 03_augment; RECIPE in a file counts for nothing.")
+@click.option("--test", is_flag=True, help="Evaluate on the test images; such looks are recorded.")
+@click.option("--seconds", default=3600, show_default=True, type=click.IntRange(1, 1_000_000), help="Processor time that a seed may take.")
+@click.option("--memory", default=4.0, show_default=True, metavar="GB", help="Memory that a submission may take.")
+@click.option("--address", default=None, help="Of a Ray cluster to train on; $RAY_ADDRESS, or this machine without Ray, unless given.")
+@click.option("--out", default=None, metavar="PLACE", help="Where table, pages and results go; build/grades/FOLDER unless given.")
+def grade(folder: Path, full: bool, test: bool, same_recipe: bool, out: str | None, address: str | None, **given: Any) -> None:
+    """Check and train every submission of a class and write a table.
+
+    FOLDER holds a file, .py or .ipynb, or a folder with one file, for each submission. What has been graded is not graded again until it
+    changes. All get the same seeds, epochs, images and limits, and run in a sandbox.
+
+    The exit code is 0 where every submission has its place or the reason why it has none, 1 where some have to be tried again, and 2 for
+    a request that cannot be done.
+    """
+    from coursework import grade as grading
+    from coursework import grade_table, own_report, tables
+    from mnistlib import files, formatting
+    from mnistlib.cli import options, summaries
+    from mnistlib.runs import device
+
+    place = options.folder(out) or files.root() / "build" / "grades" / folder.resolve().name
+    seeds = list(range(given["seeds"] or (len(tables.FULL_SEEDS) if full else own_report.SEEDS)))
+    epochs = given["epochs"] or (None if full else own_report.EPOCHS)
+    parameters = {"seeds": seeds, "epochs": epochs, "train_limit": given["train_limit"], "split": "test" if test else "validation"}
+    parameters |= {"own_recipe": not same_recipe, "seconds": given["seconds"], "memory": given["memory"]}
+    assignment = grading.prepare(folder, place.resolve(), parameters)
+    table = grade_table.Table(assignment)
+    table.write()
+    grading.run(assignment, given["workers"] or device.n_cores(), address or os.environ.get("RAY_ADDRESS"), table.write)
+    rows = table.write()
+    placed, again = sum(row.place is not None for row in rows), sum(row.open for row in rows)
+    options.tell("", f"Submissions with a place: {formatting.of(placed, len(rows))}. To be tried again: {formatting.count(again)}.")
+    options.tell(f"Table: {summaries.short(place / grade_table.PAGE)}, {summaries.short(place / grade_table.CSV)}")
+    sys.exit(1 if again else 0)

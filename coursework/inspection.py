@@ -8,8 +8,9 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from mnistlib.errors import MnistlibError, SettingError, validated
 from mnistlib.recipe import Recipe
 
 ANSWER = "answer.json"
+CHECKS = "checks"  # in a results folder: what was found, so that it is not looked for again
 LIMITS = Limits(seconds=300, cpu_seconds=120)
 LONGEST = 1 << 20  # bytes of an answer
 
@@ -108,22 +110,41 @@ class Inspected:
             raise RuleError(f"{self.title} breaks a rule of the exercise ({rules}) and was not trained; --anyway trains it all the same.")
 
 
-def read(model: str, text: str | None = None, results_dir: Path | None = None) -> Inspected:
+def read(
+    model: str,
+    text: str | None = None,
+    results_dir: Path | None = None,
+    own_recipe: bool = True,
+    limits: Limits = LIMITS,
+    stop: threading.Event | None = None,
+) -> Inspected:
     """Inspect the net that `model` names; `text` is that of its file, which is then written below the results folder.
 
+    What was found is kept in `results_dir`/checks until the code or the library changes. Without `own_recipe`, RECIPE counts for nothing.
     Raises SettingError where there is no such net or RECIPE is none, and UnfinishedError where the code does not end well.
     """
     spec = place(model, text, results_dir)
     code = judge.source(spec)
-    found = _inspect(code)
+    kept = files.resolve(results_dir) / CHECKS / f"{_key(code)}.json" if results_dir else None
+    found = answer_of(kept.read_bytes()) if kept and kept.is_file() else _inspect(code, limits, stop)
     if found.refused:
         raise SettingError(printable(found.refused))
     if not found.name.isidentifier():
         raise UnfinishedError("The code did not let the check end.")
     where = spec.rpartition(":")[0] or spec
-    one = Inspected(f"{where}:{found.name}", Path(where).name if code.folder is None else where, found)
+    used = found if own_recipe else replace(found, recipe=None)
+    one = Inspected(f"{where}:{found.name}", Path(where).name if code.folder is None else where, used)
     one.recipe()
+    if kept:
+        files.write(kept, TypeAdapter(Answer).dump_json(found))
     return one
+
+
+def _key(code: Source) -> str:
+    """Return what names a check: the code, the name of its net, and the modules that decide what is found."""
+    modules = [*Path(__file__).parent.glob("*.py"), *sandbox.LIBRARY.rglob("*.py")]
+    library = sorted([one.name, files.sha256(one)] for one in modules)
+    return files.sha256(files.canonical([code.sha256, code.spec, library]))[:24]
 
 
 def place(model: str, text: str | None = None, results_dir: Path | None = None) -> str:
@@ -167,14 +188,18 @@ def printable(text: str) -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
-def _inspect(code: Source) -> Answer:
-    """Return the answer of the sandbox, every value of the expected kind."""
+def _inspect(code: Source, limits: Limits, stop: threading.Event | None) -> Answer:
+    """Return the answer of the sandbox."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
-        outcome = judge.run_module("coursework.inspection", code, [], scratch, limits=LIMITS)
+        outcome = judge.run_module("coursework.inspection", code, [], scratch, limits=limits, stop=stop)
         if outcome.reason:
             raise UnfinishedError(f"The net could not be checked. {outcome.reason}")
-        content = sandbox.read(scratch / ANSWER, LONGEST) or b""
+        return answer_of(sandbox.read(scratch / ANSWER, LONGEST) or b"")
+
+
+def answer_of(content: bytes) -> Answer:
+    """Return an answer, every value of the expected kind; raise UnfinishedError for anything else."""
     try:
         return TypeAdapter(Answer).validate_json(content)
     except (ValidationError, SettingError):

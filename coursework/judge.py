@@ -38,6 +38,7 @@ from mnistlib.stats import comparison
 from mnistlib.steps import Step
 from mnistlib.train import DIVERGED, History, accuracy
 
+PATIENCE, START = 4, 600  # seconds to wait for each second of processor time, and for a busy machine to begin
 STAND_IN = "softmax"  # a net of the library's, where this process needs one for its recipe: it never builds the submission's
 
 
@@ -49,6 +50,13 @@ class Source:
     paths: tuple[Path, ...]  # a file, or the modules of a package
     folder: Path | None  # where modules are imported from; None for a file, which is copied
     sha256: str
+
+
+def limits(seconds: float, gigabytes: float) -> Limits:
+    """Return the limits of one process: processor time and memory; it may take longer where other work holds the processor up."""
+    if not 1 <= seconds <= 1_000_000 or not 0 < gigabytes <= 1024:
+        raise SettingError(f"{seconds} s and {gigabytes} GB are no limits; give from 1 to 1,000,000 s, and up to 1,024 GB.")
+    return Limits(seconds=max(PATIENCE * seconds, seconds + START), cpu_seconds=int(seconds), memory=int(gigabytes * 2**30))
 
 
 def train_submission(
@@ -177,7 +185,7 @@ def run_module(
     stop: threading.Event | None = None,
 ) -> sandbox.Outcome:
     """Run `python -m MODULE SUBMISSION ARGUMENT...` in the sandbox, a module of this package that loads a submission."""
-    readable, library = list(readable), str(sandbox.LIBRARY.parent)
+    readable, library = list(readable), sandbox.library()
     if code.folder is None:
         copy = scratch / code.paths[0].name
         copy.write_bytes(code.paths[0].read_bytes())

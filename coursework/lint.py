@@ -380,18 +380,17 @@ class _Inspector:
         kept = {name: value.detach().clone() for name, value in net.state_dict().items()}
         learns = {name: parameter for name, parameter in net.named_parameters() if parameter.requires_grad}
         largest = dict.fromkeys(learns, 0.0)
-        optimizer = torch.optim.SGD(learns.values(), lr=0.01) if learns else None
         used = Trace(self.file)
         for step in range(STEPS):
             output = used.run(net.train(), images(16, step))
             if not output.isfinite().all():
                 self.add("non-finite", _line_of_forward(net, self.file), "In training, the net's outputs are not all finite numbers.")
                 return
-            if optimizer:
-                optimizer.zero_grad()
+            if learns:
+                net.zero_grad()
                 F.cross_entropy(output, torch.arange(16) % 10).backward()
                 largest |= {k: max(largest[k], float(p.grad.abs().max()) if p.grad is not None else 0.0) for k, p in learns.items()}
-                optimizer.step()
+                _descend(learns.values())
         self._read_use(used, [name for name, _ in net.named_parameters() if not largest.get(name)])
         changed = [name for name, value in net.named_buffers() if name in kept and not torch.equal(kept[name], value)]
         with torch.no_grad():
@@ -471,6 +470,14 @@ def _is_running(name: str, buffer: Tensor) -> bool:
 
 def _same(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and bool((a - b).abs().max() <= 1e-4 * a.abs().max().clamp(min=1))
+
+
+def _descend(parameters: Iterable[nn.Parameter], lr: float = 0.01) -> None:
+    """Take a step of gradient descent; torch.optim would import torch's compiler first, which takes longer than all else here."""
+    with torch.no_grad():
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter -= lr * parameter.grad
 
 
 def _line_of_forward(net: nn.Module, file: Path) -> int | None:

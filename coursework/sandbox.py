@@ -107,6 +107,11 @@ def best() -> tuple[str, int | None]:
     raise SandboxError(f"No kind of sandbox works for this user on this machine. {'; '.join(tried)}.")
 
 
+def library() -> str:
+    """Return the search path of both packages, which need not lie side by side: a cluster gets each by itself."""
+    return os.pathsep.join(dict.fromkeys(str(path.parent) for path in (LIBRARY, LAUNCHER.parent)))
+
+
 def _launch(
     mode: str,
     user: int | None,
@@ -131,7 +136,7 @@ def _launch(
         "readable": list(everything),
         "hidden": [str(data.FILE.resolve()), str(data.FILE.absolute())],
         "limits": asdict(limits),
-        "environment": {**kept, **own, "PYTHONPATH": str(LIBRARY.parent), **environment},
+        "environment": {**kept, **own, "PYTHONPATH": library(), **environment},
     }
     launcher = [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(settings)]
     with subprocess.Popen(launcher, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:

@@ -3,7 +3,8 @@
 Of a file or notebook, these statements at the top level are executed, in order, and no others: imports, classes, functions, a docstring,
 assignments of constants to names (also of what `partial`, `torch.device` or a layer of `nn` returns), an assignment to `RECIPE`, and `if`
 or `try` around nothing but these. A statement that fails is left out. Lines for the shell and magics of a notebook are left out, too.
-A dotted name such as "package.module:Net" is imported as Python imports it.
+A dotted name such as "package.module:Net" is imported as Python imports it. A notebook that `mnistlib new-step` made holds no class but a
+`step`, whose recipe names the net.
 """
 
 import ast
@@ -20,10 +21,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from mnistlib import models
 from mnistlib.errors import SettingError, nearest
+from mnistlib.steps import Step
 
+STEP = "step"  # what a notebook of the series calls its step
 DROPOUT_ARGUMENTS = ("dropout", "dropout_value", "dropout_rate", "dropout_p", "dropout_prob", "drop_rate", "drop", "p_dropout", "p")
 SAFE_CALLS = {"partial", "functools.partial", "torch.device", "torch.cuda.is_available", "namedtuple", "OrderedDict", "Path"}
+SAFE_CALLS |= {"steps.Step", "steps.get", "replace"}
 SAFE_CALLS |= {"dict", "list", "tuple", "set", "range", "int", "float", "len", "min", "max", "sum", "abs", "round"}
 DEFINITIONS = ast.Import | ast.ImportFrom | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -80,12 +85,19 @@ def load(spec: str) -> Submission:
     else:
         module, skipped = _import(place), ()
         source = _read(Path(module.__file__).resolve()) if str(module.__file__).endswith(".py") else _Source(Path(place), [])
-    name = name or _only_net(module, source, place)
-    recipe = getattr(module, "RECIPE", None)
+    step = getattr(module, STEP, None)
+    step = step if isinstance(step, Step) and not _nets(module) and name in ("", STEP) else None
+    name = name or (STEP if step else _only_net(module, source, place))
+    recipe = getattr(module, "RECIPE", step.recipe if step else None)
     line = next((one.lineno for one in reversed(source.statements) if getattr(one, "name", None) == name), None)
-    recipe_line = next((one.lineno for one in reversed(source.statements) if "RECIPE" in _assigned(one)), None)
-    factory = _factory(module, name, source, place)
+    recipe_line = next((one.lineno for one in reversed(source.statements) if (STEP if step else "RECIPE") in _assigned(one)), None)
+    factory = _net_of(step) if step else _factory(module, name, source, place)
     return Submission(factory, name, source.file, module, line, recipe, recipe_line, source.cells, skipped, tuple(source.failed))
+
+
+def _net_of(step: Step) -> Callable[[float | None], nn.Module]:
+    """Return the function that builds the net of a step for a dropout."""
+    return lambda dropout=None: models.build(step.recipe.model, step.recipe.dropout if dropout is None else dropout)
 
 
 def _import(name: str) -> ModuleType:

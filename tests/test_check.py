@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from torch import nn
 from cloud import packaging
 from coursework import check, receptive_field, submission
 from coursework.submission import SubmissionError
-from mnistlib import files, models
+from mnistlib import files, models, steps
+from mnistlib.notebook import new_step
 from mnistlib.published.repository import MODELS
 from mnistlib.report import model_summary
 
@@ -362,6 +364,16 @@ def test_a_scripts_training_is_not_run_but_its_constants_are(tmp_path):
     assert not hasattr(found.module, "net") and len(found.skipped) == 4
 
 
+def test_a_step_of_ones_own_is_a_net_with_a_recipe(tmp_path):
+    path = new_step.copy("04_mine", "03_augment", tmp_path)
+    path.write_text(path.read_text().replace("degrees=9.0", "degrees=45.0"))
+    found = submission.load(str(path))
+    assert found.recipe == replace(steps.AUGMENT, augment=replace(steps.AUGMENT.augment, degrees=45.0))
+    assert str(found.factory(None)) == str(models.build("weighted", steps.AUGMENT.dropout)) and found.recipe_line
+    document = check.report(f"{path}:step")
+    assert document["passes"] and document["parameters"] == 7_962 and not document["failed"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "given", "dropout"),
     [
@@ -454,7 +466,7 @@ def test_both_packages_add_their_commands_and_are_in_the_wheel():
     project = tomllib.loads((files.root() / "pyproject.toml").read_text())
     added = {name: pkgutil.resolve_name(place) for name, place in project["project"]["entry-points"]["mnistlib.commands"].items()}
     assert {name: command.name for name, command in added.items()} == {name: name for name in added}
-    assert {"check", "judge", "ec2", "job", "sagemaker", "sweep"} <= set(added)
+    assert {"check", "grade", "judge", "ec2", "job", "sagemaker", "sweep"} <= set(added)
     include = project["tool"]["setuptools"]["packages"]["find"]["include"]
     assert {name.removesuffix("*") for name in include} <= set(packaging.SOURCES)
 

@@ -161,7 +161,6 @@ def test_a_net_that_breaks_a_rule_can_be_trained_anyway_and_a_failure_has_its_re
     [
         ("", "other.py:Net", "There is no file"),
         ("", "net.py:Nte", "Did you mean 'Net'?"),
-        ('RECIPE = {"optimiser.lr": 1}', "net.py:Net", "'optimizer'"),
         ("RECIPE = nothing_there", "net.py:Net", "RECIPE in line 4 has no value"),
     ],
 )

@@ -11,7 +11,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -132,12 +132,12 @@ def _job(notebook: Path, given: Mapping[str, Any]) -> Job:
         raise SettingError(f"{notebook.name}: {error}") from None
 
 
-def run(jobs: Sequence[Job], folder: Path, options: Options = Options()) -> Sweep:  # noqa: B008
+def run(jobs: Sequence[Job], folder: Path, options: Options = Options(), ended: Callable[[], Any] = bool) -> Sweep:  # noqa: B008
     """Run what is missing of a sweep's jobs, each in its own folder below `folder`, and return what became of all.
 
     A job whose machine or worker is lost starts again elsewhere; one that fails stops no other. A stopped sweep resumes; on a cluster,
-    its unfinished jobs start again, unless they keep their folders in S3. Raises SettingError if Ray is not installed or its cluster cannot
-    be reached.
+    its unfinished jobs start again, unless they keep their folders in S3. `ended` is called after each. Raises
+    SettingError where Ray is missing or its cluster out of reach.
     """
     folder = files.writable(folder.resolve())
     for one in jobs if options.remote else ():
@@ -150,7 +150,7 @@ def run(jobs: Sequence[Job], folder: Path, options: Options = Options()) -> Swee
         if options.runtime_env and not address:
             raise SettingError("A runtime environment is for a cluster; name one with --address, or leave out --runtime-env.")
         with _cluster(address, options) as ray:
-            _work(ray, missing, folder, options, here=not address)
+            _work(ray, missing, folder, options, not address, ended)
     return Sweep(folder, tuple(jobs), tuple(job.read_if_any(one, folder / one.name) for one in jobs))
 
 
@@ -207,7 +207,7 @@ def _unreachable(address: str | None, why: str) -> SettingError:
     )
 
 
-def _work(ray: Any, missing: Sequence[Job], folder: Path, options: Options, here: bool) -> None:
+def _work(ray: Any, missing: Sequence[Job], folder: Path, options: Options, here: bool, ended: Callable[[], Any]) -> None:
     """Run jobs, and record each one's end: in their final folders `here`, or on a cluster, whose files are brought home."""
     clock, n_failed, total = time.perf_counter(), 0, len(missing)
     task = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, scheduling_strategy="SPREAD", max_retries=RETRIES)(
@@ -220,8 +220,8 @@ def _work(ray: Any, missing: Sequence[Job], folder: Path, options: Options, here
         for one in missing
     }
     while waiting:
-        ended, _ = ray.wait(list(waiting), timeout=60)
-        for reference in ended:
+        done, _ = ray.wait(list(waiting), timeout=60)
+        for reference in done:
             one = waiting.pop(reference)
             try:
                 left, code, said = ray.get(reference)
@@ -233,14 +233,15 @@ def _work(ray: Any, missing: Sequence[Job], folder: Path, options: Options, here
                 if options.remote:
                     _bring(options.remote, one, folder)
                 record = keep(one, left, code, said, folder / one.name)
+            ended()
             n_failed += record.status == "failed"
-            done = total - len(waiting)
-            remaining = (time.perf_counter() - clock) / done * len(waiting)
+            n_done = total - len(waiting)
+            remaining = (time.perf_counter() - clock) / n_done * len(waiting)
             log.info(
                 f"{one.name}  {described(one)}  {record.status} after {formatting.seconds(record.seconds)}  "
-                f"{formatting.of(done, total)}, {formatting.count(n_failed)} failed  left {formatting.seconds(remaining)}"
+                f"{formatting.of(n_done, total)}, {formatting.count(n_failed)} failed  left {formatting.seconds(remaining)}"
             )
-        if not ended:
+        if not done:
             log.info(f"{formatting.of(total - len(waiting), total)} jobs have ended")
 
 
@@ -285,5 +286,5 @@ def _parameters(one: Job, options: Options) -> str:
 
 
 def described(one: Job) -> str:
-    """Return a job's parameters as text: "epochs 5, seeds [0]"."""
-    return ", ".join(f"{name} {value}" for name, value in one.parameters.items()) or "as it stands"
+    """Return a job's parameters as text, that of a net's file left out: "epochs 5, seeds [0]"."""
+    return ", ".join(f"{name} {value}" for name, value in one.parameters.items() if name != "source") or "as it stands"

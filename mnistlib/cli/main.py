@@ -91,7 +91,7 @@ def new_step(name: str, source: str) -> None:
 
     path = summaries.short(steps.copy(name, source))
     tell(f"{path} is ready. Change its one `replace`, then evaluate it on the validation images:")
-    tell(f"  {sys.executable} -m mnistlib report {path} -p split validation")
+    tell(f"  {sys.executable} -m mnistlib report {path} -p split validation", f"As a net of your own is: mnistlib judge {path}")
 
 
 for entry in entry_points(group="mnistlib.commands"):
