@@ -22,7 +22,7 @@ from cloud import job
 from cloud.aws import account, client, ec2, inventory, launch
 from cloud.aws.launch import LaunchOptions, LaunchPlan
 from cloud.sweep import on_aws
-from mnistlib import files
+from mnistlib import files, formatting
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.notebook import runner
 
@@ -437,7 +437,7 @@ def test_a_real_run_resumes_on_a_second_instance_and_comes_home_as_a_report(clou
     assert {key: about[key] for key in expected} == expected
     assert about["cost"] == pytest.approx(0.5 * about["machine_seconds"] / 3600, rel=0.01)
     page = (home / "03_augment.html").read_text()
-    assert second in page and "$0.00" in page and "epoch  4/4" in page.split("The end of the log")[1]
+    assert second in page and formatting.dollars(about["cost"]) in page and "epoch  4/4" in page.split("The end of the log")[1]
     code, _, error = ask("ec2", "run", "03_augment", *where, *TYPE, *(word for pair in SHORT.items() for word in ("-p", *pair)))
     assert code == 2 and "already succeeded" in error
     with pytest.raises(ResultError, match="shortened"):
