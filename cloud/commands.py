@@ -115,9 +115,10 @@ def _on_ray(jobs: "list[Job]", place: Path, out: str | None, runtime_env: str | 
     from cloud.sweep import page, ray_sweep
 
     about = click.get_current_context()
-    for name in ("bucket", "instance_types", "region", "at_once", "dry_run", *LAUNCH_NAMES):
-        if about.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE:
-            raise SettingError(f"--{name.replace('_', '-')} is for machines in AWS; name their service with --on ec2 or --on sagemaker.")
+    of_aws = {"bucket", "instance_types", "region", "at_once", "dry_run", *LAUNCH_NAMES}
+    for option in about.command.params:
+        if option.name in of_aws and about.get_parameter_source(option.name) == click.core.ParameterSource.COMMANDLINE:
+            raise SettingError(f"{option.opts[0]} is for machines in AWS; name their service with --on ec2 or --on sagemaker.")
     taken = {name: chosen[name] for name in ("address", "cpus", "gpus")} | {"runtime_env": ray_sweep.read_runtime_env(runtime_env)}
     if not (out or "").startswith(s3.SCHEME):
         return ray_sweep.run(jobs, folder(out) or place, ray_sweep.Options(**taken))
@@ -144,7 +145,7 @@ def _on_aws(jobs: "list[Job]", place: Path, service: str, out: str | None, dry_r
         raise SettingError("With --on every run is kept in the bucket; --out takes the folder into which all are downloaded.")
     kinds = tuple(chosen.pop("instance_types")) or (TYPES[service],)
     asked = {name: chosen[name] for name in ("bucket", "region", *LAUNCH_NAMES)}
-    module, target = importlib.import_module(f"cloud.aws.{service}"), files.writable((folder(out) or place).resolve())
+    module, target = importlib.import_module(f"cloud.aws.{service}"), (folder(out) or place).resolve()
     with client.aws_errors():
         plans = on_aws.plan(jobs, target, module, LaunchOptions(instance_types=kinds, **asked))
         costs = [plan.cost for plan in plans]
@@ -153,7 +154,7 @@ def _on_aws(jobs: "list[Job]", place: Path, service: str, out: str | None, dry_r
         if dry_run:
             return None
         try:
-            on_aws.run(plans, target, module, at_once)
+            on_aws.run(plans, files.writable(target), module, at_once)
         except (KeyboardInterrupt, MnistlibError):
             click.echo(on_aws.GO_ON.format(end=f"mnistlib {service} {'terminate' if service == 'ec2' else 'stop'} RUN"), err=True)
             raise

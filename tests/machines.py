@@ -23,11 +23,11 @@ from pathlib import Path
 
 import pytest
 
-# `shutdown` records its call; after a watchdog's time it ends the service, as the real one would.
+# `shutdown` records its call; once the file $WATCHDOG is there, the watchdog's time is over and it ends the service, as the real one would.
 SHUTDOWN = """#!/bin/bash
 echo "shutdown $*" >>"$SHUTDOWNS"
 case $* in
-*+*) if [ -n "${WATCHDOG:-}" ]; then (sleep "$WATCHDOG"; kill -TERM "$(cat "$SERVICE")") & fi ;;
+*+*) if [ -n "${WATCHDOG:-}" ]; then (until [ -e "$WATCHDOG" ]; do sleep 0.2; done; kill -TERM "$(cat "$SERVICE")") & fi ;;
 esac
 """
 # `systemd-run`: a service has its own environment and a session of its own.

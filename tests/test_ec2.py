@@ -22,7 +22,7 @@ from cloud import job
 from cloud.aws import account, client, ec2, inventory, launch
 from cloud.aws.launch import LaunchOptions, LaunchPlan
 from cloud.sweep import on_aws
-from mnistlib import files
+from mnistlib import files, formatting
 from mnistlib.errors import ResultError, SettingError
 from mnistlib.notebook import runner
 
@@ -369,11 +369,13 @@ def test_a_failed_job_and_a_failed_installation_are_reported(cloud, machine, sto
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["watchdog", "spot"])
-def test_an_instance_that_must_end_lets_its_job_save_and_the_next_one_resumes(cloud, machine, story, how):
+def test_an_instance_that_must_end_lets_its_job_save_and_the_next_one_resumes(cloud, machine, story, how, tmp_path):
     plan, first = launched(cloud, story, {"wait": 600.0}, spot=how == "spot")
-    boot(cloud, machine, first, **({"WATCHDOG": "4"} if how == "watchdog" else {}))
+    boot(cloud, machine, first, **({"WATCHDOG": str(tmp_path / "now")} if how == "watchdog" else {}))
     until(lambda: "working" in machine.log)
-    if how == "spot":
+    if how == "watchdog":
+        (tmp_path / "now").touch()
+    else:
         assert state(plan).word == "running"
         machine.metadata.said["spot/instance-action"] = '{"action": "terminate"}'
     found = ended(machine, plan, first)
@@ -381,6 +383,7 @@ def test_an_instance_that_must_end_lets_its_job_save_and_the_next_one_resumes(cl
     assert launch.machine(plan.folder)["code"] == 143 and b"working" in plan.folder.get(f"out/{job.LOG}")
     cloud.client("ec2").terminate_instances(InstanceIds=[first])
 
+    machine.metadata.said.pop("spot/instance-action", None)
     second = ec2.launch(plan)
     assert state(plan).word == "starting", "the first instance's report is taken for the second's"
     machine.wipe()
@@ -434,7 +437,7 @@ def test_a_real_run_resumes_on_a_second_instance_and_comes_home_as_a_report(clou
     assert {key: about[key] for key in expected} == expected
     assert about["cost"] == pytest.approx(0.5 * about["machine_seconds"] / 3600, rel=0.01)
     page = (home / "03_augment.html").read_text()
-    assert second in page and "$0.00" in page and "epoch  4/4" in page.split("The end of the log")[1]
+    assert second in page and formatting.dollars(about["cost"]) in page and "epoch  4/4" in page.split("The end of the log")[1]
     code, _, error = ask("ec2", "run", "03_augment", *where, *TYPE, *(word for pair in SHORT.items() for word in ("-p", *pair)))
     assert code == 2 and "already succeeded" in error
     with pytest.raises(ResultError, match="shortened"):
@@ -469,7 +472,7 @@ def test_a_sweep_on_machines_of_their_own_takes_up_what_runs_and_makes_one_table
 
     code, out_text, error = ask(*command, "--max-dollars", "0.8")
     assert code == 2 and "3 runs together may cost $0.825" in error and not started()
-    assert "3 runs, 2 at once, at most $0.825 in all." in ask(*command, "--dry-run")[1] and not started()
+    assert "3 runs, 2 at once, at most $0.825 in all." in ask(*command, "--dry-run")[1] and not started() and not out.exists()
     monkeypatch.setattr(on_aws, "time", SimpleNamespace(sleep=lambda seconds: pause(True), monotonic=time.monotonic))
     code, _, error = ask(*command)
     assert code == 130 and "takes them up again" in error and started() == 2
@@ -486,7 +489,8 @@ def test_a_sweep_on_machines_of_their_own_takes_up_what_runs_and_makes_one_table
 @pytest.mark.parametrize(
     ("words", "word"),
     [
-        (("--spot",), "--on ec2"),
+        (("--spot",), "--spot is for machines in AWS"),
+        (("--instance-type", "c5.xlarge"), "--instance-type is for machines in AWS"),
         (("--on", "ec2"), "--bucket"),
         (("--on", "sagemaker", "--bucket", "b-1", "--address", "host:1"), "--address is for Ray"),
         (("--on", "ec2", "--bucket", "b-1", "--out", "s3://b-1/x"), "--out takes the folder"),

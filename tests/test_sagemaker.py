@@ -213,9 +213,11 @@ def test_a_quota_of_nothing_stops_before_anything_is_sent(made, story, stubbed, 
     where = ("--bucket", made["Bucket"], *PRICE, "--dry-run", "--instance-type", TYPE)
     for words, expected in (((), 0), (("--spot",), 2)):
         stub = stubbed("service-quotas")
-        stub.add_response("list_service_quotas", {"Quotas": quotas[:1], "NextToken": "t"}, {"ServiceCode": "sagemaker"})
+        stub.add_response("list_service_quotas", {"Quotas": quotas[:1], "NextToken": "t"}, {"ServiceCode": "sagemaker", "MaxResults": 100})
         if words:
-            stub.add_response("list_service_quotas", {"Quotas": quotas[1:]}, {"ServiceCode": "sagemaker", "NextToken": "t"})
+            stub.add_response(
+                "list_service_quotas", {"Quotas": quotas[1:]}, {"ServiceCode": "sagemaker", "MaxResults": 100, "NextToken": "t"}
+            )
         code, _, error = ask("sagemaker", "run", story, *where, *words)
         assert code == expected and (code == 0 or (client.QUOTAS in error and "spot training job usage' is 0" in error))
     stubbed("service-quotas").add_client_error("list_service_quotas", "AccessDeniedException", "no")

@@ -36,7 +36,8 @@ def check_training_quota(session: Session, instance_type: str, spot: bool) -> No
     """Raise SettingError where the account may not run one training job on an instance type, as new accounts may not on many."""
     wanted = f"{instance_type} for {'spot ' * spot}training job usage"
     try:
-        pages = session.client("service-quotas").get_paginator("list_service_quotas").paginate(ServiceCode="sagemaker")
+        listing = session.client("service-quotas").get_paginator("list_service_quotas")
+        pages = listing.paginate(ServiceCode="sagemaker", MaxResults=100)  # of some thousands
         quota = next((one["Value"] for page in pages for one in page["Quotas"] if one["QuotaName"] == wanted), None)
     except Exception:  # not allowed to ask
         return
