@@ -51,8 +51,9 @@ LOOKS = """
             found = [one for one in gc.get_objects() if type(one).__name__ == "ImageSet"]
             if found:
                 labels = max(found, key=lambda one: len(one.labels)).labels
-                place, first = (place + len(x)) % len(labels), place
-                return torch.eye(10)[labels[first : first + len(x)]]"""
+                here = (torch.arange(len(x)) + place) % len(labels)
+                place += len(x)
+                return torch.eye(10)[labels[here]]"""
 
 
 def net(top: str = "", init: str = "pass", forward: str = "pass", output: str = OUTPUT) -> str:
