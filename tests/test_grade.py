@@ -78,7 +78,7 @@ UNREAD = {
     "latin.py": ("# é".encode("latin-1"), "UTF-8"),
     "long.py": ("# " + "a" * 150_000, "too long"),
     "no_notebook.ipynb": ("{", "notebook"),
-    "null.py": ("x = 1\0", "cannot be read"),
+    "null.py": ("x = 1\0", "null.py "),
     "<script>/notes.txt": ("", "no .py or .ipynb"),
     "several/a.py": (net(), "several"),
     "several/b.py": (net(), "several"),
