@@ -125,8 +125,11 @@ def _in_folder(folder: Path) -> Submission:
     paths = [path for path in sorted(folder.iterdir()) if path.suffix in FORMS and not _hidden(path)]
     if len(paths) == 1 and paths[0].is_file() and not paths[0].is_symlink():
         return _read(folder.name, paths[0], f"{folder.name}/{paths[0].name}")
-    names = formatting.listed([path.name for path in paths[:5]]) if paths else ""
-    problem = f"The folder holds several submissions ({names}); leave one." if len(paths) > 1 else "The folder holds no .py or .ipynb file."
+    problem = "The folder holds no .py or .ipynb file."
+    if paths:
+        names = formatting.listed([path.name for path in paths[:5]])
+        several = f"The folder holds several submissions ({names}); leave one."
+        problem = several if len(paths) > 1 else f"{names} is a link or a folder; links are not followed."
     return Submission(folder.name, "", "", problem)
 
 

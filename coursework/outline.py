@@ -73,7 +73,7 @@ def main(path: Path) -> None:
     try:
         found = shingles(parse(path))
     except SyntaxError as caught:
-        error = f"{path.name} is not valid Python: line {caught.lineno}: {caught.msg}."
+        error = f"{path.name} is not valid Python: {f'line {caught.lineno}: ' if caught.lineno else ''}{caught.msg}."
     except (RecursionError, MemoryError):
         error = f"{path.name} is nested too deeply to be read."
     except (ValueError, KeyError, TypeError, AttributeError):
