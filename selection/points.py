@@ -19,5 +19,5 @@ POINTS = {
     for name, title in TITLES.items()
     if "recipe" in (tables.choice(name) or {})
 }
-PAGES = {PAGE: "Smaller nets"} if POINTS.keys() == TITLES.keys() else {}  # made when both searches have come to their ends
+PAGES = {PAGE: "Smaller nets"} if POINTS else {}
 steps.register(*POINTS.values())
