@@ -282,7 +282,7 @@ def _start(one: Job, folder: Path, printed: Any) -> subprocess.Popen:
     words = ["job", str(one.notebook), "--out", str(folder), "-y", given, "--exit-with-parent"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (sandbox.library(), os.environ.get("PYTHONPATH"))))}
     pipes = {"stdin": subprocess.PIPE, "stdout": printed, "stderr": subprocess.STDOUT}
-    return subprocess.Popen([sys.executable, "-m", "mnistlib", *words], env=environment, start_new_session=True, **pipes)
+    return subprocess.Popen([sys.executable, "-m", "cloud", *words], env=environment, start_new_session=True, **pipes)
 
 
 def _stop(running: Mapping[subprocess.Popen, Any]) -> None:

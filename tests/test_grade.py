@@ -160,7 +160,7 @@ def jobs(process: psutil.Process) -> list[psutil.Process]:
     found = []
     for one in process.children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it has ended meanwhile
-            found += [one] if {"mnistlib", "job"} <= set(one.cmdline()) else []
+            found += [one] if {"cloud", "job"} <= set(one.cmdline()) else []
     return found
 
 
