@@ -98,13 +98,19 @@ for entry in entry_points(group="mnistlib.commands"):
     commands.add_command(entry.load())
 
 
+def _leave_garbage() -> None:
+    """Let the process end without a search for garbage among all that was imported; triton reports what is then left."""
+    if "triton" not in sys.modules:
+        gc.freeze()
+
+
 def main(command: click.Command = commands, name: str = "mnistlib") -> int:
     """Run a command line and return its exit code: 0, 1 for a run that failed, 2 for a bad request."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal with an 8-bit encoding shows "?" for what it lacks
     gc.set_threshold(50_000)  # torch brings some hundred thousand objects, none of them garbage
-    atexit.register(gc.freeze)  # the end of the process does not look for garbage among all that was imported
+    atexit.register(_leave_garbage)
     logs.to_stdout()
     stopping = Stopping()
     try:
