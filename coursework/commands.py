@@ -81,7 +81,9 @@ def judge(net: str, full: bool, test: bool, out: str | None, parameters: str | N
     from mnistlib.notebook import runner
 
     place = folder(out) or files.root() / "build"
+    chosen = {name: given.pop(name) for name in ("anyway", "seconds", "memory")}
     values = {name: value for name, value in given.items() if value is not None} | {"split": "test" if test else "validation"}
+    values["options"] = {name: value for name, value in chosen.items() if value is not None}
     values["seeds"] = list(range(given["seeds"] or (len(tables.FULL_SEEDS) if full else own_report.SEEDS)))
     if parameters:
         epochs = {"epochs": given["epochs"] or (None if full else own_report.EPOCHS)}
@@ -99,7 +101,7 @@ def judge(net: str, full: bool, test: bool, out: str | None, parameters: str | N
         done = runner.run(notebook, place, values | {"model": found.spec, "results_dir": str(place)}, page, heading=found.title)
     except runner.RunError:
         tell(f"Page: {summaries.short(place / f'{notebook.stem}.failed.html')}")
-        if found.broken and not given["anyway"]:
+        if found.broken and not chosen["anyway"]:
             found.require_rules()
         raise
     tell("", summaries.accuracy(done.result), *summaries.verdict(done.result), f"Page: {summaries.short(done.page)}")
@@ -139,7 +141,7 @@ def grade(folder: Path, full: bool, test: bool, same_recipe: bool, out: str | No
     seeds = list(range(given["seeds"] or (len(tables.FULL_SEEDS) if full else own_report.SEEDS)))
     epochs = given["epochs"] or (None if full else own_report.EPOCHS)
     parameters = {"seeds": seeds, "epochs": epochs, "train_limit": given["train_limit"], "split": "test" if test else "validation"}
-    parameters |= {"own_recipe": not same_recipe, "seconds": given["seconds"], "memory": given["memory"]}
+    parameters["options"] = {"own_recipe": not same_recipe, "seconds": given["seconds"], "memory": given["memory"]}
     assignment = grading.prepare(folder, place.resolve(), parameters)
     table = grade_table.Table(assignment)
     table.write()

@@ -88,8 +88,9 @@ class Assignment:
     def check(self, entry: Entry, stop: threading.Event | None = None) -> Inspected:
         """Check an entry's net in the sandbox, unless that was done."""
         given = entry.job.parameters
-        allowed = judge.limits(min(CHECK, given["seconds"]), given["memory"])
-        return inspection.read(given["model"], given["source"], self.out / entry.job.name, given["own_recipe"], allowed, stop)
+        chosen = judge.options(given["options"])
+        allowed = replace(chosen, seconds=min(CHECK, chosen.seconds)).limits
+        return inspection.read(given["model"], given["source"], self.out / entry.job.name, chosen.own_recipe, allowed, stop)
 
 
 def find(folder: Path, out: Path) -> tuple[list[Submission], list[str]]:

@@ -177,9 +177,9 @@ class Table:
             "split": "images",
         }
         given = {"train_limit": "all training images", "epochs": "epochs of each recipe"}
-        return {
-            names.get(name, name): given.get(name, value) if value is None else value for name, value in self.assignment.parameters.items()
-        }
+        chosen = {name: value for name, value in self.assignment.parameters.items() if name != "options"}
+        chosen |= self.assignment.parameters["options"]
+        return {names.get(name, name): given.get(name, value) if value is None else value for name, value in chosen.items()}
 
 
 def rules(assignment: Assignment) -> Iterator[str]:

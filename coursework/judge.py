@@ -10,14 +10,16 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
@@ -26,9 +28,10 @@ from coursework import sandbox
 from coursework.sandbox import Limits
 from mnistlib import files, recipe_dict
 from mnistlib.data import ImageSet, Mnist
-from mnistlib.errors import SettingError, TrainingError
+from mnistlib.errors import SettingError, TrainingError, between, validated
 from mnistlib.formatting import counted
 from mnistlib.logs import log
+from mnistlib.notebook.params import check_names
 from mnistlib.recipe import Recipe
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
@@ -52,11 +55,29 @@ class Source:
     sha256: str
 
 
-def limits(seconds: float, gigabytes: float) -> Limits:
-    """Return the limits of one process: processor time and memory; it may take longer where other work holds the processor up."""
-    if not 1 <= seconds <= 1_000_000 or not 0 < gigabytes <= 1024:
-        raise SettingError(f"{seconds} s and {gigabytes} GB are no limits; give from 1 to 1,000,000 s, and up to 1,024 GB.")
-    return Limits(seconds=max(PATIENCE * seconds, seconds + START), cpu_seconds=int(seconds), memory=int(gigabytes * 2**30))
+@validated
+class Options:
+    """How a submission is trained, beside what every notebook lets one choose."""
+
+    anyway: bool = False  # also where it breaks a rule
+    own_recipe: bool = True  # with RECIPE of its file, if it has one; else with the recipe of the series alone
+    seconds: Annotated[int, between(1, 1_000_000)] = 3600  # processor time that a seed may take
+    memory: Annotated[float, Field(gt=0, le=1024)] = 4.0  # GB that it may take
+
+    @property
+    def limits(self) -> Limits:
+        """Return the limits of one process, which may take longer where other work holds the processor up."""
+        longest = max(PATIENCE * self.seconds, self.seconds + START)
+        return Limits(seconds=longest, cpu_seconds=self.seconds, memory=int(self.memory * 2**30))
+
+
+def options(given: Mapping[str, Any] | None) -> Options:
+    """Return the options that a notebook was given, None for none; raise SettingError for one that does not exist or is not allowed."""
+    check_names(given or {}, [field.name for field in dataclasses.fields(Options)])
+    try:
+        return Options(**(given or {}))
+    except SettingError as error:
+        raise SettingError(str(error).removeprefix("Options.")) from None
 
 
 def train_submission(
