@@ -21,7 +21,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from coursework import judge, sandbox, submission
+from coursework import judge, sandbox, source, submission
 from coursework.sandbox import Limits
 from mnistlib import data, models, steps
 from mnistlib.errors import SettingError, TrainingError
@@ -225,7 +225,7 @@ class Net(nn.Module):
 """
 NETS = {
     "error": ("pass", "1 / 0", "ZeroDivisionError: division by zero (error.py, line 16)."),
-    "exit": ("pass", "exit()", "It called exit() instead of training to the end."),
+    "exit": ("pass", "exit()", "It called exit() before it was done."),
     "silent": ("pass", "os._exit(0)", "It ended before the training was done."),
     "shape": ("self.linear = nn.Linear(256, 11)", "pass", "The logits after epoch 1 have the shape (200, 11); it must be (200, 10)."),
     "nan": ("pass", "x = x if self.training else x * float('nan')", "Seed 0 diverged in epoch 1: the loss is not finite."),
@@ -409,7 +409,31 @@ def test_forged_weights_and_histories_are_refused(tmp_path):
 
 def test_a_submission_that_is_not_there_is_named():
     with pytest.raises(SettingError, match="There is no file"):
-        judge.source("not_there.py:Net")
+        source.find("not_there.py:Net")
     with pytest.raises(SettingError, match="There is no module"):
-        judge.source("not_there:Net")
-    assert judge.source("mnistlib.models:narrow").sha256 == judge.source("mnistlib.models:weighted").sha256
+        source.find("not_there:Net")
+    assert source.find("mnistlib.models:narrow").sha256 == source.find("mnistlib.models:weighted").sha256
+
+
+def test_a_file_goes_with_what_it_imports_from_its_folder_and_with_nothing_else(tmp_path):
+    texts = {
+        "net.py": "import os, layers as own\nfrom parts.block import Block\nfrom mnistlib import models\n",
+        "layers.py": "if True:\n    import deeper\n",
+        "deeper.py": "import net\n",
+        "parts/__init__.py": "",
+        "parts/block.py": "",
+        "others.py": "import layers\n",
+        "mnistlib.py": "",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = source.find(f"{tmp_path / 'net.py'}:Net")
+    names = [path.relative_to(tmp_path).as_posix() for path in found.paths]
+    assert names[0] == "net.py" and set(names) == set(texts) - {"others.py", "mnistlib.py"} and len(names) == 5
+    (tmp_path / "deeper.py").write_text("import net  # changed\n")
+    assert source.find(f"{tmp_path / 'net.py'}:Net").sha256 != found.sha256
+
+
+def test_the_file_that_is_hidden_is_the_one_with_the_labels():
+    assert sandbox.LABELS == data.FILE
