@@ -13,12 +13,13 @@ findings          a list of {rule, severity, cell, line, what, why, fix}; severi
 not_executed      a list of {cell, line}: the statements at the top level that were left out
 failed            a sentence for each statement at the top level that failed
 
-`python -P -m coursework.check SUBMISSION PARAMETERS PART...` runs in the sandbox and leaves the answer that coursework.inspection reads.
+`python -P -m coursework.check SUBMISSION [PARAMETERS SECONDS PART...]` runs in the sandbox and leaves an answer for coursework.inspection.
 """
 
 import json
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -135,8 +136,17 @@ def _recipe(found: submission.Submission) -> dict[str, Any]:
         return {"no_recipe": str(error)}
 
 
-def main(spec: str, fewer_than: int = MAX_PARAMETERS, *required: str) -> None:
-    """Leave what is found of a submission, or what went wrong, and end with an error then."""
+def _give_up(seconds: float) -> None:
+    sandbox.leave_failure(SettingError(f"It ran for more than {seconds:g} s."))
+    os._exit(1)
+
+
+def main(spec: str, fewer_than: int = MAX_PARAMETERS, seconds: float | None = None, *required: str) -> None:
+    """Leave what is found of a submission, or what went wrong, and end with an error then; that it takes longer than allowed is one."""
+    if seconds:
+        clock = threading.Timer(seconds, _give_up, [seconds])
+        clock.daemon = True
+        clock.start()
     try:
         document, found = _report(spec, fewer_than, required)
         answer = {name: value for name, value in document.items() if name not in OUTSIDE} | _recipe(found)
@@ -150,4 +160,4 @@ def main(spec: str, fewer_than: int = MAX_PARAMETERS, *required: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:3]), *sys.argv[3:])
+    main(sys.argv[1], *map(int, sys.argv[2:3]), *map(float, sys.argv[3:4]), *sys.argv[4:])

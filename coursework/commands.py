@@ -1,7 +1,6 @@
 """The commands that this package adds to `mnistlib`."""
 
 import json
-import math
 import os
 import sys
 from pathlib import Path
@@ -20,7 +19,7 @@ PARTS = ("batch-normalization", "dropout", "global-average-pooling")
 @click.option("--github", is_flag=True, help="Print annotations for a workflow of GitHub's, and write its summary.")
 @click.option("--fewer-than", default=MAX_PARAMETERS, show_default=True, type=click.IntRange(1, MAX_PARAMETERS), help="Parameters allowed.")
 @click.option("--require", multiple=True, type=click.Choice(PARTS), help="What the net must use; may be given several times.")
-@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 86_400), help="Time that the check may take.")
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 86_400), help="Time that the code may take.")
 @click.option("--memory", default=4.0, show_default=True, type=click.FloatRange(1, 1_024), metavar="GB", help="Memory that it may take.")
 def check(net: str, as_json: bool, github: bool, fewer_than: int, require: tuple[str, ...], seconds: float, memory: float) -> None:
     """Check a net of your own in seconds, without training.
@@ -36,8 +35,7 @@ def check(net: str, as_json: bool, github: bool, fewer_than: int, require: tuple
     from mnistlib.errors import MnistlibError
 
     try:
-        limits = sandbox.Limits(seconds=seconds, cpu_seconds=math.ceil(seconds), memory=int(memory * 2**30))
-        document, protections = inspection.document(net, fewer_than, require, limits)
+        document, protections = inspection.document(net, fewer_than, require, seconds, int(memory * 2**30))
     except MnistlibError as error:
         if not (as_json or github):
             raise
@@ -95,7 +93,7 @@ def judge(net: str, full: bool, test: bool, out: str | None, parameters: str | N
         path = files.write(Path(parameters), yaml.safe_dump(inspection.parameters(net, values | epochs), sort_keys=False))
         tell(f"Parameters: {path}", f"Elsewhere: mnistlib sweep {own_report.NOTEBOOK} -f {path}, or ec2 run or sagemaker run in its place.")
         return
-    found = inspection.read(net)
+    found = inspection.read(inspection.place(net), results_dir=place)
     own_epochs = found.recipe().epochs
     values["epochs"] = given["epochs"] or (own_epochs if full else min(own_epochs, own_report.EPOCHS))
     short = tables.shortened(found.recipe(epochs=values["epochs"]), values["seeds"], own_epochs, given["train_limit"])

@@ -3,6 +3,7 @@
 Nothing here imports torch before a recipe is made, so that `mnistlib check` imports it in the sandbox alone.
 """
 
+import math
 import os
 import re
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mnistlib.recipe import Recipe
 
 CHECKS = "checks"  # in a results folder: what was found, so that it is not looked for again
+START = 120  # seconds that importing torch may take, at most
 LIMITS = Limits(seconds=300, cpu_seconds=120)
 LONGEST = 1 << 20  # bytes of an answer
 
@@ -152,8 +154,9 @@ def read(
     used = found if own_recipe else replace(found, recipe=None)
     one = Inspected(f"{where}:{found.name}", Path(where).name if code.folder is None else where, used)
     one.recipe()
-    if kept:
-        files.write(kept, TypeAdapter(Answer).dump_json(found))
+    if kept:  # also under the name that was found, which the notebook is given
+        for name in (code.spec, f"{code.spec.partition(':')[0]}:{found.name}"):
+            files.write(kept.with_name(f"{_key(replace(code, spec=name))}.json"), TypeAdapter(Answer).dump_json(found))
     return one
 
 
@@ -205,13 +208,14 @@ def printable(text: str) -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
-def document(spec: str, fewer_than: int, required: Sequence[str], limits: Limits) -> tuple[dict[str, Any], tuple[str, ...]]:
+def document(spec: str, fewer_than: int, required: Sequence[str], seconds: float, memory: int) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return what `check` finds, as coursework/check.py describes it, and the protections that were in force.
 
-    Raises SettingError where there is no such net, and UnfinishedError where the code does not end well.
+    The code may take some seconds after torch is imported, which can take a while, and some bytes of memory in all. Raises SettingError
+    where there is no such net, and UnfinishedError where the code does not end well.
     """
-    code = source.find(spec)
-    found, protections = _inspect(code, limits, None, [str(fewer_than), *required])
+    code, limits = source.find(spec), Limits(START + seconds, math.ceil(START + seconds), memory)
+    found, protections = _inspect(code, limits, None, [str(fewer_than), str(seconds), *required])
     known = _printable(TypeAdapter(Answer).dump_python(found, mode="json"))
     told = {name: known[name] for name in EMPTY if name in known} | {"submission": spec, "parameter_limit": fewer_than}
     told["file"] = known["file"] if code.folder else str(code.paths[0].resolve())
