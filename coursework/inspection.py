@@ -197,6 +197,8 @@ def parameters(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
     path = Path(where)
     if path.suffix not in (".py", ".ipynb"):
         raise SettingError(f"{model!r} names a module, which cannot be sent along; write the net into one file, such as my_net.py:Net.")
+    if others := [one.name for one in source.find(spec).paths[1:]]:
+        raise SettingError(f"{path.name} imports {others[0]} from its folder, which cannot be sent along; write all into one file.")
     try:
         return {"model": f"{path.name}{colon}{name}", "source": path.read_text(encoding="utf-8"), **given}
     except ValueError as error:
