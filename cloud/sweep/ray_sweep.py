@@ -32,7 +32,7 @@ RETRIES = 5  # of a job whose machine or Ray worker is lost
 OVERRIDE = "overrides."  # what the name of a recipe's field in a grid begins with
 MAX_JOBS = 10_000
 MAX_TAKEN = 1_024  # CPUs or GPUs
-CHANGED = "The notebook or the library was changed after the sweep had begun, so something else was run."
+CHANGED = "The notebook or the library was changed while it ran, so something else was run."
 ADDRESS = re.compile(r"(ray://)?(?P<host>[^:/]+):(?P<port>[0-9]+)")
 INSTALL = "Sweeps need Ray, which is not installed; install it in a clone of the project: python -m pip install -e '.[sweep]'"
 
