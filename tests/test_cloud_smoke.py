@@ -23,6 +23,7 @@ from clouds import ACCOUNT, REGION, Cloud, folder
 from moto.cloudformation.models import cloudformation_backends
 from moto.sagemaker.models import FakeTrainingJob
 from moto.sagemaker.responses import SageMakerResponse
+from test_sagemaker import fits
 
 from cloud import job
 from cloud.aws import client, ec2, launch, rights, stack
@@ -153,6 +154,7 @@ def ended(record: dict[str, Any]) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 def test_every_stage_is_proved_recorded_and_removed_and_what_is_not_its_own_stays(prove, account, cloud, opened, tmp_path):
     cloud.deploy()
     image = cloud.client("ec2").describe_images()["Images"][0]["ImageId"]
@@ -169,6 +171,10 @@ def test_every_stage_is_proved_recorded_and_removed_and_what_is_not_its_own_stay
     assert ["InstanceMarketOptions" in one for one in instances] == [False, True, True]
     assert [one["EnableManagedSpotTraining"] for one in cloud.asked("CreateTrainingJob")] == [True, True]
     assert len(list((tmp_path / "out").glob(f"03_augment-*/{job.EPOCHS}"))) == 3, "a run's results did not come home"
+
+    for service, operation, given in cloud.requests:
+        if service in ("cloudformation", "iam", "logs", "sagemaker"):
+            fits(cloud.client(service).meta.service_model.operation_model(operation).input_shape, given)
 
     # What was called, on what, and what the operator may
     calls = [one for one in record["calls"] if one["stage"] in STAGES[1:5]]
@@ -189,6 +195,7 @@ def test_every_stage_is_proved_recorded_and_removed_and_what_is_not_its_own_stay
     assert [one["InstanceId"] for one in ec2.instances(client.session())] == [other]
 
 
+@pytest.mark.slow
 def test_a_stage_that_fails_stops_neither_the_others_nor_the_record_nor_the_removal(prove, account, cloud, opened):
     account.refused = "AlgorithmError: n is below zero"
     code, said, record = prove(*WORDS)
@@ -199,6 +206,7 @@ def test_a_stage_that_fails_stops_neither_the_others_nor_the_record_nor_the_remo
     assert record["left"] == [] and len(cloud.client("cloudformation").describe_stacks()["Stacks"]) == 0
 
 
+@pytest.mark.slow
 def test_a_failed_clean_up_is_no_success_and_lists_what_is_left_with_the_command_that_removes_it(prove, opened, monkeypatch):
     def refuse(*_: object) -> None:
         raise client.CloudError("It cannot be deleted.")
@@ -233,6 +241,7 @@ def test_what_is_too_dear_or_not_confirmed_or_misnamed_is_not_started(prove, clo
     assert not cloud.asked("CreateStack", "PutObject", "RunInstances")
 
 
+@pytest.mark.slow
 def test_ctrl_c_removes_what_was_made_and_a_second_one_says_what_is_left(prove, account, cloud, monkeypatch):
     def press(*_: object) -> None:
         raise KeyboardInterrupt

@@ -41,9 +41,12 @@ def calls(service: str, operation: str, params: Mapping[str, Any], region: str, 
     context = tuple(sorted(({"s3:prefix": params["Prefix"]} if "Prefix" in params else tags).items()))
     made = [(action, arns, context)]
     for implied in TABLE["implied"].get(action, ()):
-        roles = tuple(value for name, value in found if name == "RoleArn")
-        made_now = arns if service == "sagemaker" else tuple(arn for arn in arns if arn.endswith("/*"))
-        made.append((implied, roles if implied == "iam:PassRole" else made_now, (("ec2:CreateAction", operation),)))
+        if implied == "iam:PassRole":
+            made.append((implied, tuple(value for name, value in found if name == "RoleArn"), ()))
+        elif implied == "ec2:CreateTags":
+            made.append((implied, tuple(arn for arn in arns if arn.endswith("/*")), (("ec2:CreateAction", operation),)))
+        else:
+            made.append((implied, arns, context))
     return made
 
 
