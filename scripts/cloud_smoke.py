@@ -12,7 +12,6 @@ import re
 import secrets
 import signal
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -312,9 +311,6 @@ class Smoke:
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
     """Let Ctrl-C raise KeyboardInterrupt in here, also where it was pressed once before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
