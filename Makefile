@@ -8,12 +8,12 @@ DEV_STAMP := .venv/.ready-for-development
 TESTS := OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help report series published pages bench choices step check test ruff jupyter clean moved
+.PHONY: help report series published pages bench choices step cloud-smoke check test ruff jupyter clean moved
 
 help: ## list the targets
 	@echo "Usage: make TARGET"
 	@echo
-	@sed -n 's/^\([a-z][a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | awk -F'|' '{ printf "%-12s %s\n", $$1, $$2 }'
 	@echo
 	@echo "Each target sets up .venv first; PYTHON=/path/to/python names the Python (3.11 to 3.13) to build it with."
 
@@ -41,6 +41,9 @@ choices: $(USER_STAMP) ## train the candidates of every step on six folds of wri
 
 step: $(USER_STAMP) ## copy a step into one of your own: make step NAME=04_mine FROM=03_augment
 	@$(foreach name,NAME FROM,$(if $($(name)),,$(error $(name) is missing: make step NAME=04_mine FROM=03_augment)))$(RUN) new-step "$(NAME)" --from "$(FROM)"
+
+cloud-smoke: $(DEV_STAMP) ## use every way to run in AWS once, for less than a dollar: make cloud-smoke REPOSITORY=https://…
+	@$(if $(REPOSITORY),,$(error REPOSITORY is missing: make cloud-smoke REPOSITORY=https://…))$(PY) scripts/cloud_smoke.py --repository "$(REPOSITORY)"
 
 check: $(DEV_STAMP) ruff ## ruff and the quick tests
 	@$(TESTS) -m "not slow and not smoke"

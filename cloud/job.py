@@ -30,6 +30,7 @@ RECORD, LOG, EPOCHS, RUNS = "job.json", "log.txt", "epochs.jsonl", "runs"  # in 
 SCHEMA = 1
 HERE = ("workers",)  # parameters that say where and how a job runs, not what it is
 OWN = "results_dir"  # the parameter that a job sets itself
+LIBRARY = ("mnistlib", "coursework")  # the packages that decide what comes of a job; this one decides only where it runs
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def make(notebook: Path, parameters: Mapping[str, Any]) -> Job:
 
 def library() -> str:
     """Return the hash of all that the packages' folders hold and that can decide a run or a page."""
-    suffixes, packages = (".py", ".j2", ".css", ".json", ".yaml"), map(importlib.util.find_spec, ("mnistlib", "coursework"))
+    suffixes, packages = (".py", ".j2", ".css", ".json", ".yaml"), map(importlib.util.find_spec, LIBRARY)
     folders = [Path(one.origin).resolve().parent for one in packages if one]  # a cluster does not have them side by side
     found = ((path.relative_to(folder.parent).as_posix(), path) for folder in folders for path in folder.rglob("*"))
     return files.sha256(files.canonical([[name, files.sha256(path)] for name, path in sorted(found) if path.suffix in suffixes]))

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import yaml
 
-from cloud.job import Job
+from cloud.job import LIBRARY, Job
 from mnistlib import files
 from mnistlib.errors import SettingError
 from mnistlib.runs import provenance
 
 PARAMETERS = "parameters.yaml"
-PACKAGES = ("mnistlib", "coursework", "cloud")  # what travels
+PACKAGES = (*LIBRARY, "cloud")  # what travels
 SOURCES = (*PACKAGES, "pyproject.toml", "README.md", "LICENSE", "NOTICE")  # what a wheel is built of
 
 

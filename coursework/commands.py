@@ -19,29 +19,32 @@ PARTS = ("batch-normalization", "dropout", "global-average-pooling")
 @click.option("--github", is_flag=True, help="Print annotations for a workflow of GitHub's, and write its summary.")
 @click.option("--fewer-than", default=MAX_PARAMETERS, show_default=True, type=click.IntRange(1, MAX_PARAMETERS), help="Parameters allowed.")
 @click.option("--require", multiple=True, type=click.Choice(PARTS), help="What the net must use; may be given several times.")
-@click.option("--seconds", default=60.0, show_default=True, help="Time that the code may take.")
-@click.option("--memory", default=4.0, show_default=True, metavar="GB", help="Memory that the code may take.")
+@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(1, 86_400), help="Time that the code may take.")
+@click.option("--memory", default=4.0, show_default=True, type=click.FloatRange(1, 1_024), metavar="GB", help="Memory that it may take.")
 def check(net: str, as_json: bool, github: bool, fewer_than: int, require: tuple[str, ...], seconds: float, memory: float) -> None:
     """Check a net of your own in seconds, without training.
 
     NET is my_net.py:Net, my.ipynb:Net or package.module:Net; the name may be left out where a file holds one net. Of a file or notebook
-    only imports, classes, functions and constants are executed.
+    only imports, classes, functions and constants are executed, in a sandbox.
 
     The exit code is 0 where no rule of the exercise is broken, 1 where one is or the code does not end well, and 2 where there is no
-    such net.
+    such net, or no kind of sandbox.
     """
-    from coursework import child, report
+    from coursework import inspection, report, sandbox
     from mnistlib.cli.options import tell
     from mnistlib.errors import MnistlibError
 
     try:
-        document = child.call("coursework.check:report", net, str(fewer_than), *require, seconds=seconds, gigabytes=memory)
+        document, protections = inspection.document(net, fewer_than, require, seconds, int(memory * 2**30))
     except MnistlibError as error:
         if not (as_json or github):
             raise
         document, code = report.EMPTY | {"submission": net, "error": str(error)}, getattr(error, "code", 2)
     else:
         code = 0 if document["passes"] else 1
+        for name in sandbox.ESSENTIAL:
+            if name not in protections:
+                click.echo(f"This system allows no full sandbox. Not in force: {sandbox.PROTECTIONS[name]}", err=True)
     if github and (place := os.environ.get("GITHUB_STEP_SUMMARY")):
         with open(place, "a", encoding="utf-8") as file:
             file.write(report.summary(document))
@@ -90,7 +93,7 @@ def judge(net: str, full: bool, test: bool, out: str | None, parameters: str | N
         path = files.write(Path(parameters), yaml.safe_dump(inspection.parameters(net, values | epochs), sort_keys=False))
         tell(f"Parameters: {path}", f"Elsewhere: mnistlib sweep {own_report.NOTEBOOK} -f {path}, or ec2 run or sagemaker run in its place.")
         return
-    found = inspection.read(net)
+    found = inspection.read(inspection.place(net), results_dir=place)
     own_epochs = found.recipe().epochs
     values["epochs"] = given["epochs"] or (own_epochs if full else min(own_epochs, own_report.EPOCHS))
     short = tables.shortened(found.recipe(epochs=values["epochs"]), values["seeds"], own_epochs, given["train_limit"])

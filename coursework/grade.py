@@ -27,12 +27,13 @@ from cloud.sweep import ray_sweep
 from coursework import inspection, judge, outline, own_report, sandbox
 from coursework.inspection import Inspected, RuleError
 from coursework.sandbox import Limits
+from coursework.source import FORMS
 from mnistlib import files, formatting
 from mnistlib.errors import MnistlibError, SettingError
 from mnistlib.logs import log
 from mnistlib.notebook import runner
+from mnistlib.runs import device
 
-FORMS = (".py", ".ipynb")
 LARGEST = 32 << 20  # bytes of a submission's file, pictures in a notebook included
 LONGEST = 100_000  # bytes of its code, written as a parameter of a job; a system's command lines hold little more
 IGNORED = ("__pycache__", "__MACOSX")
@@ -49,6 +50,7 @@ class Submission:
     file: str  # below the class's folder; "" where there is none to grade
     text: str  # of the file
     problem: str = ""  # a sentence that says why there is nothing to grade
+    line: int | None = None  # where the problem is
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +61,7 @@ class Entry:
     job: Job | None = None
     shingles: frozenset[int] = frozenset()
     problem: str = ""
+    line: int | None = None
 
     @property
     def name(self) -> str:
@@ -140,8 +143,8 @@ def _read(name: str, path: Path, file: str) -> Submission:
         text = content.decode() if path.suffix == ".py" else _code(content.decode())
     except OSError as error:
         return Submission(name, file, "", f"The file cannot be read ({error.strerror}).")
-    except UnicodeDecodeError:
-        return Submission(name, file, "", "The file is not text in UTF-8.")
+    except UnicodeDecodeError as error:
+        return Submission(name, file, "", "The file is not text in UTF-8.", content[: error.start].count(b"\n") + 1)
     size = len(yaml.safe_dump(text))
     problem = "The file is empty." if not path.stat().st_size else "The code is too long." if not text or size > LONGEST else ""
     return Submission(name, file, text, problem)
@@ -162,22 +165,23 @@ def prepare(folder: Path, out: Path, parameters: Mapping[str, Any]) -> Assignmen
     """Return the class in a folder, every submission read and no code of any executed."""
     found, left_out = find(folder, out)
     notebook = runner.find(own_report.NOTEBOOK)
-    entries = [_entry(one, notebook, parameters) for one in found]
+    with ThreadPoolExecutor(device.n_cores()) as pool:
+        entries = pool.map(lambda one: _entry(one, notebook, parameters), found)
     return Assignment(folder, out, tuple(entries), tuple(left_out), parameters)
 
 
 def _entry(one: Submission, notebook: Path, parameters: Mapping[str, Any]) -> Entry:
     if one.problem:
-        return Entry(one, problem=one.problem)
+        return Entry(one, problem=one.problem, line=one.line)
     model = re.sub(r"[^\w.-]", "_", Path(one.file).name)
-    error, shingles = _outline(model, one.text)
+    error, line, shingles = _outline(model, one.text)
     if error:
-        return Entry(one, problem=error)
+        return Entry(one, problem=error, line=line)
     return Entry(one, job.make(notebook, {"model": model, "source": one.text, **parameters}), shingles)
 
 
-def _outline(name: str, text: str) -> tuple[str, frozenset[int]]:
-    """Return why a file cannot be read, and otherwise the shingles of its syntax tree."""
+def _outline(name: str, text: str) -> tuple[str, int | None, frozenset[int]]:
+    """Return why a file cannot be read and in which line, and otherwise the shingles of its syntax tree."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         (scratch / name).write_text(text, encoding="utf-8")
@@ -186,9 +190,10 @@ def _outline(name: str, text: str) -> tuple[str, frozenset[int]]:
         outcome = sandbox.run(command, scratch, limits=Limits(seconds=120, cpu_seconds=30, memory=1 << 30))
         try:
             answer = json.loads(sandbox.read(scratch / outline.OUTLINE, LARGEST) or b"")
-            return inspection.printable(str(answer["error"])), frozenset(map(int, answer["shingles"]))
+            line = answer["line"] and int(answer["line"])
+            return inspection.printable(str(answer["error"])), line, frozenset(map(int, answer["shingles"]))
         except (ValueError, KeyError, TypeError):
-            return f"{name} cannot be read. {outcome.reason}".strip(), frozenset()
+            return f"{name} cannot be read. {outcome.reason}".strip(), None, frozenset()
 
 
 def own_reason(record: Record) -> str:
@@ -213,7 +218,8 @@ def run(assignment: Assignment, workers: int, address: str | None, ended: Callab
     if missing:
         passed = _check(assignment, missing, workers, ended)
         if address:
-            ray_sweep.run([entry.job for entry in passed], assignment.out, ray_sweep.Options(address), ended)
+            names = {entry.job.key: inspection.printable(entry.name) for entry in passed}
+            ray_sweep.run([entry.job for entry in passed], assignment.out, ray_sweep.Options(address), ended, names)
         else:
             _train(passed, assignment.out, workers, ended)
 

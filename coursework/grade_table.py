@@ -27,7 +27,7 @@ from mnistlib.report.html import Shown, element, phrase, sentence, table, togeth
 from mnistlib.report.result import Result
 from mnistlib.stats import comparison, misclassified
 
-PAGE, CSV = "index.html", "grades.csv"
+PAGE, CSV, UNREAD = "index.html", "grades.csv", "unread"
 # Nets of different authors share a fifth of their structure or less (tests/student_nets); a copy in which two numbers were changed, even
 # of a net of three layers, keeps more than half.
 ALIKE = 0.5
@@ -70,6 +70,7 @@ class Table:
     trained: dict[str, tuple[Result, np.ndarray]] = field(default_factory=dict)  # by the job's key: which images each seed gets wrong
     apart: dict[tuple[str, str], bool] = field(default_factory=dict)  # by two keys: whether the second net is less accurate
     images: data.ImageSet | None = None
+    told: set[tuple[Path, str]] = field(default_factory=set)  # pages of those without a place that were written, and their reasons
 
     @functools.cached_property
     def alike(self) -> list[tuple[str, ...]]:
@@ -103,7 +104,7 @@ class Table:
         """Return an entry's row, without its place."""
         record, net = self.assignment.record(entry), self.assignment.net(entry)
         if entry.problem:
-            return Row(entry, None, None, None, entry.problem, "")
+            return Row(entry, None, None, None, entry.problem, self.unread_page(entry))
         if record is None:
             return Row(entry, net, None, None, "It is not graded yet.", "", open=True)
         if record.status == "succeeded":
@@ -112,10 +113,10 @@ class Table:
                 return Row(entry, net, result, record.seconds, "", self.own_page(entry, result))
             except MnistlibError as error:
                 reason = f"{error} Remove the folder {entry.job.name} to have it graded again."
-                return Row(entry, net, None, record.seconds, reason, "", open=True)
+                return Row(entry, net, None, record.seconds, reason, self.failed_page(entry, net, reason), open=True)
         own = grade.own_reason(record)
         reason = own or f"It could not be graded and will be tried again: {inspection.printable(record.reason)}"
-        return Row(entry, net, None, record.seconds, reason, self.failed_page(entry, net, own), open=not own)
+        return Row(entry, net, None, record.seconds, reason, self.failed_page(entry, net, reason), open=not own)
 
     def read(self, entry: Entry) -> Result:
         """Return the result of a job that has succeeded."""
@@ -138,14 +139,29 @@ class Table:
         return path.relative_to(self.assignment.out).as_posix()
 
     def failed_page(self, entry: Entry, net: Inspected | None, reason: str) -> str:
-        """Return where the page of a net that was not trained is, or of one whose training failed; "" where there is none."""
+        """Return where the page of a net that was not trained is, or of one whose training failed."""
         folder = self.assignment.out / entry.job.name
         path = folder / f"{own_report.NOTEBOOK}.failed.html"
-        if not path.is_file() and reason:
-            path = folder / f"{_file_name(entry)}.html"
-            parts = [sentence(reason, "banner"), *([tables.rules(net), tables.layers(net)] if net else [])]
-            files.write(path, _render(entry.name, together(parts), [f"From {entry.submission.file}", pages.BYLINE]))
-        return path.relative_to(self.assignment.out).as_posix() if path.is_file() else ""
+        found = [tables.rules(net), tables.layers(net)] if net else []
+        return path.relative_to(self.assignment.out).as_posix() if path.is_file() else self.tell(folder, entry, reason, found)
+
+    def unread_page(self, entry: Entry) -> str:
+        """Return where the page of a submission that cannot be read is; it shows the line where reading ended."""
+        rows = []
+        if entry.line:
+            lines = entry.submission.text.splitlines()[entry.line - 1 : entry.line]
+            rows = [[f"line {entry.line}", element("code", inspection.printable(one)[:200]) if one else ""] for one in lines or [""]]
+        folder = self.assignment.out / UNREAD / files.sha256(entry.name.encode())[:10]
+        return self.tell(folder, entry, entry.problem, [table("Where it cannot be read", ["Where", "What is there"], rows)] * bool(rows))
+
+    def tell(self, folder: Path, entry: Entry, reason: str, found: Sequence[Shown]) -> str:
+        """Write the page of a submission without a place, once for each table, and return where it is."""
+        path = folder / f"{_file_name(entry)}.failed.html"
+        if (path, reason) not in self.told or not path.is_file():
+            facts = [f"From {entry.submission.file}"] * bool(entry.submission.file)
+            files.write(path, _render(entry.name, together([sentence(reason, "banner"), *found]), [*facts, pages.BYLINE]))
+            self.told.add((path, reason))
+        return path.relative_to(self.assignment.out).as_posix()
 
     def page(self, rows: Sequence[Row]) -> str:
         """Return the text of the table's page."""

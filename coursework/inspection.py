@@ -1,33 +1,41 @@
-"""What is known of a net before it is trained: what `check` finds, and RECIPE in its file; both are found in the sandbox.
+"""What is known of a net before it is trained: what `check` finds, and RECIPE in its file; coursework.check finds both in the sandbox.
 
-`python -P -m coursework.inspection SUBMISSION` runs there and leaves its answer in the working directory.
+Nothing here imports torch before a recipe is made, so that `mnistlib check` imports it in the sandbox alone.
 """
 
-import json
+import math
 import os
 import re
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from coursework import judge, recipes, sandbox
-from coursework.child import UnfinishedError
-from coursework.judge import Source
+from coursework import sandbox, source
+from coursework.report import ANSWER, EMPTY
 from coursework.sandbox import Limits
+from coursework.source import Source
 from mnistlib import files
 from mnistlib.errors import MnistlibError, SettingError, validated
-from mnistlib.recipe import Recipe
 
-ANSWER = "answer.json"
+if TYPE_CHECKING:
+    from mnistlib.recipe import Recipe
+
 CHECKS = "checks"  # in a results folder: what was found, so that it is not looked for again
+START = 120  # seconds that importing torch may take, at most
 LIMITS = Limits(seconds=300, cpu_seconds=120)
 LONGEST = 1 << 20  # bytes of an answer
+
+
+class UnfinishedError(MnistlibError):
+    """A net's code took too long or too much memory, or ended the process."""
+
+    code = 1  # what the command exits with
 
 
 class RuleError(MnistlibError):
@@ -62,18 +70,29 @@ class Layer:
 
 
 @validated
+class Place:
+    """A line of a file, or of a notebook's cell."""
+
+    cell: int | None
+    line: int | None
+
+
+@validated
 class Answer:
     """What the sandbox leaves: a refusal, or what it found."""
 
     refused: str = ""
+    file: str = ""
     name: str = ""  # of the class or function
     parameters: int | None = None
     multiply_adds: int | None = None
     receptive_field: int | None = None
     layers: tuple[Layer, ...] = ()
     findings: tuple[Finding, ...] = ()
+    not_executed: tuple[Place, ...] = ()
     failed: tuple[str, ...] = ()  # sentences about statements that failed
     recipe: dict[str, Any] | None = None  # what RECIPE changes
+    no_recipe: str = ""  # why RECIPE has no value
 
 
 @dataclass(frozen=True)
@@ -99,8 +118,10 @@ class Inspected:
         """Return the findings that break a rule."""
         return [finding for finding in self.answer.findings if finding.severity == "rule"]
 
-    def recipe(self, overrides: Mapping[str, Any] | None = None, epochs: int | None = None) -> Recipe:
+    def recipe(self, overrides: Mapping[str, Any] | None = None, epochs: int | None = None) -> "Recipe":
         """Return the recipe to train it with; raise SettingError for a field that does not exist or a value that is not allowed."""
+        from coursework import recipes
+
         return recipes.changed(self.answer.recipe, overrides, epochs)
 
     def require_rules(self, anyway: bool = False) -> None:
@@ -124,19 +145,18 @@ def read(
     Raises SettingError where there is no such net or RECIPE is none, and UnfinishedError where the code does not end well.
     """
     spec = place(model, text, results_dir)
-    code = judge.source(spec)
+    code = source.find(spec)
     kept = files.resolve(results_dir) / CHECKS / f"{_key(code)}.json" if results_dir else None
-    found = answer_of(kept.read_bytes()) if kept and kept.is_file() else _inspect(code, limits, stop)
-    if found.refused:
-        raise SettingError(printable(found.refused))
-    if not found.name.isidentifier():
-        raise UnfinishedError("The code did not let the check end.")
+    found = answer_of(kept.read_bytes()) if kept and kept.is_file() else _inspect(code, limits, stop)[0]
+    if found.no_recipe and own_recipe:
+        raise SettingError(printable(found.no_recipe))
     where = spec.rpartition(":")[0] or spec
     used = found if own_recipe else replace(found, recipe=None)
     one = Inspected(f"{where}:{found.name}", Path(where).name if code.folder is None else where, used)
     one.recipe()
-    if kept:
-        files.write(kept, TypeAdapter(Answer).dump_json(found))
+    if kept:  # also under the name that was found, which the notebook is given
+        for name in (code.spec, f"{code.spec.partition(':')[0]}:{found.name}"):
+            files.write(kept.with_name(f"{_key(replace(code, spec=name))}.json"), TypeAdapter(Answer).dump_json(found))
     return one
 
 
@@ -177,6 +197,8 @@ def parameters(model: str, given: Mapping[str, Any]) -> dict[str, Any]:
     path = Path(where)
     if path.suffix not in (".py", ".ipynb"):
         raise SettingError(f"{model!r} names a module, which cannot be sent along; write the net into one file, such as my_net.py:Net.")
+    if others := [one.name for one in source.find(spec).paths[1:]]:
+        raise SettingError(f"{path.name} imports {others[0]} from its folder, which cannot be sent along; write all into one file.")
     try:
         return {"model": f"{path.name}{colon}{name}", "source": path.read_text(encoding="utf-8"), **given}
     except ValueError as error:
@@ -188,14 +210,44 @@ def printable(text: str) -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())
 
 
-def _inspect(code: Source, limits: Limits, stop: threading.Event | None) -> Answer:
-    """Return the answer of the sandbox."""
+def document(spec: str, fewer_than: int, required: Sequence[str], seconds: float, memory: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what `check` finds, as coursework/check.py describes it, and the protections that were in force.
+
+    The code may take some seconds after torch is imported, which can take a while, and some bytes of memory in all. Raises SettingError
+    where there is no such net, and UnfinishedError where the code does not end well.
+    """
+    code, limits = source.find(spec), Limits(START + seconds, math.ceil(START + seconds), memory)
+    found, protections = _inspect(code, limits, None, [str(fewer_than), str(seconds), *required])
+    known = _printable(TypeAdapter(Answer).dump_python(found, mode="json"))
+    told = {name: known[name] for name in EMPTY if name in known} | {"submission": spec, "parameter_limit": fewer_than}
+    told["file"] = known["file"] if code.folder else str(code.paths[0].resolve())
+    return EMPTY | told | {"passes": not any(one.severity == "rule" for one in found.findings)}, protections
+
+
+def _printable(value: Any) -> Any:
+    """Return a value as JSON has it, every text in it printable."""
+    if isinstance(value, dict):
+        return {name: _printable(inner) for name, inner in value.items()}
+    return [_printable(inner) for inner in value] if isinstance(value, list) else printable(value) if isinstance(value, str) else value
+
+
+def _inspect(code: Source, limits: Limits, stop: threading.Event | None, asked: Sequence[str] = ()) -> tuple[Answer, tuple[str, ...]]:
+    """Return the answer of the sandbox, and the protections that were in force."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
-        outcome = judge.run_module("coursework.inspection", code, [], scratch, limits=limits, stop=stop)
+        outcome = sandbox.run_module("coursework.check", code, asked, scratch, limits=limits, stop=stop)
+        hint = " Does it loop, or train, while the net is built or run?" if re.search(r"more than \S+ s\b", outcome.reason) else ""
         if outcome.reason:
-            raise UnfinishedError(f"The net could not be checked. {outcome.reason}")
-        return answer_of(sandbox.read(scratch / ANSWER, LONGEST) or b"")
+            raise UnfinishedError(f"The net could not be checked. {outcome.reason}{hint}")
+        content = sandbox.read(scratch / ANSWER, LONGEST)
+    if content is None:
+        raise UnfinishedError("The net could not be checked. The code ended its own process with the exit code 0, as os._exit(0) does.")
+    found = answer_of(content)
+    if found.refused:
+        raise SettingError(printable(found.refused))
+    if not found.name.isidentifier():
+        raise UnfinishedError("The code did not let the check end.")
+    return found, outcome.protections
 
 
 def answer_of(content: bytes) -> Answer:
@@ -204,29 +256,3 @@ def answer_of(content: bytes) -> Answer:
         return TypeAdapter(Answer).validate_json(content)
     except (ValidationError, SettingError):
         raise UnfinishedError("The code did not let the check end.") from None
-
-
-def main(spec: str) -> None:
-    """Leave what is found of a submission, or what went wrong, and end with an error then."""
-    from coursework import check, submission, worker
-
-    here = f"{Path.cwd()}/"
-    try:
-        document = check.report(spec)
-        found = submission.load(spec)
-        failed = [text for text in found.failed if text.startswith(f"Line {found.recipe_line} failed")]
-        if found.recipe_line and (failed or found.recipe is None):
-            cell, line = found.place(found.recipe_line)
-            raise SettingError(" ".join([f"RECIPE in {f'cell {cell}, ' if cell else ''}line {line} has no value.", *failed]))
-        fields = {name: document[name] for name in vars(Answer()) if name in document}
-        answer = fields | {"recipe": None if found.recipe is None else recipes.plain(found.recipe)}
-    except SettingError as error:
-        answer = {"refused": str(error)}
-    except BaseException as error:
-        Path(sandbox.FAILURE).write_text(json.dumps(worker.failure(error)))
-        sys.exit(1)
-    Path(ANSWER).write_text(json.dumps(answer).replace(here, ""))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

@@ -1,12 +1,10 @@
 """Trains a submission in the sandbox, several seeds side by side; its code never sees the labels of the images it is evaluated on."""
 
 import dataclasses
-import importlib.util
 import io
 import json
 import math
 import pkgutil
-import sys
 import tempfile
 import threading
 import time
@@ -24,8 +22,10 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from coursework import sandbox
+from coursework import sandbox, source
+from coursework.recipes import STAND_IN
 from coursework.sandbox import Limits
+from coursework.source import Source
 from mnistlib import files, recipe_dict
 from mnistlib.data import ImageSet, Mnist
 from mnistlib.errors import SettingError, TrainingError, between, validated
@@ -42,17 +42,6 @@ from mnistlib.steps import Step
 from mnistlib.train import DIVERGED, History, accuracy
 
 PATIENCE, START = 4, 600  # seconds to wait for each second of processor time, and for a busy machine to begin
-STAND_IN = "softmax"  # a net of the library's, where this process needs one for its recipe: it never builds the submission's
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """Where a submission's code is."""
-
-    spec: str  # as coursework.submission.load takes it, in the sandbox
-    paths: tuple[Path, ...]  # a file, or the modules of a package
-    folder: Path | None  # where modules are imported from; None for a file, which is copied
-    sha256: str
 
 
 @validated
@@ -98,7 +87,7 @@ def train_submission(
     early = getattr(recipe, "early_stopping", None)
     if early is not None and early.monitor == "eval":
         raise SettingError("A recipe with early stopping on the evaluation images needs their labels, which a submission must not see.")
-    folder, code, data = cache_dir(results_dir), source(spec), images_hash(mnist)
+    folder, code, data = cache_dir(results_dir), source.find(spec), images_hash(mnist)
     about = [code.sha256, spec.rpartition(":")[2], recipe_dict.digest(recipe), mnist.split, mnist.train_limit, data, cache.ENGINE]
     keys = {seed: files.sha256(files.canonical([*about, seed]))[:24] for seed in seeds}
     missing = [seed for seed, key in keys.items() if cache.load_run(cache.run_path(folder, key), key) is None]
@@ -142,28 +131,6 @@ def result(step: Step, recipe: Recipe, mnist: Mnist, runs: Sequence[Run], n_para
     )
 
 
-def source(spec: str) -> Source:
-    """Return the code that a submission's name stands for, without running it."""
-    place, _, name = spec.rpartition(":") if ":" in spec else (spec, "", "")
-    path = Path(place).expanduser()
-    if path.suffix in (".py", ".ipynb"):
-        if not path.is_file():
-            raise SettingError(f"There is no file {place}.")
-        return Source(f"{path.name}:{name}".rstrip(":"), (path,), None, files.sha256(path.read_bytes()))
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = importlib.util.find_spec(place.split(".")[0])
-    except ValueError:
-        found = None
-    finally:
-        sys.path.pop(0)
-    if found is None or not (found.submodule_search_locations or found.has_location):
-        raise SettingError(f"There is no module {place!r}.")
-    paths = tuple(Path(one).resolve() for one in found.submodule_search_locations or [found.origin])
-    modules = sorted(one for path in paths for one in ([path] if path.is_file() else path.rglob("*.py")))
-    return Source(spec, paths, paths[0].parent, files.sha256(files.canonical([files.sha256(one) for one in modules])))
-
-
 def images_hash(mnist: Mnist) -> str:
     """Return the sha256 of all images and labels."""
     tensors = [value for part in (mnist.train, mnist.eval) for value in (part.images, part.labels)]
@@ -187,36 +154,13 @@ def train_seed(
     """Train one seed in a sandbox; raise TrainingError with the reason where it fails."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
-        outcome = run_module("coursework.worker", code, [str(inputs), str(seed)], scratch, [inputs], limits, stop)
+        outcome = sandbox.run_module("coursework.worker", code, [str(inputs), str(seed)], scratch, [inputs], limits, stop)
         if outcome.reason:
             raise TrainingError(f"Seed {seed} failed. {outcome.reason}")
         try:
             return read_run(scratch, recipe, mnist, seed, limits.file_bytes), outcome
         except ValueError as error:
             raise TrainingError(f"Seed {seed} failed. {error}") from None
-
-
-def run_module(
-    module: str,
-    code: Source,
-    arguments: Sequence[str],
-    scratch: Path,
-    readable: Sequence[Path] = (),
-    limits: Limits | None = None,
-    stop: threading.Event | None = None,
-) -> sandbox.Outcome:
-    """Run `python -m MODULE SUBMISSION ARGUMENT...` in the sandbox, a module of this package that loads a submission."""
-    readable, library = list(readable), sandbox.library()
-    if code.folder is None:
-        copy = scratch / code.paths[0].name
-        copy.write_bytes(code.paths[0].read_bytes())
-        copy.chmod(0o644)
-    else:
-        readable += code.paths
-        library += f":{code.folder}"
-    return sandbox.run(
-        [sys.executable, "-P", "-m", module, code.spec, *arguments], scratch, readable, limits, {"PYTHONPATH": library}, stop
-    )
 
 
 def read_run(scratch: Path, recipe: Recipe, mnist: Mnist, seed: int, limit: int) -> Run:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-OUTLINE = "outline.json"  # {"error": a sentence or "", "shingles": numbers}
+OUTLINE = "outline.json"  # {"error": a sentence or "", "line": where, or null, "shingles": numbers}
 LENGTH = 6  # nodes of the syntax tree that one shingle holds: more than one call of a layer, so that using the same layers is not enough
 DEFINITIONS = ast.ClassDef | ast.FunctionDef
 
@@ -69,16 +69,17 @@ def parse(path: Path) -> list[ast.Module]:
 
 def main(path: Path) -> None:
     """Leave the outline of a file, or why it cannot be read."""
-    error, found = "", []
+    error, line, found = "", None, []
     try:
         found = shingles(parse(path))
     except SyntaxError as caught:
-        error = f"{path.name} is not valid Python: {f'line {caught.lineno}: ' if caught.lineno else ''}{caught.msg}."
+        line = caught.lineno
+        error = f"{path.name} is not valid Python: {f'line {line}: ' if line else ''}{caught.msg}."
     except (RecursionError, MemoryError):
         error = f"{path.name} is nested too deeply to be read."
     except (ValueError, KeyError, TypeError, AttributeError):
         error = f"{path.name} cannot be read as {'a notebook' if path.suffix == '.ipynb' else 'Python'}."
-    Path(OUTLINE).write_text(json.dumps({"error": error, "shingles": found}))
+    Path(OUTLINE).write_text(json.dumps({"error": error, "line": line, "shingles": found}))
 
 
 if __name__ == "__main__":

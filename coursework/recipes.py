@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass, replace
 from typing import Any
 
-from coursework.judge import STAND_IN
 from mnistlib import recipe_dict, steps
 from mnistlib.errors import SettingError
 from mnistlib.recipe import Recipe
 
+STAND_IN = "softmax"  # a net of the library's, where a process needs one for its recipe: it never builds the submission's
 SERIES = "03_augment"  # whose recipe trains a net without one of its own
 
 

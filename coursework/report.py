@@ -11,6 +11,7 @@ EMPTY: dict[str, Any] = {"schema": 1, "submission": None, "file": None, "name": 
 EMPTY |= {"parameters": None, "parameter_limit": None, "multiply_adds": None, "receptive_field": None}
 EMPTY |= {"layers": [], "findings": [], "not_executed": [], "failed": []}
 SEVERITIES = {"rule": "breaks a rule of the exercise", "accuracy": "costs accuracy", "style": "style"}
+ANSWER = "answer.json"  # what coursework.check leaves in the sandbox
 HEADINGS = ("Layer", "Kind", "Output", "Parameters", "Multiply-adds", "Receptive field")
 
 

@@ -4,6 +4,7 @@ What a system allows differs. The protections in force are part of every outcome
 `protections()` says what this machine gives, and `python -m coursework.sandbox` prints it.
 """
 
+import errno
 import functools
 import json
 import os
@@ -11,17 +12,20 @@ import subprocess
 import sys
 import tempfile
 import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from signal import Signals
+from typing import Any
 
 import mnistlib
-from mnistlib import data
+from coursework.source import Source
 from mnistlib.errors import MnistlibError
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 LIBRARY = Path(mnistlib.__file__).parent
+LABELS = LIBRARY / "mnist.npz"  # mnistlib.data.FILE, without the torch that it imports
 PROTECTIONS = {
     "limits": "Time, memory, processes and files are limited.",
     "environment": "It does not get the caller's environment.",
@@ -32,6 +36,7 @@ PROTECTIONS = {
     "user": "It runs as another user than the caller.",
     "calls": "The system calls that lead out of a sandbox are refused.",
 }
+ESSENTIAL = ("files", "network")  # without these, code can read and send away what is the caller's
 SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/nix/store", "/sys/devices/system/cpu")
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ")  # of the caller's, where it is set
 MODES = ("namespaces", "landlock", "limits")  # of the launcher, the strongest first
@@ -86,6 +91,29 @@ def run(
     return Outcome(_reason(report, limits or Limits(), scratch), report["seconds"], protections, log)
 
 
+def run_module(
+    module: str,
+    code: Source,
+    arguments: Sequence[str],
+    scratch: Path,
+    readable: Sequence[Path] = (),
+    limits: Limits | None = None,
+    stop: threading.Event | None = None,
+) -> Outcome:
+    """Run `python -m MODULE SUBMISSION ARGUMENT...` in the sandbox, a module of this package that loads a submission."""
+    readable, search = list(readable), library()
+    if code.folder is None:
+        for path in code.paths:
+            copy = scratch / path.relative_to(code.paths[0].parent)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+            copy.chmod(0o644)
+    else:
+        readable += code.paths
+        search += f":{code.folder}"
+    return run([sys.executable, "-P", "-m", module, code.spec, *arguments], scratch, readable, limits, {"PYTHONPATH": search}, stop)
+
+
 def protections() -> dict[str, bool]:
     """Return which of PROTECTIONS this machine gives."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -134,7 +162,7 @@ def _launch(
         "command": list(map(str, command)),
         "scratch": str(scratch),
         "readable": list(everything),
-        "hidden": [str(data.FILE.resolve()), str(data.FILE.absolute())],
+        "hidden": [str(LABELS.resolve()), str(LABELS.absolute())],
         "limits": asdict(limits),
         "environment": {**kept, **own, "PYTHONPATH": library(), **environment},
     }
@@ -165,6 +193,30 @@ def read(path: Path, limit: int) -> bytes | None:
         return stream.read(limit) if os.path.stat.S_ISREG(about.st_mode) and about.st_size <= limit else None
 
 
+def leave_failure(error: BaseException) -> None:
+    """Leave in the working directory why a program of this package failed in the sandbox, for the caller to read."""
+    Path(FAILURE).write_text(json.dumps(_failure(error)))
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    """Return the kind of an error, or a sentence about it with its last place outside Python and the library."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "can't allocate memory" in text:
+        return {"kind": "memory"}
+    if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.EAGAIN):
+        return {"kind": "file" if error.errno == errno.EFBIG else "processes"}
+    if "can't start new thread" in text:
+        return {"kind": "processes"}
+    if isinstance(error, SystemExit):
+        return {"kind": "exit"}
+    if isinstance(error, MnistlibError):
+        return {"text": text}
+    libraries = (sys.prefix, sys.base_prefix, str(LIBRARY), str(LAUNCHER.parent), "<")
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(libraries)]
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return {"text": f"{type(error).__name__}: {next(iter(text.splitlines()), '')}{place}."}
+
+
 def _reason(report: dict, limits: Limits, scratch: Path) -> str:
     """Return why a program failed, in one sentence; "" where it ended well."""
     sentences = {
@@ -174,7 +226,7 @@ def _reason(report: dict, limits: Limits, scratch: Path) -> str:
         "processes": f"It started more processes and threads than the {limits.processes} allowed.",
         "file": f"It wrote a file larger than the {_size(limits.file_bytes)} allowed.",
         "folder_bytes": f"It wrote more files than allowed, which is {_size(limits.folder_bytes)} in all.",
-        "exit": "It called exit() instead of training to the end.",
+        "exit": "It called exit() before it was done.",
     }
     status, stopped = report["status"], report["stopped"]
     if stopped:

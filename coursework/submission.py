@@ -21,8 +21,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from coursework.source import FORMS, SubmissionError, split
 from mnistlib import models
-from mnistlib.errors import SettingError, nearest
+from mnistlib.errors import nearest
 from mnistlib.steps import Step
 
 STEP = "step"  # what a notebook of the series calls its step
@@ -31,10 +32,6 @@ SAFE_CALLS = {"partial", "functools.partial", "torch.device", "torch.cuda.is_ava
 SAFE_CALLS |= {"steps.Step", "steps.get", "replace"}
 SAFE_CALLS |= {"dict", "list", "tuple", "set", "range", "int", "float", "len", "min", "max", "sum", "abs", "round"}
 DEFINITIONS = ast.Import | ast.ImportFrom | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-
-
-class SubmissionError(SettingError):
-    """A file holds no net that can be found, or several."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +70,9 @@ def load(spec: str) -> Submission:
     built and run, and it is the one that takes MNIST's images. The file's folder comes first on `sys.path`. Raises SubmissionError where
     there is no such file or class, or more than one.
     """
-    place, _, name = spec.rpartition(":") if ":" in spec else (spec, "", "")
-    if not place or (":" in spec and not name):
-        raise SubmissionError(f"{spec!r} names no net; write my_net.py:Net, my.ipynb:Net or package.module:Net.")
+    place, name = split(spec)
     path = Path(place).expanduser()
-    if path.suffix in (".py", ".ipynb"):
+    if path.suffix in FORMS:
         if not path.is_file():
             raise SubmissionError(f"There is no file {place}.")
         source = _read(path.resolve())

@@ -18,7 +18,7 @@ import torch
 from safetensors import torch as safetensors
 from torch import Tensor, nn
 
-from coursework import judge, sandbox
+from coursework import judge, sandbox, source
 from coursework.sandbox import Limits
 from mnistlib import data, files, formatting
 from mnistlib.report.html import Shown, element, phrase, sentence, table, together
@@ -64,7 +64,7 @@ def to_onnx(spec: str, report: StepReport) -> Exported:
         inputs.chmod(0o755)  # the sandbox may have another user
         for path in inputs.iterdir():
             path.chmod(0o644)
-        outcome = judge.run_module("coursework.takeaway", judge.source(spec), [str(inputs)], scratch, [inputs], LIMITS)
+        outcome = sandbox.run_module("coursework.takeaway", source.find(spec), [str(inputs)], scratch, [inputs], LIMITS)
         content = sandbox.read(scratch / ONNX, LIMITS.file_bytes)
         if outcome.reason or content is None:
             return Exported(None, f"There is no ONNX file. {outcome.reason or 'The export left none.'}")
@@ -127,7 +127,7 @@ def _link(name: str, content: bytes) -> Shown:
 
 def main(spec: str, inputs: Path) -> None:
     """Export a submission's net with the weights given, run the file on the images, and leave both, or what went wrong."""
-    from coursework import submission, worker
+    from coursework import submission
 
     try:
         task = json.loads((inputs / "task.json").read_text())
@@ -154,7 +154,7 @@ def main(spec: str, inputs: Path) -> None:
         else:
             np.save(LOGITS, logits)
     except BaseException as error:
-        Path(sandbox.FAILURE).write_text(json.dumps(worker.failure(error)))
+        sandbox.leave_failure(error)
         sys.exit(1)
 
 

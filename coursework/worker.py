@@ -4,7 +4,6 @@
 labels, and computes accuracy and loss from the logits.
 """
 
-import errno
 import json
 import pkgutil
 import sys
@@ -12,16 +11,13 @@ import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-import mnistlib
 from coursework import sandbox, submission
 from mnistlib import models, recipe_dict
 from mnistlib.data import ImageSet, Mnist
-from mnistlib.errors import MnistlibError
 from mnistlib.recipe import Recipe
 from mnistlib.runs import cache, device
 from mnistlib.train import Trainer, logits
@@ -36,7 +32,7 @@ def main(spec: str, inputs: Path, seed: int) -> None:
         torch.manual_seed(seed)  # for weights that a net draws itself, which its modules cannot draw anew
         train(*read(inputs), spec, seed)
     except BaseException as error:
-        Path(sandbox.FAILURE).write_text(json.dumps(failure(error)))
+        sandbox.leave_failure(error)
         traceback.print_exc()
         sys.exit(1)
 
@@ -76,25 +72,6 @@ def train(recipe: Recipe, mnist: Mnist, spec: str, seed: int) -> None:
 def keep(name: str, found: torch.Tensor) -> None:
     """Write logits for the parent."""
     np.save(f"{name}.npy", found.numpy(), allow_pickle=False)
-
-
-def failure(error: BaseException) -> dict[str, Any]:
-    """Return the kind of an error and a sentence about it, with its last place outside Python and the library."""
-    text = str(error)
-    if isinstance(error, MemoryError) or "can't allocate memory" in text:
-        return {"kind": "memory"}
-    if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.EAGAIN):
-        return {"kind": "file" if error.errno == errno.EFBIG else "processes"}
-    if "can't start new thread" in text:
-        return {"kind": "processes"}
-    if isinstance(error, SystemExit):
-        return {"kind": "exit"}
-    if isinstance(error, MnistlibError):
-        return {"text": text}
-    libraries = (sys.prefix, sys.base_prefix, str(Path(mnistlib.__file__).parent), str(Path(__file__).parent), "<")
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(libraries)]
-    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
-    return {"text": f"{type(error).__name__}: {next(iter(text.splitlines()), '')}{place}."}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What each step considered, read from candidates.yaml: candidates of one field each, or the rounds of a longer search."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -86,11 +86,18 @@ def arms(part: Round, base: Recipe, kept: Sequence[Arm], limit: int) -> list[Arm
     if part.factors:
         plan = design(len(part.factors))
         changes = [{name: values[level] for (name, values), level in zip(part.factors.items(), row, strict=True)} for row in plan]
-        considered = [Candidate("".join(map(str, row)), "", change) for row, change in zip(plan, changes, strict=True)]
+        considered = [Candidate(*_names(part.factors, row), change) for row, change in zip(plan, changes, strict=True)]
         made = [replace(_arm(each, base, part, limit), levels=row) for each, row in zip(considered, plan, strict=True)]
     else:
         made = [_arm(candidate, base, part, limit) for candidate in part.candidates] or list(kept)
     return [replace(arm, recipe=arm.recipe and replace(arm.recipe, epochs=part.epochs or arm.recipe.epochs)) for arm in made]
+
+
+def _names(factors: Iterable[str], row: Sequence[int]) -> tuple[str, str]:
+    """Return what textbooks call an arm of a factorial plan, the letters of the factors at their second value, and what that means."""
+    second = [(letter, name) for letter, name, level in zip("abcdefgh", factors, row, strict=False) if level]
+    idea = f"The second value of {', '.join(name for _, name in second)}." if second else "The first value of every factor."
+    return "".join(letter for letter, _ in second) or "(1)", idea
 
 
 def _arm(candidate: Candidate, base: Recipe, part: Round, limit: int) -> Arm:

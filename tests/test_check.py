@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pkgutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -12,15 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import torch
 from nbformat import v4, writes
 from torch import nn
 
 from cloud import packaging
-from coursework import check, receptive_field, submission
-from coursework.submission import SubmissionError
+from coursework import check, commands, receptive_field, sandbox, submission
+from coursework.source import SubmissionError
 from mnistlib import files, models, steps
+from mnistlib.cli import main
 from mnistlib.notebook import new_step
 from mnistlib.published.repository import MODELS
 from mnistlib.report import model_summary
@@ -454,12 +457,57 @@ def test_the_command_prints_one_json_document(tmp_path):
         ("exit()", [], "exit()"),
         ("torch.zeros(10_000_000_000)", [], "4 GB"),
         ("import os; os._exit(0)", [], "exit code 0"),
-        ("import os; os.kill(os.getpid(), 11)", [], "signal 11"),
+        ("import os; os.kill(os.getpid(), 11)", [], "SIGSEGV"),
+        ("import os, time; [os.fork() or time.sleep(60) for _ in range(100)]", [], "more processes and threads than the 64"),
     ],
 )
 def test_code_that_does_not_end_well_ends_in_one_sentence(tmp_path, line, options, word):
     code, said, error = command(write(tmp_path, GOOD.replace("super().__init__()", f"super().__init__()\n        {line}")), *options)
     assert (code, said) == (1, "") and word in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("open({outside!r}, 'w').write('mine')", "files"),
+        ("import socket; socket.create_connection(('127.0.0.1', {port}), 5)", "network"),
+        ("from mnistlib import data; data.load()", "files"),
+    ],
+)
+def test_code_that_leaves_its_place_is_a_finding_and_does_not_get_there(tmp_path, line, name):
+    outside = tmp_path / "outside"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        line = line.format(outside=str(outside), port=server.getsockname()[1])
+        code, said, error = command(write(tmp_path, GOOD.replace("super().__init__()", f"super().__init__()\n        {line}")), "--json")
+        if not sandbox.protections()[name]:
+            assert sandbox.PROTECTIONS[name] in error
+            return
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    (finding,) = findings(json.loads(said), "fails")
+    assert (code, error, finding["line"]) == (1, "", 9) and not outside.exists()
+
+
+def test_the_command_takes_what_a_file_imports_from_its_folder_and_says_the_same_as_the_library(tmp_path):
+    write(tmp_path, "def relu(x):\n    return x.relu()\n", "layers.py")
+    path = write(tmp_path, "from layers import relu\n" + changed(conv3="self.conv3 = nn.Conv2d(16, 8, 3)").replace("F.relu", "relu"))
+    code, said, error = command(path, "--json", "--fewer-than", 5_000, "--require", "dropout")
+    document = json.loads(said)
+    assert (code, error, document) == (1, "", json.loads(json.dumps(check.report(str(path), 5_000, "dropout"))))
+    assert {one["rule"] for one in document["findings"]} >= {"small-receptive-field", "asked-for"} and document["file"] == str(path)
+
+
+def test_where_no_kind_of_sandbox_works_the_command_says_so_and_does_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sandbox, "LAUNCHER", write(tmp_path, 'print(\'{"error": "the kernel refuses"}\')', "launcher.py"))
+    monkeypatch.setattr(sys, "argv", ["coursework", "check", str(write(tmp_path, GOOD))])
+    sandbox.best.cache_clear()
+    try:
+        assert main.main(click.Group("coursework", [commands.check]), "coursework") == 2
+    finally:
+        sandbox.best.cache_clear()
+    said, error = capsys.readouterr()
+    assert said == "" and "No kind of sandbox works" in error and "the kernel refuses" in error and error.count("\n") == 1
 
 
 def test_both_packages_add_their_commands_and_are_in_the_wheel():
@@ -472,5 +520,5 @@ def test_both_packages_add_their_commands_and_are_in_the_wheel():
 
 
 def test_the_command_starts_without_torch():
-    code = "import sys, coursework.commands, coursework.child, coursework.report; sys.exit('torch' in sys.modules)"
+    code = "import sys, coursework.commands, coursework.inspection, coursework.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

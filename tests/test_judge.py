@@ -248,6 +248,9 @@ def test_the_text_of_a_file_can_go_with_the_notebook(ask, tmp_path, monkeypatch)
         inspection.place(given["model"], None, tmp_path)
     with pytest.raises(SettingError, match="module"):
         inspection.parameters("mnistlib.models:weighted", {})
+    (tmp_path / "layers.py").write_text("")
+    with pytest.raises(SettingError, match=r"imports layers.py from its folder"):
+        inspection.parameters(str(write(tmp_path, recipe="import layers")), {})
 
 
 def test_the_command_and_the_notebook_have_the_same_defaults():

@@ -24,7 +24,7 @@ case "$*" in
     "-m venv --clear .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
     "-m pip --version") ;;
     "-m pip install"*) echo "$*" >> installed; test ! -e offline ;;
-    "-m mnistlib"*|"-m ruff"*|"-m pytest"*|"-m replication"*|"-m selection"*|"-m website"*) echo "$*" >> ran ;;
+    "-m mnistlib"*|"-m ruff"*|"-m pytest"*|"-m replication"*|"-m selection"*|"-m website"*|"scripts/"*) echo "$*" >> ran ;;
     *) echo "unexpected: $*" >&2; exit 9 ;;
 esac
 """
@@ -127,15 +127,18 @@ def test_targets_call_the_commands_and_a_step_needs_name_and_source(clone):
     assert ran == ["-m selection", "-m replication", "-m website --no-training", "-m replication --no-training"]
     assert make(clone, "step", "NAME=04_mine", "FROM=03_augment").returncode == 0
     assert (clone / "ran").read_text().splitlines()[-1] == "-m mnistlib new-step 04_mine --from 03_augment"
-    for words, missing in ((["FROM=03_augment"], "NAME"), (["NAME=04_mine"], "FROM")):
-        done = make(clone, "step", *words)
+    assert make(clone, "cloud-smoke", "REPOSITORY=https://example.org/x.git").returncode == 0
+    assert (clone / "ran").read_text().splitlines()[-1] == "scripts/cloud_smoke.py --repository https://example.org/x.git"
+    lacking = ((["step", "FROM=03_augment"], "NAME"), (["step", "NAME=04_mine"], "FROM"), (["cloud-smoke"], "REPOSITORY"))
+    for words, missing in lacking:
+        done = make(clone, *words)
         assert done.returncode == 2 and f"{missing} is missing" in done.stderr
 
 
 def test_help_lists_every_target_and_needs_nothing(clone):
     done = make(clone)
     text = (clone / "Makefile").read_text()
-    targets = re.findall(r"^([a-z]+):.*$", text, flags=re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):.*$", text, flags=re.MULTILINE)
     assert done.returncode == 0 and not (clone / "installed").exists() and not (clone / ".venv").exists()
     for target in set(targets) - {"moved", "ruff"}:
         assert re.search(rf"^  {target} +\w", done.stdout, flags=re.MULTILINE), target

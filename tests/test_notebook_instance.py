@@ -292,6 +292,17 @@ def test_without_a_supported_python_dnf_is_asked_and_the_log_says_what_is_missin
     assert "failed" in log[-1] and "Python 3.11" in log[-1] and "dnf install -y -q python3.12" in instance.events()
 
 
+@pytest.mark.slow
+def test_with_a_gpu_that_torch_cannot_use_the_set_up_fails_and_names_the_driver(instance, origin, monkeypatch):
+    monkeypatch.setitem(BARE, "CUDA_VISIBLE_DEVICES", "")
+    instance.program("nvidia-smi", "echo 535.183.01")
+    log = instance.start(origin)
+    assert "failed" in log[-1] and "NVIDIA driver 535.183.01" in log[-1] and "torch==" in log[-1]
+    environment = instance.folder / ".mnistlib" / "venv-cuda"
+    assert (environment / "bin" / "python").exists() and not (environment / ".installed").exists()
+    assert not any("download.pytorch.org" in line for line in log), "builds without CUDA would be installed"
+
+
 def test_systemd_runs_both_programs_the_idle_stop_first(instance):
     instance.program("systemd-run", 'echo "$*" >>"$EVENTS"')
     path = instance.root / "OnStart"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from moto.sagemaker.models import FakeTrainingJob
 from cloud import job
 from cloud.aws import client, launch, s3, sagemaker
 from cloud.aws.launch import LaunchOptions
+from cloud.sweep import on_aws
 
 pytest_plugins = ["clouds", "machines", "stubs"]
 pytestmark = pytest.mark.usefixtures("wheel")
@@ -223,6 +225,42 @@ def test_a_quota_of_nothing_stops_before_anything_is_sent(made, story, stubbed, 
     stubbed("service-quotas").add_client_error("list_service_quotas", "AccessDeniedException", "no")
     assert ask("sagemaker", "run", story, *where, "--spot")[0] == 0
     assert not cloud.asked("PutObject")
+
+
+# Many at once
+
+
+def test_a_sweep_is_a_training_job_each_under_one_limit_and_in_one_table(made, story, cloud, ask, training, monkeypatch, tmp_path):
+    out, ends, sizes = tmp_path / "out", {1: "Completed", 2: "Failed", 3: "Completed"}, []
+    where = ("--bucket", made["Bucket"], "--instance-type", TYPE, *PRICE, "--out", out, "--at-once", "2")
+    command = ("sweep", story, "--grid", "n=[1, 2, 3]", "--on", "sagemaker", *where)
+    jobs = {n: job.make(story, {"n": n}) for n in ends}
+
+    def pause(seconds: float) -> None:
+        """Let every job that runs come to its end."""
+        under_way = [one for one in training if one.training_job_status == "InProgress"]
+        sizes.append(len(under_way))
+        for one in under_way:
+            (n,) = (n for n, made in jobs.items() if one.training_job_name.startswith(sagemaker.slug(made.name)))
+            one.training_job_status = one.secondary_status = ends[n]
+            one.failure_reason = "AlgorithmError: n is 2, exit code: 1" if ends[n] == "Failed" else ""
+            if ends[n] == "Completed":
+                run = folder(f"s3://{made['Bucket']}/mnistlib/runs/{jobs[n].name}")
+                run.put(f"out/{job.RECORD}", job.record_text(jobs[n], "succeeded", "", 1.0))
+
+    monkeypatch.setattr(on_aws, "time", SimpleNamespace(sleep=pause, monotonic=time.monotonic))
+    code, _, error = ask(*command, "--max-dollars", "1.6")
+    assert code == 2 and "3 runs together may cost $1.69" in error and not training
+    code, said, _ = ask(*command, "--max-dollars", "1.7", "--dry-run")
+    assert code == 0 and "3 runs, 2 at once, at most $1.69 in all." in said and not training and not out.exists()
+    code, said, error = ask(*command, "--max-dollars", "1.7")
+    assert code == 1 and len(training) == 3 and max(sizes) == 2, "too many at once, or one was started twice"
+    assert f"Failed: {jobs[2].name}, n 2: AlgorithmError: n is 2" in error and error.count("Failed: ") == 1
+    page = (out / "index.html").read_text()
+    assert page.count(">succeeded<") == 2 and page.count(">failed<") == 1 and "AlgorithmError: n is 2" in page
+    assert f"Summary: {out / 'index.html'}" in said
+    ends[2] = "Completed"
+    assert ask(*command)[0] == 0 and len(training) == 4, "what had succeeded was run again, or what had failed was not"
 
 
 # How far it is, and how it ended

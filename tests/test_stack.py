@@ -5,6 +5,7 @@ The rights are read in the template, since moto creates roles without their mana
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -20,6 +21,7 @@ from clouds import ACCOUNT, REGION, Cloud
 
 from cloud import job
 from cloud.aws import client, stack
+from cloud.aws import rights as iam
 from cloud.commands import ec2
 from cloud.commands import job as job_command
 from mnistlib import files
@@ -182,7 +184,40 @@ def test_a_notebook_instance_may_stop_itself_and_no_stranger():
 # Whoever starts runs
 
 
-NAMES = {"s3:ListObjectsV2": "s3:ListBucket", "service-quotas:ListServiceQuotas": "servicequotas:ListServiceQuotas"}
+SIGNED = {"service-quotas": "servicequotas"}  # as IAM calls it
+HERE = (REGION, ACCOUNT)
+# What it asks for with the rights of whoever creates or deletes a stack of notebook.yaml.
+BY_CLOUDFORMATION = {"cloudformation:DescribeStackEvents", "sagemaker:ListTags"} | {
+    f"sagemaker:{verb}NotebookInstance{kind}" for verb in ("Create", "Describe", "Delete") for kind in ("", "LifecycleConfig")
+}
+
+
+def resolved(cloud: Cloud, policy: str) -> dict[str, Any]:
+    """Return a policy's document as it is in the account."""
+    return cloud.client("iam").get_policy_version(PolicyArn=policy, VersionId="v1")["PolicyVersion"]["Document"]
+
+
+def notebook_instance(cloud: Cloud, name: str = "mnistlib") -> None:
+    """Create, open, stop, start and delete a notebook instance, as docs/cloud.md does."""
+    session, sagemaker = client.session(), client.session().client("sagemaker")
+    stack.create(session, "mnistlib-notebook", stack.NOTEBOOK, {"Repository": "https://example.org/mnist.git", "Name": name})
+    with contextlib.suppress(sagemaker.exceptions.ClientError):  # moto knows no such address
+        sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName=name)
+    sagemaker.stop_notebook_instance(NotebookInstanceName=name)
+    sagemaker.start_notebook_instance(NotebookInstanceName=name)
+    stack.delete(session, "mnistlib-notebook")
+
+
+def test_the_operators_notebook_instances_have_the_projects_name(cloud: Cloud):
+    document = resolved(cloud, cloud.deploy()["OperatorPolicy"])
+    verbs = ("Create", "Describe", "Start", "Stop", "Delete")
+    for operation in (*(f"{verb}NotebookInstance" for verb in verbs), "CreatePresignedNotebookInstanceUrl"):
+        for name, may in (("mnistlib", True), ("mnistlib-two", True), ("payroll", False)):
+            (call, *_) = iam.calls("sagemaker", operation, {"NotebookInstanceName": name}, *HERE)
+            assert iam.allowed(document, call) is may, (operation, name)
+    for name, may in (("mnistlib-notebook", True), ("mnistlib-notebook-two", True), (stack.NAME, False), ("payroll", False)):
+        (call,) = iam.calls("cloudformation", "DeleteStack", {"StackName": name}, *HERE)
+        assert iam.allowed(document, call) is may, name
 
 
 def test_the_operator_may_do_what_the_commands_ask_and_has_no_other_rights(cloud: Cloud, training, story, wheel, ask):
@@ -196,14 +231,20 @@ def test_the_operator_may_do_what_the_commands_ask_and_has_no_other_rights(cloud
             assert ask(service, "run", story, "--bucket", made["Bucket"], "--instance-type", kind, "--spot", "--dry-run")[0] == 0
     ask("ec2", "list", "--everywhere")
     ask("ec2", "fetch", job.make(story, {}).name, "--bucket", made["Bucket"])
+    notebook_instance(cloud)
     statements = properties("OperatorPolicy")["PolicyDocument"]["Statement"]
     allowed = {action for statement in statements for action in listed(statement["Action"])}
-    asked = {f"{service}:{operation}" for service, operation, _ in cloud.requests}
-    asked = {NAMES.get(action, action) for action in asked}
+    needed = [
+        call for service, operation, given in cloud.requests for call in iam.calls(SIGNED.get(service, service), operation, given, *HERE)
+    ]
+    asked = {action for action, _, _ in needed}
     assert {"ec2:RunInstances", "sagemaker:CreateTrainingJob", "pricing:GetProducts", "freetier:GetAccountPlanState"} <= asked
     assert asked <= allowed, "the policy lacks a right"
-    implied = {"iam:PassRole", "iam:CreateServiceLinkedRole", "ec2:CreateTags", "sagemaker:AddTags", "s3:AbortMultipartUpload"}
+    document = resolved(cloud, made["OperatorPolicy"])
+    assert [call for call in needed if not iam.allowed(document, call)] == [], "the policy lacks a right to what is used"
+    implied = {"iam:CreateServiceLinkedRole", "s3:AbortMultipartUpload"}
     by_hand = {"ec2:GetConsoleOutput", "logs:FilterLogEvents", "s3:PutObjectAcl"}  # the last by papermill
+    by_hand |= BY_CLOUDFORMATION
     assert allowed - asked <= implied | by_hand, "the policy has a right that nothing needs"
     for statement in statements:
         changing = [one for one in listed(statement["Action"]) if not re.search(":(Describe|List|Get|BatchGet)", one)]

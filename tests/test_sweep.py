@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -13,16 +14,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import boto3
 import psutil
 import pytest
 import torch
+import yaml
 from clouds import REGION, folder
+from jsonschema import ValidationError
+from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.cluster_utils import Cluster
+from ray.scripts.scripts import cli
 from test_job import write
 
 from cloud import job
 from cloud.sweep import page as site
 from cloud.sweep import ray_sweep, worker
+from mnistlib import files
 from mnistlib.cli import main
 from mnistlib.errors import SettingError
 from mnistlib.notebook.signals import Stopped, Stopping
@@ -243,6 +250,27 @@ def test_a_runtime_environment_is_for_a_cluster(tmp_path, monkeypatch):
     assert options.runtime_env == {"pip": "requirements.txt"}
     with pytest.raises(SettingError, match="--address"):
         ray_sweep.run([job.make(story(tmp_path), {})], tmp_path / "out", options)
+
+
+def test_ray_takes_the_file_of_a_cluster_in_aws():
+    path = files.root() / "cloud" / "ray_aws.yaml"
+    config = prepare_config(yaml.safe_load(path.read_text()))
+    validate_config(config)
+    nodes = config["available_node_types"]
+    assert config["head_node_type"] in nodes and nodes["head"]["resources"]["CPU"] == 0, "jobs on the head end with it"
+    known = boto3.client("ec2", region_name=REGION).meta.service_model.shape_for("InstanceType").enum
+    assert {node["node_config"]["InstanceType"] for node in nodes.values()} <= set(known)
+    assert not config["provider"]["cache_stopped_nodes"]
+    with pytest.raises(ValidationError):
+        validate_config(config | {"idle_timeout_minute": 5})
+    commands = re.findall(
+        r"^(ray (?:up|attach|down)) (.*?)(?:  +#.*)?$", (files.root() / "docs" / "sweep.md").read_text(), flags=re.MULTILINE
+    )
+    assert [words for words, _ in commands] == ["ray up", "ray attach", "ray down"]
+    for words, rest in commands:
+        command = cli.commands[words.split()[1]]
+        context = command.make_context(words, rest.split())
+        assert Path(context.params["cluster_config_file"]) == path.relative_to(files.root())
 
 
 def test_a_cluster_that_is_not_there_is_named(tmp_path):

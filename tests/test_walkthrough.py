@@ -111,8 +111,16 @@ class Reader:
         return printed
 
 
+def studio_pins(block: str) -> list[str]:
+    """Return the packages that the recipe for Studio installs first."""
+    script = block.replace(".venv/bin/python -m pip", "echo").replace("~/mnistlib", str(files.root()))
+    lines = [line for line in script.splitlines() if line.startswith(("cd ", "echo install $"))]
+    done = subprocess.run(["bash", "-ec", "\n".join(lines)], capture_output=True, text=True, check=True)
+    return done.stdout.split("--")[0].split()[1:]
+
+
 def test_every_block_is_known():
-    assert len(blocks()) == 9, "a block of commands in docs/cloud.md has no test"
+    assert len(blocks()) == 11, "a block of commands in docs/cloud.md has no test"
 
 
 @pytest.mark.slow
@@ -120,7 +128,7 @@ def test_the_commands_of_the_page_work(
     cloud: Cloud, prices: None, machine: Machine, training: list[FakeTrainingJob], wheel: Path, ask: Ask, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(launch, "EVERY", 0.2)
-    reader, (setup, ec2, by_hand, jobs, create, stop, _, left, gone) = Reader(tmp_path, ask), blocks()
+    reader, (setup, _, ec2, by_hand, jobs, create, stop, studio, _, left, gone) = Reader(tmp_path, ask), blocks()
     for command in commands(setup):
         reader.run(command)
     bucket = reader.bucket
@@ -193,6 +201,10 @@ def test_the_commands_of_the_page_work(
         reader.run(command)
         found = sagemaker.list_notebook_instances()["NotebookInstances"]
         assert "".join(one["NotebookInstanceStatus"] for one in found) == status
+
+    # A space of Studio, whose packages are those of requirements.txt
+    found, pinned = studio_pins(studio), (files.root() / "requirements.txt").read_text()
+    assert [one.partition("==")[0] for one in found] == ["torch", "torchvision"] and all(one in pinned for one in found)
 
     # Nothing is left
     for command in commands(left):

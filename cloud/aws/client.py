@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ INSTALL = "AWS commands need boto3, which is not installed: run `python -m pip i
 RENEW = "`aws sso login` or `aws configure` renews them; $AWS_PROFILE selects others."
 QUOTAS = "https://console.aws.amazon.com/servicequotas/home"
 ADVICE = Path(__file__).with_name("advice.yaml")
+_watch: ContextVar[Callable[[Session], None] | None] = ContextVar("watch", default=None)
 
 
 class CloudError(MnistlibError):
@@ -38,7 +40,20 @@ def session(region: str | None = None) -> Session:
 
     core = botocore.session.get_session()
     core.set_default_client_config(Config(retries={"mode": "standard", "max_attempts": 5}))
-    return boto3.Session(botocore_session=core, region_name=region or os.environ.get("AWS_REGION"))
+    made = boto3.Session(botocore_session=core, region_name=region or os.environ.get("AWS_REGION"))
+    if watch := _watch.get():
+        watch(made)
+    return made
+
+
+@contextlib.contextmanager
+def watched(watch: Callable[[Session], None]) -> Iterator[None]:
+    """Hand every session that is made in here to `watch` first."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
 
 
 @contextlib.contextmanager

@@ -22,9 +22,9 @@ def ec2(session: Session, instance_type: str, spot: bool) -> float | None:
     return max((float(one["SpotPrice"]) for one in history["SpotPriceHistory"]), default=None)
 
 
-def sagemaker(session: Session, instance_type: str) -> float | None:
-    """Return US dollars per hour of a SageMaker training instance on demand, which is the most that managed spot bills."""
-    return _listed(session, "AmazonSageMaker", {"instanceName": instance_type, "regionCode": session.region_name, "component": "Training"})
+def sagemaker(session: Session, instance_type: str, use: str = "Training") -> float | None:
+    """Return US dollars per hour of a SageMaker instance on demand for a use, which is the most that managed spot training bills."""
+    return _listed(session, "AmazonSageMaker", {"instanceName": instance_type, "regionCode": session.region_name, "component": use})
 
 
 def _listed(session: Session, service: str, wanted: dict[str, str]) -> float | None:

@@ -32,7 +32,7 @@ RETRIES = 5  # of a job whose machine or Ray worker is lost
 OVERRIDE = "overrides."  # what the name of a recipe's field in a grid begins with
 MAX_JOBS = 10_000
 MAX_TAKEN = 1_024  # CPUs or GPUs
-CHANGED = "The notebook or the library was changed after the sweep had begun, so something else was run."
+CHANGED = "The notebook or the library was changed while it ran, so something else was run."
 ADDRESS = re.compile(r"(ray://)?(?P<host>[^:/]+):(?P<port>[0-9]+)")
 INSTALL = "Sweeps need Ray, which is not installed; install it in a clone of the project: python -m pip install -e '.[sweep]'"
 
@@ -132,12 +132,19 @@ def _job(notebook: Path, given: Mapping[str, Any]) -> Job:
         raise SettingError(f"{notebook.name}: {error}") from None
 
 
-def run(jobs: Sequence[Job], folder: Path, options: Options = Options(), ended: Callable[[], Any] = bool) -> Sweep:  # noqa: B008
+def run(
+    jobs: Sequence[Job],
+    folder: Path,
+    options: Options = Options(),  # noqa: B008
+    ended: Callable[[], Any] = bool,
+    names: Mapping[str, str] | None = None,
+) -> Sweep:
     """Run what is missing of a sweep's jobs, each in its own folder below `folder`, and return what became of all.
 
     A job whose machine or worker is lost starts again elsewhere; one that fails stops no other. A stopped sweep resumes; on a cluster,
-    its unfinished jobs start again, unless they keep their folders in S3. `ended` is called after each. Raises
-    SettingError where Ray is missing or its cluster out of reach.
+    its unfinished jobs start again, unless they keep their folders in S3. `ended` is called after each. `names` are
+    what the log calls jobs, by key; others are called by folder and parameters. Raises SettingError where Ray is missing or its cluster
+    out of reach.
     """
     folder = files.writable(folder.resolve())
     for one in jobs if options.remote else ():
@@ -150,7 +157,7 @@ def run(jobs: Sequence[Job], folder: Path, options: Options = Options(), ended: 
         if options.runtime_env and not address:
             raise SettingError("A runtime environment is for a cluster; name one with --address, or leave out --runtime-env.")
         with _cluster(address, options) as ray:
-            _work(ray, missing, folder, options, not address, ended)
+            _work(ray, missing, folder, options, not address, ended, names or {})
     return Sweep(folder, tuple(jobs), tuple(job.read_if_any(one, folder / one.name) for one in jobs))
 
 
@@ -207,7 +214,9 @@ def _unreachable(address: str | None, why: str) -> SettingError:
     )
 
 
-def _work(ray: Any, missing: Sequence[Job], folder: Path, options: Options, here: bool, ended: Callable[[], Any]) -> None:
+def _work(
+    ray: Any, missing: Sequence[Job], folder: Path, options: Options, here: bool, ended: Callable[[], Any], names: Mapping[str, str]
+) -> None:
     """Run jobs, and record each one's end: in their final folders `here`, or on a cluster, whose files are brought home."""
     clock, n_failed, total = time.perf_counter(), 0, len(missing)
     task = ray.remote(num_cpus=options.cpus, num_gpus=options.gpus, scheduling_strategy="SPREAD", max_retries=RETRIES)(
@@ -238,7 +247,7 @@ def _work(ray: Any, missing: Sequence[Job], folder: Path, options: Options, here
             n_done = total - len(waiting)
             remaining = (time.perf_counter() - clock) / n_done * len(waiting)
             log.info(
-                f"{one.name}  {described(one)}  {record.status} after {formatting.seconds(record.seconds)}  "
+                f"{names.get(one.key) or f'{one.name}  {described(one)}'}  {record.status} after {formatting.seconds(record.seconds)}  "
                 f"{formatting.of(n_done, total)}, {formatting.count(n_failed)} failed  left {formatting.seconds(remaining)}"
             )
         if not done:
