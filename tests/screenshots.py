@@ -1,5 +1,6 @@
 """The pictures of pages in images/, and what the drawing page weighs and how soon it is ready: make pictures."""
 
+import io
 import platform
 import statistics
 import sys
@@ -7,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import browser
+from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from mnistlib import files
@@ -41,7 +43,7 @@ def make(chrome: Browser, folder: Path) -> None:
             draw(tab, SEVEN)
             tab.locator("#places-note", has_text=".").wait_for()
             tab.evaluate("scrollTo(0, document.getElementById('tool').offsetTop - 16)")
-        tab.screenshot(path=folder / name)
+        Image.open(io.BytesIO(tab.screenshot())).convert("RGB").quantize(128).save(folder / name, optimize=True)
     tab.close()
 
 
