@@ -77,9 +77,25 @@ def max_pool(maps: np.ndarray, layer: Layer, _: Arrays) -> np.ndarray:
     return found
 
 
+def deslant(maps: np.ndarray, *_: Any) -> np.ndarray:
+    """Shift every row by so much that the ink's rows and columns are no longer correlated, and interpolate between two pixels."""
+    ink = np.maximum(maps[0] * SD + MEAN, 0)
+    side = ink.shape[2]
+    line, place = np.linspace(-1, 1, side), (np.arange(side) * 2 + 1) / side - 1
+    mass = np.maximum(ink.sum((1, 2)), 1e-6)
+    x, y = (ink.sum(1) @ line) / mass, (ink.sum(2) @ line) / mass
+    product, square = ((ink @ line) @ line) / mass - x * y, (ink.sum(2) @ line**2) / mass - y * y
+    shift = (product / np.maximum(square, 1e-6))[:, None] * (place - y[:, None]) * side / 2  # in pixels, [images, rows]
+    at = np.arange(side) + shift[:, :, None]
+    left = np.floor(at).astype(int)
+    padded = np.pad(ink, ((0, 0), (0, 0), (1, 1)))
+    one, other = (np.take_along_axis(padded, np.clip(left + k, 0, side + 1), 2) for k in (1, 2))
+    return (((1 - (at - left)) * one + (at - left) * other - MEAN) / SD).astype(np.float32)[None]
+
+
 def norm(maps: np.ndarray, layer: Layer, arrays: Arrays) -> np.ndarray:
-    """Scale and shift each feature map by the statistics that training kept."""
-    scale = arrays["weight"] / np.sqrt(arrays["running_var"] + np.float32(layer["eps"]))
+    """Scale and shift each feature map by the statistics that training kept; without a weight, shift it only."""
+    scale = arrays.get("weight", np.float32(1)) / np.sqrt(arrays["running_var"] + np.float32(layer["eps"]))
     shift = arrays["bias"] - arrays["running_mean"] * scale
     return maps * scale[:, None, None, None] + shift[:, None, None, None]
 
@@ -93,6 +109,8 @@ LAYERS: dict[str, Callable[[np.ndarray, Layer, Arrays], np.ndarray]] = {
     "Conv2d": conv,
     "MaxPool2d": max_pool,
     "BatchNorm2d": norm,
+    "BiasNorm": norm,
+    "Deslant": deslant,
     "ReLU": lambda maps, *_: np.maximum(maps, 0),
     "Dropout2d": lambda maps, *_: maps,  # silent once training is over
     "GlobalMax": lambda maps, *_: maps.max((2, 3)),

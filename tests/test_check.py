@@ -494,7 +494,9 @@ def test_the_command_takes_what_a_file_imports_from_its_folder_and_says_the_same
     path = write(tmp_path, "from layers import relu\n" + changed(conv3="self.conv3 = nn.Conv2d(16, 8, 3)").replace("F.relu", "relu"))
     code, said, error = command(path, "--json", "--fewer-than", 5_000, "--require", "dropout")
     document = json.loads(said)
-    assert (code, error, document) == (1, "", json.loads(json.dumps(check.report(str(path), 5_000, "dropout"))))
+    call = f"import json\nfrom coursework import check\nprint(json.dumps(check.report({str(path)!r}, 5_000, 'dropout')))"
+    library = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=True, cwd=files.root()).stdout
+    assert (code, error, document) == (1, "", json.loads(library))
     assert {one["rule"] for one in document["findings"]} >= {"small-receptive-field", "asked-for"} and document["file"] == str(path)
 
 
