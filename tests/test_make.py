@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 
 from mnistlib import files
@@ -167,6 +168,30 @@ def test_every_dependency_is_pinned_within_its_range_and_every_pin_has_a_reason(
         assert only.operator == "==" and (name in others or ranges[name].specifier.contains(only.version)), name
     for line in (ROOT / "requirements.txt").read_text().splitlines()[1:-1]:
         assert "# " in line, line
+
+
+def others() -> list[str]:
+    """Return the commands of pip that set the project up elsewhere: in the container, and in the workflow that calls EC2."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "ec2.yml").read_text())
+    steps = [line for step in workflow["jobs"]["run"]["steps"] for line in step.get("run", "").splitlines()]
+    lines = [line.removeprefix("RUN ") for line in (ROOT / "coursework" / "Dockerfile").read_text().splitlines() if line.startswith("RUN ")]
+    return [line.partition(" && mkdir ")[0] for line in steps + lines if "pip install" in line]
+
+
+@pytest.mark.parametrize("command", others())
+def test_pip_understands_every_other_set_up(tmp_path, command):
+    """What is asked for is installed here already, so pip, which is not to install, needs no network."""
+    (tmp_path / "bin").mkdir()
+    pip = tmp_path / "bin" / "pip"
+    pip.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m pip "$@" --dry-run --no-index --no-build-isolation\n')
+    pip.chmod(0o755)
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("requirements.txt", "pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(ROOT / name, project)
+    environment = os.environ | {"PATH": f"{pip.parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", command], cwd=project, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_is_imported_is_required():
