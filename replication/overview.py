@@ -23,7 +23,10 @@ def headline(made: Sequence[Placed]) -> Shown:
     names = [name.partition("/")[2] for name in repositories]
     links = [f'<a href="{tables.address(name)}">{html.phrase(short).html}</a>' for name, short in zip(repositories, names, strict=True)]
     n = f"{formatting.of(places.count('inside'), len(places))} claims of {formatting.count(len(names))} public repositories"
-    words = [f"{n} ({formatting.listed(each or ['none'])}) lie where one more seed of ours would (95%)." for each in (links, names)]
+    words = [
+        f"{n} ({formatting.listed(each or ['none'])}) lie within the 95% prediction interval of one more seed of ours."
+        for each in (links, names)
+    ]
     return html.sentence(html.element("strong", Shown(*words)))
 
 
@@ -45,7 +48,7 @@ def findings(made: Sequence[Placed]) -> Shown:
         outside = [f"{model.long_title} ({place}{', partly inferred' * model.inferred})" for model, place in places if place != "inside"]
         rest = f" Outside: {formatting.listed(outside)}." if outside else ""
         inside = formatting.of(len(places) - len(outside), len(places))
-        found.append(f"{inside} {what} claims lie where one more seed of ours would lie (95%).{rest}")
+        found.append(f"{inside} {what} claims lie within the 95% prediction interval of one more seed of ours.{rest}")
     bold = [each for each in made if each.model.claim.headline >= MIN_ACCURACY]
     if bold:
         kept = [each.model.long_title for each in bold if each.mean >= MIN_ACCURACY]
@@ -65,8 +68,8 @@ def findings(made: Sequence[Placed]) -> Shown:
 
 def models_table(made: Sequence[Placed]) -> Shown:
     """Return a row per published model: the claim, the prediction interval of one more seed, the measurement and its verdict."""
-    head = ["Model", "Here, last epoch", "Verdict", "Claim, best epoch", "One more seed, best epoch"]
-    more_head = ["Claim, last epoch", "One more seed, last epoch", "Parameters"]
+    head = ["Model", "Claim, best epoch", "One more seed, best epoch", "Claim, last epoch", "One more seed, last epoch"]
+    more_head = ["Here, last epoch", "Verdict", "Parameters"]
     columns = ["Interval", "Seeds passing", "MACs", "Quickest seed"]
     rows = []
     for each in made:
@@ -74,10 +77,10 @@ def models_table(made: Sequence[Placed]) -> Shown:
         name = f'<a href="{model.name}.html">{html.phrase(model.title).html}</a>'
         link = tables.source(model.repository)
         more = html.element("small", Shown(link.html + html.phrase(remarks(model)).html, link.text + remarks(model)))
-        row = [Shown(f"{name} {more.html}", f"{model.title} of {more.text}"), cells["Accuracy"], cells["Verdict"]]
+        row: list[html.Cell] = [Shown(f"{name} {more.html}", f"{model.title} of {more.text}")]
         for best, value, bounds in ((True, model.claim.best, each.next_best), (False, model.claim.final, each.next_final)):
             row += [tables.claimed(model.claim, value), f"{formatting.interval(bounds)} {each.place(best)}".strip() if bounds else ""]
-        rows.append([*row, tables.parameters(model), *(cells[column] for column in columns)])
+        rows.append([*row, cells["Accuracy"], cells["Verdict"], tables.parameters(model), *(cells[column] for column in columns)])
     caption = "Claims of one run each beside several seeds here; each range holds one more seed of ours with a probability of 95%"
     return html.table(caption, [*head, *more_head, *columns], rows)
 

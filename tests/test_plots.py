@@ -101,7 +101,7 @@ def test_differences_have_a_line_for_each_interval_and_name_what_excludes_zero()
     figure = plots.differences(found)
     drawn = [segment[:, 0].tolist() for line in figure.axes[0].collections for segment in line.get_segments()]
     assert drawn == [pytest.approx(each) for each in ([10, 30], [18, 22], [-6, 14], [2, 6])]
-    assert figure.caption.startswith("Beyond chance: over a.") and "+20.0 images" in figure.alt and "+4.0 images" in figure.alt
+    assert figure.caption.startswith("Beyond chance: over a +20.0.") and "+20.0 images" in figure.alt and "+4.0 images" in figure.alt
     assert plots.differences({}).text == ""
 
 

@@ -278,6 +278,13 @@ def test_a_cluster_that_is_not_there_is_named(tmp_path):
         ray_sweep.run([job.make(story(tmp_path), {})], tmp_path / "out", ray_sweep.Options("127.0.0.1:1"))
 
 
+def test_a_ray_that_does_not_start_here_is_an_error_in_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("a folder whose name is too long for a socket " * 3).strip()))
+    with pytest.raises(SettingError, match="does not start on this machine"):
+        ray_sweep.run([job.make(story(tmp_path), {})], tmp_path / "out", ray_sweep.Options())
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").rglob(job.RECORD))
+
+
 def test_what_a_run_may_take_has_bounds():
     for name, value in (("cpus", -1), ("cpus", 0), ("cpus", float("nan")), ("gpus", -1), ("gpus", 1.5)):
         with pytest.raises(SettingError, match=f"{name} is {value}"):

@@ -32,7 +32,7 @@ def steps(results: Sequence[Result], near: Sequence[Result]) -> ReportFigure:
     """Draw accuracy, gap and time per seed of each step; the ruler shows chance between two single runs of those `near` the target."""
     n, top = len(results), 44
     figure = figure_style.figure(top + ROW * n + 74, vector=True)
-    left, middle, right = (figure_style.panel(figure, x, top, width, ROW * n) for x, width in ((122, 232), (426, 88), (530, 98)))
+    left, middle, right = (figure_style.panel(figure, x, top, width, ROW * n) for x, width in ((122, 232), (426, 88), (546, 84)))
     left.set_xscale("function", functions=(lambda x: -np.log10(np.clip(1 - x, 1e-5, 2)), lambda y: 1 - 10**-y))
     for place, result in enumerate(results):
         summary, gap, seconds = result.summary, float(np.mean(result.gaps)), min(result.seconds)
@@ -51,7 +51,7 @@ def steps(results: Sequence[Result], near: Sequence[Result]) -> ReportFigure:
             axes.text(0.04, place - 0.24, text.replace("-", "−"), ha="left", transform=axes.get_yaxis_transform(), **look)
     left.set_xlim(left=LOWEST)
     left.axvline(MIN_ACCURACY, color=GREEN, linewidth=1.4, linestyle=(0, (5, 3)))
-    for axes, title in ((left, "Test accuracy"), (middle, "Gap, points"), (right, "Time a seed")):
+    for axes, title in ((left, "Test accuracy"), (middle, "Gap, points"), (right, "Time")):
         axes.set(ylim=(n - 0.45, -0.5), yticks=[])
         axes.spines["left"].set_visible(False)
         axes.set_title(title, loc="left", fontsize=SMALL, fontweight="bold", pad=8)

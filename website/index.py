@@ -88,8 +88,8 @@ def near_target(results: Sequence[Result]) -> list[Result]:
 
 
 def won(results: Sequence[Result]) -> dict[str, Difference]:
-    """Return what each step that was to be more accurate wins over the one it changes; the first, which wins most by far, is left out."""
-    return {each.step: each.difference for each in results if each.difference and more_accurate(each)}
+    """Return what each step wins over the one it changes; the first, which wins most by far, is left out."""
+    return {each.step: each.difference for each in results if each.difference}
 
 
 def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:
@@ -102,11 +102,12 @@ def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:
 
 
 def _won(now: Result) -> Shown:
-    """Return the effect of a step with its interval and the outcome of the claim about it."""
+    """Return the effect of a step with its interval, and the outcome of the claim that it is more accurate where there is one."""
     claim = more_accurate(now)
-    if claim is None:
+    effect = claim.effect if claim else now.difference and now.difference.effect
+    if effect is None:
         return phrase("")
-    effect, outcome = claim.effect, badge(claim.outcome)
+    outcome = badge(claim.outcome) if claim else phrase("")
     text = f"{formatting.change(formatting.IMAGES, effect.value)} ({formatting.change(formatting.IMAGES, *effect.interval)}) ".replace(
         " images", ""
     )
@@ -139,17 +140,14 @@ def answer(results: Sequence[Result]) -> tuple[str, str]:
         f"{percent(summary.final_mean)} of MNIST's test images correctly: {times:.0f} times fewer errors than softmax regression, a linear "
         f"layer of {count(floor.n_parameters)} parameters, which classifies {percent(floor.summary.final_mean)}."
     )
-    here = f"is below the {percent(target)} that the exercise asks for."
+    here, last = f"is below the {percent(target)} that the exercise asks for", f"in each of the last {count(recipe.HELD_EPOCHS)} epochs"
     if top.verdict.accuracy != "below":
-        stays = "and stays there" if top.verdict.held == "held" else "but does not stay there"
-        here = (
-            f"reaches {percent(target)}, as the exercise asks, {stays} over the last {count(recipe.HELD_EPOCHS)} epochs; of the single "
-            f"seeds, {formatting.of(summary.n_held, summary.n_seeds)} do."
-        )
+        held = f"{last}; so are {formatting.of(summary.n_held, summary.n_seeds)} single seeds"
+        here = f"is at or above {percent(target)}, as the exercise asks, {held if top.verdict.held == 'held' else f'but not {last}'}"
     sure = {"significantly above": ", all of it above the target", "at or above": ": for other writers it is not certain", "below": ""}
     second = (
-        f"On these test images the mean of {formatting.counted(summary.n_seeds, 'seed')} after the last epoch {here} Its "
-        f"{result_tables.LEVEL} interval, for other seeds and other writers, is {interval}{sure[top.verdict.accuracy]}. {worked(results)}"
+        f"On these test images the mean of {formatting.counted(summary.n_seeds, 'seed')} {here}. The {result_tables.LEVEL} interval of the "
+        f"mean after the last epoch, for other seeds and other writers, is {interval}{sure[top.verdict.accuracy]}. {worked(results)}"
     ).strip()
     return first, second
 

@@ -31,18 +31,18 @@ def finals(one: Result) -> np.ndarray:
     return np.array([run.final for run in one.runs])
 
 
-def one_seed(results: Sequence[Result]) -> Shown:
-    """Return what a single run of each recipe might have reported, and the ruler that follows from it."""
+def one_seed(results: Sequence[Result], near: Sequence[Result]) -> Shown:
+    """Return what a single run of each recipe might have reported, and the ruler that follows from the recipes `near` the target."""
     rows = []
     for one in results:
         found = finals(one)
         passing = formatting.of(one.summary.n_pass, len(one.runs))
         rows.append([one.step, PERCENT(found.mean()), PERCENT(found.min()), PERCENT(found.max()), passing])
     head = ["Recipe", "Mean", "Unluckiest seed", "Luckiest seed", f"Seeds at {PERCENT(MIN_ACCURACY)} or above"]
-    chance = formatting.amount(formatting.POINTS, figures.ruler(results))
+    chance = formatting.amount(formatting.POINTS, figures.ruler(near))
     said = (
-        f"Of 100 pairs of single runs of one recipe, 95 differ by less than {chance}. Single runs of two recipes must differ by more "
-        "before chance is an unlikely explanation."
+        f"Near the target, 95 of 100 pairs of single runs of one recipe differ by less than {chance}. Single runs of two recipes must "
+        "differ by more before chance is an unlikely explanation."
     )
     return html.together([html.table("What one seed might have reported", head, rows), html.sentence(said)])
 
@@ -58,11 +58,11 @@ def duel(worse: Result, better: Result) -> Shown:
 
 
 def samples(worse: Result, better: Result, size: int) -> tuple[np.ndarray, float]:
-    """Draw experiments with `size` seeds of each recipe; return the differences they find, and the share that call one significant."""
+    """Draw experiments with `size` seeds of each recipe, with replacement; return the differences, and the share called significant."""
     random = np.random.default_rng(size)
-    a, b = (np.stack([random.choice(finals(one), size, replace=False) for _ in range(N_DRAWS)]) for one in (worse, better))
+    a, b = (np.stack([random.choice(finals(one), size) for _ in range(N_DRAWS)]) for one in (worse, better))
     found = [intervals.welch(y, x) for x, y in zip(a[:1000], b[:1000], strict=True)]
-    significant = [effect is not None and (effect.interval[0] > 0 or effect.interval[1] < 0) for effect in found]
+    significant = [effect is not None and effect.per_seed > 0 and (effect.interval[0] > 0 or effect.interval[1] < 0) for effect in found]
     return b.mean(1) - a.mean(1), float(np.mean(significant))
 
 

@@ -184,10 +184,13 @@ def _cluster(address: str | None, options: Options) -> Iterator[Any]:
         about = {"address": address, "runtime_env": environment}
     else:  # "local": never a cluster that happens to run on this machine
         about = {"address": "local", "include_dashboard": False}
-    try:
-        ray.init(**about, log_to_driver=False, logging_level="error", configure_logging=False)
-    except (OSError, RuntimeError, TypeError, ValueError) as error:
-        raise _unreachable(address, " ".join(str(error).split())[:300]) from None
+    for more in (False,) if address else (True, False):  # Ray gives itself seconds to start, and a busy machine may need more at first
+        try:
+            ray.init(**about, log_to_driver=False, logging_level="error", configure_logging=False)
+            break
+        except Exception as error:
+            if not more:
+                raise _unreachable(address, " ".join(str(error).split())[:300]) from None
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, answered)  # Ray has put its own in place
@@ -207,9 +210,10 @@ def _cluster(address: str | None, options: Options) -> Iterator[Any]:
 
 
 def _unreachable(address: str | None, why: str) -> SettingError:
-    where = f"at {address!r}" if address else "on this machine"
+    if not address:
+        return SettingError(f"Ray does not start on this machine ({why}). If other programs keep it busy, try again when they have ended.")
     return SettingError(
-        f"Ray's cluster {where} cannot be reached ({why}). `ray start --head` starts a cluster; --address or $RAY_ADDRESS names it; "
+        f"Ray's cluster at {address!r} cannot be reached ({why}). `ray start --head` starts a cluster; --address or $RAY_ADDRESS names it; "
         "set RAY_AUTH_MODE=token for one that asks for a token."
     )
 

@@ -230,10 +230,7 @@ def first_five(report: StepReport, n: int = 5) -> Shown:
     rows: list[list[Cell]] = [
         ["Mean", *(formatting.mean_sd(each.final_mean, each.final_sd) for each in summaries)],
         ["Interval: other seeds and other writers", *(against(each.interval, MIN_ACCURACY) for each in summaries)],
-        [
-            "Interval: the same images, other seeds",
-            *(against(each.seed_interval, MIN_ACCURACY) for each in summaries if each.seed_interval),
-        ],
+        ["Interval: the same images, other seeds", *(against(one.seed_interval, MIN_ACCURACY) for one in summaries if one.seed_interval)],
     ]
     if report.result.difference:
         differences, name = [each.result.difference for each in both], report.result.difference.from_

@@ -88,15 +88,22 @@ class StepReport:
 
     def held(self) -> Claim:
         """Claim that the mean is at or above the target in each of the last epochs, for other seeds on the same images."""
-        last = np.array([run.history.eval_accuracy[-HELD_EPOCHS:] for run in self.runs])
+        last, summary = np.array([run.history.eval_accuracy[-HELD_EPOCHS:] for run in self.runs]), self.result.summary
         claim = f"On these images, the mean keeps the target in each of the last {formatting.count(HELD_EPOCHS)} epochs."
-        effect = intervals.welch(last[:, last.mean(0).argmin()])
-        if effect is None or last.shape[1] < HELD_EPOCHS:
-            return Claim(claim, "no comparison", "This needs two seeds and as many epochs.")
-        seeds = comparison.share(self.result.summary.n_held, self.result.summary.n_seeds)
-        bounds = formatting.against(effect.interval, MIN_ACCURACY)
-        figures = f"{formatting.percent(effect.value)} (the same images, other seeds: {bounds}); seeds that hold: {seeds}"
-        return comparison.judge(claim, effect, figures, formatting.IMAGES, MIN_ACCURACY)
+        if last.shape[1] < HELD_EPOCHS:
+            return Claim(claim, "no comparison", "This needs as many epochs.")
+        also = f"; seeds that hold: {comparison.share(summary.n_held, summary.n_seeds)}"
+        return self._here(claim, last[:, last.mean(0).argmin()], MIN_ACCURACY, also)
+
+    def reached_here(self, goal: float, name: str) -> Claim:
+        """Claim that the mean is above an accuracy that the step asks of itself, for other seeds on the same images."""
+        return self._here(f"On these images, the mean reaches {name}, {formatting.percent(goal)}.", [run.final for run in self.runs], goal)
+
+    def _here(self, claim: str, accuracies: Sequence[float], least: float, also: str = "") -> Claim:
+        if (effect := intervals.welch(accuracies)) is None:
+            return Claim(claim, "no comparison", "This needs two seeds.")
+        figures = f"{formatting.percent(effect.value)} (the same images, other seeds: {formatting.against(effect.interval, least)}){also}"
+        return comparison.judge(claim, effect, figures, formatting.IMAGES, least)
 
     def narrower(self) -> Claim:
         """Claim that the gap between clean training and test accuracy is smaller than before."""

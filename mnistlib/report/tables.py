@@ -43,9 +43,7 @@ def change(step: steps.Step, before: steps.Step | None = None) -> Shown:
 def _layer_changes(now: Recipe, before: Recipe) -> Shown:
     nets = [model_summary.of(models.build(made.model, made.dropout)) for made in (before, now)]
     totals = [formatting.count(net.n_parameters) for net in nets]
-    old, new = (
-        [(layer.kind, formatting.shape(layer.output), formatting.count(layer.n_parameters)) for layer in net.layers] for net in nets
-    )
+    old, new = ([(one.kind, formatting.shape(one.output), formatting.count(one.n_parameters)) for one in net.layers] for net in nets)
     if old == new:
         return sentence(f"The layers stay the same, {totals[1]} parameters.")
     rows, blank = [], ("none", "", "")
@@ -77,20 +75,20 @@ def candidates(record: Mapping[str, Any] | None) -> Shown:
     ranked, rows = sorted((row for row in record["candidates"] if "mean" in row), key=lambda row: -row["mean"]), []
     kept = [record["chosen"]] if "chosen" in record else record.get("kept", [])
     best, timed = next((row for row in ranked if row["name"] in kept or not kept), None), all("seconds" in row for row in ranked)
+    sizes = dict(zip(record["splits"], record["n_eval"], strict=True))
+    spread = "the folds" if len(sizes) == len(record["splits"]) else formatting.counted(len(record["splits"]), "seed")
     for row in ranked:
         word = "chosen" if "chosen" in record else "kept"
         name = element("strong", f"{row['name']} ({word})") if row["name"] in kept else row["name"]
         over = "" if row["n_parameters"] < recipe.MAX_PARAMETERS else " (over the limit)"
-        cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"]).replace("seed", "fold")]
+        cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"]).replace("seed", spread.split()[-1].rstrip("s"))]
         cells += ["" if row is best else _difference(row["final"], best["final"], record["splits"]), formatting.decimals(row["loss"])]
         cells += [formatting.count(row["n_parameters"]) + over, f"{row['n_macs'] / 1e6:.2f} M"]
         cells += [formatting.seconds(row["seconds"])] if timed else []
         rows.append([*cells, recipe_diff.summary(recipe_dict.from_dict(row["recipe"]), before)])
-    sizes = dict(zip(record["splits"], record["n_eval"], strict=True))
     images, folds = formatting.count(sum(sizes.values())), formatting.counted(len(sizes), "fold")
-    spread = "the folds" if len(sizes) == len(record["splits"]) else formatting.counted(len(record["splits"]), "seed")
     caption = f"The candidates: accuracy on {images} images in {folds} of writers held out, mean and standard deviation of {spread}"
-    against = "Against the chosen one" if "chosen" in record else "Against the best that was kept"
+    against = "Against the chosen one" if "chosen" in record else f"Against the {'best that was kept' if kept else 'most accurate'}"
     head = ["Candidate", "Idea", "Accuracy", f"{against}, of 10,000", "Loss", "Parameters", "MACs", *["Time per seed"][:timed], "Change"]
     shown = table(caption, head, rows)
     rule = [f"The rule of choice: {record['rule']}."] if "rule" in record else []
