@@ -37,6 +37,7 @@ from mnistlib.runs import device
 LARGEST = 32 << 20  # bytes of a submission's file, pictures in a notebook included
 LONGEST = 100_000  # bytes of its code, written as a parameter of a job; a system's command lines hold little more
 IGNORED = ("__pycache__", "__MACOSX")
+OWNER = "class.txt"  # names the folder whose results stand beside it
 CHECK = 120  # seconds of processor time that the check may take, at most
 # How a record's reason names an error of the net's own, which the same code would have again; other failures are the machine's.
 OWN_ERROR = re.compile(r"(?:^|: )(?:RuleError|UnfinishedError|TrainingError|SettingError): (.*?)(?: The notebook up to there .*)?$", re.S)
@@ -164,6 +165,10 @@ def _code(text: str) -> str:
 def prepare(folder: Path, out: Path, parameters: Mapping[str, Any]) -> Assignment:
     """Return the class in a folder, every submission read and no code of any executed."""
     found, left_out = find(folder, out)
+    owner, own = out / OWNER, str(folder.resolve())
+    if owner.is_file() and (other := owner.read_text(encoding="utf-8").strip()) != own:
+        raise SettingError(f"{out} holds the results of {other}; name another place with --out, or delete that one.")
+    files.write(owner, own + "\n")
     notebook = runner.find(own_report.NOTEBOOK)
     with ThreadPoolExecutor(device.n_cores()) as pool:
         entries = pool.map(lambda one: _entry(one, notebook, parameters), found)
@@ -260,7 +265,8 @@ def _require_rules(net: Inspected) -> None:
     """Raise RuleError, with what was found, where a net breaks a rule."""
     if net.broken:
         more = f" That is one of {formatting.count(len(net.broken))} broken rules." if len(net.broken) > 1 else ""
-        raise RuleError(f"It breaks a rule of the exercise, {net.broken[0].rule}. {net.broken[0].what[: sandbox.LONGEST]}{more}")
+        worst = next((one for one in net.broken if one.rule in inspection.UNTRAINABLE), net.broken[0])
+        raise RuleError(f"It breaks a rule of the exercise, {worst.rule}. {worst.what[: sandbox.LONGEST]}{more}")
 
 
 def _train(entries: Sequence[Entry], out: Path, workers: int, ended: Callable[[], Any]) -> None:

@@ -30,6 +30,7 @@ CHECKS = "checks"  # in a results folder: what was found, so that it is not look
 START = 120  # seconds that importing torch may take, at most
 LIMITS = Limits(seconds=300, cpu_seconds=120)
 LONGEST = 1 << 20  # bytes of an answer
+UNTRAINABLE = frozenset({"fails", "output-shape", "non-finite"})  # rules; a net that breaks one of these cannot be trained
 
 
 class UnfinishedError(MnistlibError):
@@ -127,8 +128,9 @@ class Inspected:
     def require_rules(self, anyway: bool = False) -> None:
         """Raise RuleError where a rule is broken, unless the net is to be trained anyway."""
         if self.broken and not anyway:
-            rules = ", ".join(dict.fromkeys(finding.rule for finding in self.broken))
-            raise RuleError(f"{self.title} breaks a rule of the exercise ({rules}) and was not trained; --anyway trains it all the same.")
+            rules = dict.fromkeys(finding.rule for finding in self.broken)
+            more = "; --anyway trains it all the same" if UNTRAINABLE.isdisjoint(rules) else ""
+            raise RuleError(f"{self.title} breaks a rule of the exercise ({', '.join(rules)}) and was not trained{more}.")
 
 
 def read(
@@ -236,7 +238,8 @@ def _inspect(code: Source, limits: Limits, stop: threading.Event | None, asked: 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
         outcome = sandbox.run_module("coursework.check", code, asked, scratch, limits=limits, stop=stop)
-        hint = " Does it loop, or train, while the net is built or run?" if re.search(r"more than \S+ s\b", outcome.reason) else ""
+        endless = re.search(r"more than \S+ s\b|more memory", outcome.reason)
+        hint = " Does it loop, or train, while the net is built or run?" if endless else ""
         if outcome.reason:
             raise UnfinishedError(f"The net could not be checked. {outcome.reason}{hint}")
         content = sandbox.read(scratch / ANSWER, LONGEST)

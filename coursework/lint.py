@@ -209,7 +209,7 @@ class _Inspector:
                 line = trace.tb_lineno if trace.tb_frame.f_code.co_filename == str(self.file) else line
                 trace = trace.tb_next
             reason = (str(error).strip().splitlines() or [""])[0]
-            self.add("fails", line, f"{what} fails: {type(error).__name__}: {reason}")
+            self.add("fails", line, f"{what} fails: {type(error).__name__}: {reason.rstrip('.')}.")
             return False
         return True
 

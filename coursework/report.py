@@ -21,6 +21,7 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"{document['name']} in {file}"
     if document["parameters"] is not None:
         yield f"Parameters: {count(document['parameters'])}; fewer than {count(document['parameter_limit'])} are allowed"
+    if document["multiply_adds"] is not None:  # where the net runs
         yield f"Multiply-adds: {count(document['multiply_adds'])} an image"
         field = document["receptive_field"]
         yield f"Receptive field: {'not measured' if field is None else f'{count(field)} pixels'}"

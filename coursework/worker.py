@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from coursework import sandbox, submission
 from mnistlib import models, recipe_dict
@@ -54,6 +55,9 @@ def train(recipe: Recipe, mnist: Mnist, spec: str, seed: int) -> None:
     found = submission.load(spec)
     models.NETS[NAME] = lambda dropout=0.0: found.factory(dropout or None)
     trainer: Trainer = pkgutil.resolve_name(recipe.trainer)(replace(recipe, model=NAME), seed)
+    if not takes_channels_last(trainer.model):
+        for net in (trainer.model, trainer.eval_model):
+            net.to(memory_format=torch.contiguous_format)
 
     def after_epoch(trainer: Trainer) -> None:
         clock = time.perf_counter()
@@ -67,6 +71,16 @@ def train(recipe: Recipe, mnist: Mnist, spec: str, seed: int) -> None:
     keep("train", logits(trainer.eval_model, trainer.training_images(mnist)))
     Path("weights.safetensors").write_bytes(cache.pack(trainer.eval_model.state_dict()))
     Path("history.json").write_text(json.dumps({"history": vars(trainer.history), "kept_epoch": trainer.kept_epoch}))
+
+
+@torch.no_grad()
+def takes_channels_last(net: nn.Module) -> bool:
+    """Say whether a net runs in the memory layout in which nets train fastest; `x.view(-1, 400)` after a convolution refuses it."""
+    try:
+        net.eval()(torch.zeros(2, 1, 28, 28))
+    except RuntimeError as error:
+        return "view size is not compatible" not in str(error)
+    return True
 
 
 def keep(name: str, found: torch.Tensor) -> None:

@@ -446,6 +446,8 @@ def test_the_command_prints_one_json_document(tmp_path):
     document = json.loads(said)
     assert (code, document["schema"], document["passes"], document["error"]) == (1, 1, False, None)
     assert [finding["rule"] for finding in document["findings"]] == ["fails"]
+    code, said, error = command(write(tmp_path, noisy))
+    assert (code, error) == (1, "") and "Parameters: " in said and "Multiply-adds" not in said and "division by zero." in said
     code, said, _ = command(tmp_path / "none.py", "--json")
     assert code == 2 and "none.py" in json.loads(said)["error"] and set(json.loads(said)) == set(document)
 
@@ -456,6 +458,7 @@ def test_the_command_prints_one_json_document(tmp_path):
         ("while True: pass", ["--seconds", "3"], "3 s"),
         ("exit()", [], "exit()"),
         ("torch.zeros(10_000_000_000)", [], "4 GB"),
+        ("kept = []; [kept.append(torch.ones(1 << 20)) for _ in iter(int, 1)]", [], "Does it loop"),
         ("import os; os._exit(0)", [], "exit code 0"),
         ("import os; os.kill(os.getpid(), 11)", [], "SIGSEGV"),
         ("import os, time; [os.fork() or time.sleep(60) for _ in range(100)]", [], "more processes and threads than the 64"),

@@ -253,6 +253,18 @@ def test_a_folder_without_submissions_is_one_sentence(ask, tmp_path, name, word)
     assert code == 2 and word in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
 
 
+def test_the_results_of_another_folder_are_not_overwritten(ask, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name / "class").mkdir(parents=True)
+        (tmp_path / name / "class" / "net.py").write_text("class Net(:")
+    code, *_ = ask(tmp_path / "one" / "class", "--out", tmp_path / "out")
+    before = (tmp_path / "out" / grade_table.CSV).read_text()
+    assert code == 0 and "not valid Python" in before
+    code, _, error = ask(tmp_path / "two" / "class", "--out", tmp_path / "out")
+    assert code == 2 and str(tmp_path / "one" / "class") in error and "--out" in error and error.count("\n") == 1
+    assert (tmp_path / "out" / grade_table.CSV).read_text() == before
+
+
 def test_names_are_different_and_the_results_are_no_submission(tmp_path):
     for name in ("ann.py", "ann.ipynb", "ann/net.py", "out/old.py", "__pycache__/x.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

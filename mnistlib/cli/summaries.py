@@ -34,7 +34,7 @@ def verdict(result: Result) -> list[str]:
     """Return the verdict's lines, or the sentence that says why there is none."""
     said, summary = result.verdict, result.summary
     if said is None:
-        return ["No verdict: only part of the training images was used."]
+        return ["No verdict: so short a run cannot support one."]
     end, held = (formatting.of(n, summary.n_seeds) for n in (summary.n_pass, summary.n_held))
     n_parameters, limit = formatting.count(result.n_parameters), formatting.count(MAX_PARAMETERS)
     return [

@@ -115,7 +115,7 @@ def result(result: Result, remark: str = "") -> Shown:
     columns = 4 if verdict else 3  # without a verdict there is no column for it
     caption = f"Target and achieved value: {formatting.counted(summary.n_seeds, 'seed')}; {images}"
     shown = table(caption, ["Measure", "Target", "Achieved", "Verdict"][:columns], [row[:columns] for row in rows])
-    limited = f"There is no verdict: this run trained on {formatting.count(result.n_train)} images, not on all of them."
+    limited = "There is no verdict, because so short a run cannot support one."
     remarks = ("" if verdict else limited, "" if result.difference else remark)
     figures = table("What else was measured", ["Measure", "Value"], [[name, text] for name, text in more.items()])
     return together([shown, *(sentence(text, "note") for text in remarks if text), figures])
