@@ -167,9 +167,8 @@ class Table:
         """Return the text of the table's page."""
         placed = [row for row in rows if row.place]
         others = [row for row in rows if not row.place]
-        same = ", ".join(f"{name.replace('_', ' ')} {sweeps.value_text(value)}" for name, value in self.same().items())
         parts = [
-            sentence(f"{formatting.of(len(placed), len(rows))} submissions have a place. The same for all: {same}."),
+            sentence(f"{formatting.of(len(placed), len(rows))} submissions have a place. The same for all: {self.same()}."),
             *(sentence(text, "note") for text in rules(self.assignment)),
         ]
         if placed:
@@ -184,18 +183,19 @@ class Table:
         facts = [f"From the folders beside this page; {CSV} holds the same", pages.BYLINE]
         return _render(f"Grades of {self.assignment.folder.name}", together(parts), facts)
 
-    def same(self) -> dict[str, Any]:
-        """Return what is the same for all submissions, as a reader would name it."""
-        names = {
-            "own_recipe": "RECIPE of a file counts",
-            "seconds": "processor time in s",
-            "memory": "memory in GB",
-            "split": "images",
-        }
-        given = {"train_limit": "all training images", "epochs": "epochs of each recipe"}
-        chosen = {name: value for name, value in self.assignment.parameters.items() if name != "options"}
-        chosen |= self.assignment.parameters["options"]
-        return {names.get(name, name): given.get(name, value) if value is None else value for name, value in chosen.items()}
+    def same(self) -> str:
+        """Return what is the same for all submissions."""
+        given, options = self.assignment.parameters, self.assignment.parameters["options"]
+        limit, count = given["train_limit"], formatting.count
+        parts = [
+            f"the seeds {formatting.listed(list(map(count, given['seeds'])))}",
+            "the epochs of each recipe" if given["epochs"] is None else formatting.counted(given["epochs"], "epoch"),
+            "all training images" if limit is None else f"{count(limit)} training images",
+            f"the {given['split']} images to be judged on",
+            "RECIPE of a file, if it has one" if options["own_recipe"] else "one recipe, whatever RECIPE says",
+            f"at most {count(options['seconds'])} s of processor time a seed, and {options['memory']:g} GB of memory",
+        ]
+        return "; ".join(parts)
 
 
 def rules(assignment: Assignment) -> Iterator[str]:

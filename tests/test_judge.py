@@ -114,7 +114,11 @@ def test_its_result_is_one_like_the_others(judged):
     found = results.read(out / "results" / "net-Net.json")
     assert (found.split, found.epochs, found.n_train, found.seeds, found.n_parameters) == ("validation", 1, 200, [0, 1], 2682)
     assert (found.recipe.optimizer.lr, found.recipe.batch_size, found.model) == (0.05, 32, "net.py:Net")
-    assert found.recipe.augment == steps.AUGMENT.augment and [one.outcome for one in found.claims] == ["inconclusive"] and found.provenance["protections"]
+    assert (
+        found.recipe.augment == steps.AUGMENT.augment
+        and [one.outcome for one in found.claims] == ["inconclusive"]
+        and found.provenance["protections"]
+    )
     predictions, _ = results.read_predictions(found, out)
     assert predictions.shape == (2, found.n_eval)
 
