@@ -103,6 +103,7 @@ def test_differences_have_a_line_for_each_interval_and_name_what_excludes_zero()
     assert drawn == [pytest.approx(each) for each in ([10, 30], [18, 22], [-6, 14], [2, 6])]
     assert figure.caption.startswith("Beyond chance: over a +20.0.") and "+20.0 images" in figure.alt and "+4.0 images" in figure.alt
     assert plots.differences({}).text == ""
+    assert plots.differences({"over b": found["over b"]}).caption.startswith("All of it can be chance.")
 
 
 @pytest.mark.parametrize("name", ["skeleton", "weighted", "mnistlib.separable:recurrent"])

@@ -225,7 +225,7 @@ def differences(rows: Mapping[str, Difference]) -> ReportFigure | Shown:
     axes.set(ylim=(len(rows) - 0.5, -0.5), yticks=[], xlabel="images of 10,000 won")
     axes.spines["left"].set_visible(False)
     decided = {name: each.effect.value for name, each in rows.items() if each.effect.interval[0] > 0 or each.effect.interval[1] < 0}
-    sure = formatting.listed([f"{name} {10_000 * value:+.1f}".replace("-", "−") for name, value in decided.items()])
+    sure = formatting.listed([f"{name} {10_000 * value:+.1f}".replace("-", "−") for name, value in decided.items()]) if decided else ""
     figure.caption = (
         f"{f'Beyond chance: {sure}' if sure else 'All of it can be chance'}. The points are images of 10,000 that are won, or lost. Thin "
         f"lines decide: {formatting.percent(intervals.LEVEL, 0)} intervals for other seeds and other writers; thick ones: seeds alone."
