@@ -78,8 +78,8 @@ def takes_channels_last(net: nn.Module) -> bool:
     """Say whether a net runs in the memory layout in which nets train fastest; `x.view(-1, 400)` after a convolution refuses it."""
     try:
         net.eval()(torch.zeros(2, 1, 28, 28))
-    except RuntimeError as error:
-        return "view size is not compatible" not in str(error)
+    except RuntimeError:
+        return False
     return True
 
 

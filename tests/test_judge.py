@@ -221,6 +221,18 @@ def test_like_is_compared_with_like(judged):
     assert "trained 1 epoch" in standing.comparable(found).text and "200 images" in standing.comparable(found).text
 
 
+def test_a_full_run_claims_what_a_step_claims_and_a_short_one_leaves_it_open(judged, validation, tmp_path):
+    out, _ = judged
+    found = results.read(out / "results" / "net-Net.json")
+    (run, *_), net = results.read_runs(found, out), inspection.read(str(out.parent / "net.py"), results_dir=tmp_path)
+    net = replace(net, answer=replace(net.answer, recipe={"epochs": 1}))  # as RECIPE = {"epochs": 1} would have it
+    for mnist, n_seeds, n_claims in ((validation, 5, 2), (validation, 4, 1), (data.load("validation", 200), 5, 1)):
+        runs = [replace(run, seed=seed) for seed in range(n_seeds)]
+        report = own_report.make(net, net.recipe(), mnist, runs, tmp_path)
+        claims = own_report.claims(net, report)
+        assert len(claims) == n_claims and (report.result.verdict is None) == (n_claims == 1)
+
+
 def test_a_step_trained_on_the_same_images_is_compared_image_by_image(judged, validation, tmp_path, monkeypatch):
     out, _ = judged
     found = results.read(out / "results" / "net-Net.json")

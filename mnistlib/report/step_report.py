@@ -90,10 +90,9 @@ class StepReport:
         """Claim that the mean is at or above the target in each of the last epochs, for other seeds on the same images."""
         last, summary = np.array([run.history.eval_accuracy[-HELD_EPOCHS:] for run in self.runs]), self.result.summary
         claim = f"On these images, the mean keeps the target in each of the last {formatting.count(HELD_EPOCHS)} epochs."
-        if last.shape[1] < HELD_EPOCHS:
-            return Claim(claim, "no comparison", "This needs as many epochs.")
         also = f"; seeds that hold: {comparison.share(summary.n_held, summary.n_seeds)}"
-        return self._here(claim, last[:, last.mean(0).argmin()], MIN_ACCURACY, also)
+        lowest = last[:, last.mean(0).argmin()] if last.shape[1] == HELD_EPOCHS else []
+        return self._here(claim, lowest, MIN_ACCURACY, also)
 
     def reached_here(self, goal: float, name: str) -> Claim:
         """Claim that the mean is above an accuracy that the step asks of itself, for other seeds on the same images."""
@@ -101,7 +100,7 @@ class StepReport:
 
     def _here(self, claim: str, accuracies: Sequence[float], least: float, also: str = "") -> Claim:
         if (effect := intervals.welch(accuracies)) is None:
-            return Claim(claim, "no comparison", "This needs two seeds.")
+            return Claim(claim, "no comparison", "There are too few seeds or epochs.")
         figures = f"{formatting.percent(effect.value)} (the same images, other seeds: {formatting.against(effect.interval, least)}){also}"
         return comparison.judge(claim, effect, figures, formatting.IMAGES, least)
 

@@ -76,12 +76,13 @@ def candidates(record: Mapping[str, Any] | None) -> Shown:
     kept = [record["chosen"]] if "chosen" in record else record.get("kept", [])
     best, timed = next((row for row in ranked if row["name"] in kept or not kept), None), all("seconds" in row for row in ranked)
     sizes = dict(zip(record["splits"], record["n_eval"], strict=True))
-    spread = "the folds" if len(sizes) == len(record["splits"]) else formatting.counted(len(record["splits"]), "seed")
+    unit = "fold" if len(sizes) == len(record["splits"]) else "seed"
+    spread = "the folds" if unit == "fold" else formatting.counted(len(record["splits"]), "seed")
     for row in ranked:
         word = "chosen" if "chosen" in record else "kept"
         name = element("strong", f"{row['name']} ({word})") if row["name"] in kept else row["name"]
         over = "" if row["n_parameters"] < recipe.MAX_PARAMETERS else " (over the limit)"
-        cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"]).replace("seed", spread.split()[-1].rstrip("s"))]
+        cells = [name, row["idea"], formatting.mean_sd(row["mean"], row["sd"]).replace("seed", unit)]
         cells += ["" if row is best else _difference(row["final"], best["final"], record["splits"]), formatting.decimals(row["loss"])]
         cells += [formatting.count(row["n_parameters"]) + over, f"{row['n_macs'] / 1e6:.2f} M"]
         cells += [formatting.seconds(row["seconds"])] if timed else []
