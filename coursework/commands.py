@@ -81,6 +81,7 @@ def judge(net: str, full: bool, test: bool, out: str | None, parameters: str | N
     from mnistlib import files, formatting
     from mnistlib.cli import summaries
     from mnistlib.cli.options import folder, tell
+    from mnistlib.errors import MnistlibError
     from mnistlib.notebook import runner
 
     place = folder(out) or files.root() / "build"
@@ -97,16 +98,21 @@ def judge(net: str, full: bool, test: bool, out: str | None, parameters: str | N
     own_epochs = found.recipe().epochs
     values["epochs"] = given["epochs"] or (own_epochs if full else min(own_epochs, own_report.EPOCHS))
     short = tables.shortened(found.recipe(epochs=values["epochs"]), values["seeds"], own_epochs, given["train_limit"])
-    tell(*tables.terminal(found), *[short] * bool(short))
+    tell(*tables.terminal(found), *[short] * bool(short and (chosen["anyway"] or not found.broken)))
     notebook = runner.find(own_report.NOTEBOOK)
-    page = place / f"{found.key}.html"
+    page, failed = place / f"{found.key}.html", place / f"{found.key}.failed.html"
     try:
+        found.require_rules(chosen["anyway"])
         done = runner.run(notebook, place, values | {"model": found.spec, "results_dir": str(place)}, page, heading=found.title)
-    except runner.RunError:
-        tell(f"Page: {summaries.short(place / f'{notebook.stem}.failed.html')}")
-        if found.broken and not chosen["anyway"]:
-            found.require_rules()
-        raise
+    except MnistlibError as error:
+        reason = str(error) if isinstance(error, inspection.RuleError) else own_report.own_error(str(error))
+        if not reason:
+            raise
+        own_report.write_failed(failed, found.title, reason, [tables.rules(found), tables.layers(found)], [f"From {found.file}"])
+        (place / f"{notebook.stem}.failed.html").unlink(missing_ok=True)  # says the same, in the notebook's words
+        tell(f"Page: {summaries.short(failed)}")
+        raise type(error)(reason) from None
+    failed.unlink(missing_ok=True)
     tell("", summaries.accuracy(done.result), *summaries.verdict(done.result), f"Page: {summaries.short(done.page)}")
     tell(f"Done in {formatting.seconds(done.seconds)}.")
     sys.exit(1 if found.broken else 0)

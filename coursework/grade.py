@@ -39,8 +39,6 @@ LONGEST = 100_000  # bytes of its code, written as a parameter of a job; a syste
 IGNORED = ("__pycache__", "__MACOSX")
 OWNER = "class.txt"  # names the folder whose results stand beside it
 CHECK = 120  # seconds of processor time that the check may take, at most
-# How a record's reason names an error of the net's own, which the same code would have again; other failures are the machine's.
-OWN_ERROR = re.compile(r"(?:^|: )(?:RuleError|UnfinishedError|TrainingError|SettingError): (.*?)(?: The notebook up to there .*)?$", re.S)
 
 
 @dataclass(frozen=True)
@@ -203,8 +201,7 @@ def _outline(name: str, text: str) -> tuple[str, int | None, frozenset[int]]:
 
 def own_reason(record: Record) -> str:
     """Return the sentence about a net's own failure; "" where it succeeded, or where the machine failed."""
-    found = OWN_ERROR.search(record.reason) if record.status == "failed" else None
-    return inspection.printable(found[1]) if found else ""
+    return own_report.own_error(record.reason) if record.status == "failed" else ""
 
 
 def is_open(record: Record | None) -> bool:

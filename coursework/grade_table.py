@@ -20,7 +20,6 @@ from coursework.grade import Assignment, Entry
 from coursework.inspection import Inspected
 from mnistlib import data, files, formatting
 from mnistlib.errors import MnistlibError
-from mnistlib.report import markup
 from mnistlib.report import page as pages
 from mnistlib.report import result as results
 from mnistlib.report.html import Shown, element, phrase, sentence, table, together
@@ -113,10 +112,13 @@ class Table:
                 return Row(entry, net, result, record.seconds, "", self.own_page(entry, result))
             except MnistlibError as error:
                 reason = f"{error} Remove the folder {entry.job.name} to have it graded again."
-                return Row(entry, net, None, record.seconds, reason, self.failed_page(entry, net, reason), open=True)
+                return Row(entry, net, None, record.seconds, reason, self.known_page(entry, net, reason), open=True)
         own = grade.own_reason(record)
         reason = own or f"It could not be graded and will be tried again: {inspection.printable(record.reason)}"
-        return Row(entry, net, None, record.seconds, reason, self.failed_page(entry, net, reason), open=not own)
+        log = self.assignment.out / entry.job.name / f"{own_report.NOTEBOOK}.failed.html"  # of use where the machine failed
+        if not own and log.is_file():
+            return Row(entry, net, None, record.seconds, reason, log.relative_to(self.assignment.out).as_posix(), open=True)
+        return Row(entry, net, None, record.seconds, reason, self.known_page(entry, net, reason), open=not own)
 
     def read(self, entry: Entry) -> Result:
         """Return the result of a job that has succeeded."""
@@ -138,12 +140,10 @@ class Table:
             pages.build(folder / f"{own_report.NOTEBOOK}.ipynb", path, result=result, heading=heading)
         return path.relative_to(self.assignment.out).as_posix()
 
-    def failed_page(self, entry: Entry, net: Inspected | None, reason: str) -> str:
-        """Return where the page of a net that was not trained is, or of one whose training failed."""
-        folder = self.assignment.out / entry.job.name
-        path = folder / f"{own_report.NOTEBOOK}.failed.html"
+    def known_page(self, entry: Entry, net: Inspected | None, reason: str) -> str:
+        """Return where the page is of a net that was not trained to the end, with what the check found."""
         found = [tables.rules(net), tables.layers(net)] if net else []
-        return path.relative_to(self.assignment.out).as_posix() if path.is_file() else self.tell(folder, entry, reason, found)
+        return self.tell(self.assignment.out / entry.job.name, entry, reason, found)
 
     def unread_page(self, entry: Entry) -> str:
         """Return where the page of a submission that cannot be read is; it shows the line where reading ended."""
@@ -159,7 +159,7 @@ class Table:
         path = folder / f"{_file_name(entry)}.failed.html"
         if (path, reason) not in self.told or not path.is_file():
             facts = [f"From {entry.submission.file}"] * bool(entry.submission.file)
-            files.write(path, _render(entry.name, together([sentence(reason, "banner"), *found]), [*facts, pages.BYLINE]))
+            own_report.write_failed(path, entry.name, reason, found, facts)
             self.told.add((path, reason))
         return path.relative_to(self.assignment.out).as_posix()
 
@@ -181,7 +181,7 @@ class Table:
             names = formatting.listed(list(self.assignment.left_out))
             parts.append(sentence(f"Neither .py nor .ipynb, and left out: {names}.", "note"))
         facts = [f"From the folders beside this page; {CSV} holds the same", pages.BYLINE]
-        return _render(f"Grades of {self.assignment.folder.name}", together(parts), facts)
+        return own_report.render(f"Grades of {self.assignment.folder.name}", together(parts), facts)
 
     def same(self) -> str:
         """Return what is the same for all submissions."""
@@ -288,7 +288,3 @@ def _name(row: Row) -> Shown:
 
 def _file_name(entry: Entry) -> str:
     return re.sub(r"[^\w.-]+", "_", entry.name)
-
-
-def _render(title: str, content: Shown, facts: Sequence[str]) -> str:
-    return pages.render("page.html.j2", Path(__file__).parent, title=title, content=markup.dress(content.html), facts=facts)

@@ -1,5 +1,6 @@
 """Trains a submission in the sandbox, several seeds side by side; its code never sees the labels of the images it is evaluated on."""
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -8,7 +9,7 @@ import pkgutil
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +27,9 @@ from coursework import sandbox, source
 from coursework.recipes import STAND_IN
 from coursework.sandbox import Limits
 from coursework.source import Source
-from mnistlib import files, recipe_dict
+from mnistlib import files, formatting, recipe_dict
 from mnistlib.data import ImageSet, Mnist
 from mnistlib.errors import SettingError, TrainingError, between, validated
-from mnistlib.formatting import counted
 from mnistlib.logs import log
 from mnistlib.notebook.params import check_names
 from mnistlib.recipe import Recipe
@@ -41,6 +41,7 @@ from mnistlib.stats import comparison
 from mnistlib.steps import Step
 from mnistlib.train import DIVERGED, History, accuracy
 
+LOOK = 0.5  # seconds between two looks for what a worker has left
 PATIENCE, START = 4, 600  # seconds to wait for each second of processor time, and for a busy machine to begin
 
 
@@ -104,7 +105,7 @@ def train_submission(
             run, outcome = train_seed(code, recipe, mnist, seed, Path(inputs), limits or Limits(), stop)
             facts = {**provenance.collect(started, outcome.seconds, "cpu", workers), "protections": list(outcome.protections)}
             cache.save_run(cache.run_path(folder, keys[seed]), replace(run, key=keys[seed], provenance=facts))
-            log.info(f"seed {seed}  accuracy {run.final:.2%} after {counted(len(run.history.seconds), 'epoch')}")
+            log.info(f"seed {seed}  accuracy {run.final:.2%} after {formatting.counted(len(run.history.seconds), 'epoch')}")
 
         try:
             for done in as_completed([pool.submit(one, seed) for seed in missing]):
@@ -154,13 +155,42 @@ def train_seed(
     """Train one seed in a sandbox; raise TrainingError with the reason where it fails."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         scratch = Path(folder)
-        outcome = sandbox.run_module("coursework.worker", code, [str(inputs), str(seed)], scratch, [inputs], limits, stop)
+        with progress(scratch, recipe, mnist, seed):
+            outcome = sandbox.run_module("coursework.worker", code, [str(inputs), str(seed)], scratch, [inputs], limits, stop)
         if outcome.reason:
             raise TrainingError(f"Seed {seed} failed. {outcome.reason}")
         try:
             return read_run(scratch, recipe, mnist, seed, limits.file_bytes), outcome
         except ValueError as error:
             raise TrainingError(f"Seed {seed} failed. {error}") from None
+
+
+@contextlib.contextmanager
+def progress(scratch: Path, recipe: Recipe, mnist: Mnist, seed: int) -> Iterator[None]:
+    """Log the accuracy after each epoch as soon as the worker has left its logits."""
+    ended, began = threading.Event(), time.monotonic()
+
+    def watch() -> None:
+        epoch = last = 0
+        while not last:
+            last = ended.wait(LOOK)
+            while epoch < recipe.epochs:
+                try:
+                    found = read_logits(scratch / f"epoch{epoch + 1}.npy", len(mnist.eval.labels), "so far")
+                except ValueError:  # not written, or not wholly
+                    break
+                epoch += 1
+                reached = formatting.percent(accuracy(measure(found, mnist.eval)[1], mnist.eval))
+                spent = formatting.seconds(time.monotonic() - began)
+                log.info(f"seed {seed}  epoch {epoch:2d}/{recipe.epochs}  accuracy {reached} eval  {spent}")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def read_run(scratch: Path, recipe: Recipe, mnist: Mnist, seed: int, limit: int) -> Run:

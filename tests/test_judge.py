@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from filelock import FileLock
 from safetensors.torch import load_file
 
 from cloud import job
-from coursework import commands, inspection, own_report, recipes, standing, submission, tables
+from coursework import commands, inspection, judge, own_report, recipes, standing, submission, tables
 from mnistlib import data, files, steps
 from mnistlib.cli import main
 from mnistlib.errors import SettingError
@@ -99,6 +101,7 @@ def text(notebook: Path) -> str:
 def test_a_net_gets_a_page_with_all_that_it_should_hold(judged):
     out, said = judged
     page, shown = (out / "net-Net.html").read_text(), text(out / "your_own.ipynb")
+    assert "seed 0  epoch  1/1  accuracy" in said and "seed 1  epoch  1/1  accuracy" in said
     assert "net-Net.html" in said and "bias-before-norm" in said and "2 seeds of 5, 1 epoch of 15 and 200 training images" in said
     for heading in ("Rules", "Recipe", "Curves", "Result", "Where it stands", "Mistakes", "Take away", "Provenance"):
         assert f">{heading}<" in page
@@ -150,15 +153,55 @@ def test_a_net_that_breaks_a_rule_is_not_trained(ask, tmp_path):
     path = write(tmp_path, outputs=40, forward="x = x.mean(0, keepdim=True).expand_as(x)")
     code, said, error = ask(path, *SHORT, "--out", tmp_path / "out")
     assert code == 1 and "output-shape" in said and "not trained" in error and not (tmp_path / "out" / "runs").exists()
-    page = (tmp_path / "out" / "your_own.failed.html").read_text()
-    assert "output-shape" in page and "line" in page
+    page = (tmp_path / "out" / "net-Net.failed.html").read_text()
+    assert "output-shape" in page and "net.py, line 13" in page and "short run" not in said
 
 
 def test_a_net_that_breaks_a_rule_can_be_trained_anyway_and_a_failure_has_its_reason(ask, tmp_path):
     noisy = "x = x + torch.rand_like(x) if not self.training or len(x) < 64 else x * float('nan')"
     code, said, error = ask(write(tmp_path, forward=noisy), *SHORT, "--seeds", "1", "--anyway", "--out", tmp_path / "out")
     assert code == 1 and "random-evaluation" in said and "Seed" in error and "diverged" in error and error.count("\n") == 1
-    assert "your_own.failed.html" in said and (tmp_path / "out" / "your_own.failed.html").exists()
+    page = (tmp_path / "out" / "net-Net.failed.html").read_text()
+    assert "net-Net.failed.html" in said and "diverged" in page and "random-evaluation" in page, "the page says why, and what is known"
+    assert (
+        "Traceback" not in page
+        and "In [" not in page
+        and [path.name for path in (tmp_path / "out").glob("*.html")] == ["net-Net.failed.html"]
+    )
+
+
+def test_a_net_that_breaks_keeps_its_page_and_one_that_is_mended_has_no_failed_page_any_more(judged, ask):
+    out, _ = judged
+    pages, good = [out / f"net-Net{kind}.html" for kind in (".failed", "")], (out.parent / "net.py").read_text()
+    path = write(out.parent, forward="x = x * float('nan')")
+    assert ask(path, *SHORT, "--out", out)[0] == 1 and [page.exists() for page in pages] == [True, True]
+    path.write_text(good)
+    assert ask(path, *SHORT, "--out", out)[0] == 0 and [page.exists() for page in pages] == [False, True]
+
+
+def test_every_epoch_is_told_as_soon_as_its_logits_are_there(tmp_path, validation, caplog):
+    labels, recipe = validation.eval.labels, replace(steps.AUGMENT, epochs=3)
+    right = torch.nn.functional.one_hot(labels, 10).float().numpy()
+    caplog.set_level("INFO", "mnistlib")
+
+    def told(n: int) -> list[str]:
+        end = time.monotonic() + 20
+        while len(caplog.messages) < n and time.monotonic() < end:
+            time.sleep(0.05)
+        return caplog.messages
+
+    with judge.progress(tmp_path, recipe, validation, 7):
+        np.save(tmp_path / "epoch1.npy", np.roll(right, 1, axis=1))
+        assert len(told(1)) == 1 and "seed 7  epoch  1/3  accuracy 0.00%" in told(1)[0]
+        whole = io.BytesIO()
+        np.save(whole, right)
+        (tmp_path / "epoch2.npy").write_bytes(whole.getvalue()[:-4])
+        time.sleep(3 * judge.LOOK)
+        assert len(caplog.messages) == 1, "a file that is not wholly written is not read"
+        (tmp_path / "epoch2.npy").write_bytes(whole.getvalue())
+        assert "epoch  2/3  accuracy 100.00%" in told(2)[1]
+        np.save(tmp_path / "epoch3.npy", right)
+    assert "epoch  3/3" in caplog.messages[-1], "what is left at the very end is told too"
 
 
 @pytest.mark.parametrize(
