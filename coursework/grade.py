@@ -100,6 +100,8 @@ def find(folder: Path, out: Path) -> tuple[list[Submission], list[str]]:
 
     A submission is a file or a sub-folder with one file. Links are not followed, for they may lead anywhere.
     """
+    if folder.is_file():
+        raise SettingError(f"{str(folder)!r} is a file; name the folder that holds the submissions. mnistlib judge takes a single file.")
     if not folder.is_dir():
         raise SettingError(f"There is no folder {str(folder)!r}; name the one that holds the submissions.")
     found, left_out = [], []

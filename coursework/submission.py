@@ -230,7 +230,9 @@ def _only_net(module: ModuleType, source: _Source, place: str) -> str:
     if len(found) == 1:
         return found[0]
     if not nets:
-        raise SubmissionError(" ".join([f"{place} defines no class that is a nn.Module.", *source.failed]))
+        raise SubmissionError(
+            " ".join([f"{place} defines no class that is a nn.Module; write the net as one, or as a function and name it.", *source.failed])
+        )
     names = found or whole or list(nets)
     raise SubmissionError(f"{place} holds several nets: {', '.join(names)}. Name one: {place}:{names[0]}")
 

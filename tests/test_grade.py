@@ -249,7 +249,9 @@ def test_a_class_of_thirty_is_graded_on_a_cluster_that_loses_a_node_and_then_her
     assert {path: path.stat().st_mtime_ns for path in before} == before, "something was done again"
 
 
-@pytest.mark.parametrize(("name", "word"), [("none", "There is no folder"), ("bare", "holds no submission")])
+@pytest.mark.parametrize(
+    ("name", "word"), [("none", "There is no folder"), ("bare", "holds no submission"), ("bare/notes.txt", "is a file")]
+)
 def test_a_folder_without_submissions_is_one_sentence(ask, tmp_path, name, word):
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "notes.txt").write_text("")
