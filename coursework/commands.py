@@ -101,15 +101,17 @@ def judge(net: str, full: bool, test: bool, out: str | None, parameters: str | N
     tell(*tables.terminal(found), *[short] * bool(short and (chosen["anyway"] or not found.broken)))
     notebook = runner.find(own_report.NOTEBOOK)
     page, failed = place / f"{found.key}.html", place / f"{found.key}.failed.html"
+    notebook_failed = place / f"{notebook.stem}.failed.html"
     try:
         found.require_rules(chosen["anyway"])
         done = runner.run(notebook, place, values | {"model": found.spec, "results_dir": str(place)}, page, heading=found.title)
     except MnistlibError as error:
         reason = str(error) if isinstance(error, inspection.RuleError) else own_report.own_error(str(error))
-        if not reason:
+        if not reason:  # the machine failed, not the net
+            tell(*[f"Page: {summaries.short(notebook_failed)}"] * (str(notebook_failed.with_suffix(".ipynb")) in str(error)))
             raise
         own_report.write_failed(failed, found.title, reason, [tables.rules(found), tables.layers(found)], [f"From {found.file}"])
-        (place / f"{notebook.stem}.failed.html").unlink(missing_ok=True)  # says the same, in the notebook's words
+        notebook_failed.unlink(missing_ok=True)  # says the same, in the notebook's words
         tell(f"Page: {summaries.short(failed)}")
         raise type(error)(reason) from None
     failed.unlink(missing_ok=True)

@@ -115,10 +115,8 @@ class Table:
                 return Row(entry, net, None, record.seconds, reason, self.known_page(entry, net, reason), open=True)
         own = grade.own_reason(record)
         reason = own or f"It could not be graded and will be tried again: {inspection.printable(record.reason)}"
-        log = self.assignment.out / entry.job.name / f"{own_report.NOTEBOOK}.failed.html"  # of use where the machine failed
-        if not own and log.is_file():
-            return Row(entry, net, None, record.seconds, reason, log.relative_to(self.assignment.out).as_posix(), open=True)
-        return Row(entry, net, None, record.seconds, reason, self.known_page(entry, net, reason), open=not own)
+        page = (not own and self.machine_page(entry)) or self.known_page(entry, net, reason)
+        return Row(entry, net, None, record.seconds, reason, page, open=not own)
 
     def read(self, entry: Entry) -> Result:
         """Return the result of a job that has succeeded."""
@@ -144,6 +142,11 @@ class Table:
         """Return where the page is of a net that was not trained to the end, with what the check found."""
         found = [tables.rules(net), tables.layers(net)] if net else []
         return self.tell(self.assignment.out / entry.job.name, entry, reason, found)
+
+    def machine_page(self, entry: Entry) -> str:
+        """Return where the page of the notebook is that failed where the machine did; "" where there is none."""
+        path = self.assignment.out / entry.job.name / f"{own_report.NOTEBOOK}.failed.html"
+        return path.relative_to(self.assignment.out).as_posix() if path.is_file() else ""
 
     def unread_page(self, entry: Entry) -> str:
         """Return where the page of a submission that cannot be read is; it shows the line where reading ended."""

@@ -105,7 +105,6 @@ def train_submission(
             run, outcome = train_seed(code, recipe, mnist, seed, Path(inputs), limits or Limits(), stop)
             facts = {**provenance.collect(started, outcome.seconds, "cpu", workers), "protections": list(outcome.protections)}
             cache.save_run(cache.run_path(folder, keys[seed]), replace(run, key=keys[seed], provenance=facts))
-            log.info(f"seed {seed}  accuracy {run.final:.2%} after {formatting.counted(len(run.history.seconds), 'epoch')}")
 
         try:
             for done in as_completed([pool.submit(one, seed) for seed in missing]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +9,6 @@ import pytest
 import torch
 
 from mnistlib import data
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Return how many tests run side by side: more than there are cores, because many wait for processes, files or a time."""
-    return (os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -68,7 +68,14 @@ from cloud.aws import client, s3
 notebook, _, out, _, parameters = sys.argv[1:]
 assert Path(notebook).is_file()
 given = {"n": "1", "wait": "0"} | dict(line.split(": ") for line in Path(parameters).read_text().splitlines() if line != "{}")
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def end(*_):
+    print("asked to end", flush=True)
+    sys.exit(143)
+
+
+signal.signal(signal.SIGTERM, end)
 session = client.session()
 local = s3.SyncedFolder(s3.folder(session.client("s3"), out), "job.json", 0.2) if out.startswith("s3:") else nullcontext(Path(out))
 with local as folder:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ import click
 import nbformat
 import numpy as np
 import papermill
+import psutil
 import pytest
 import torch
 import yaml
@@ -177,6 +180,25 @@ def test_a_net_that_breaks_keeps_its_page_and_one_that_is_mended_has_no_failed_p
     assert ask(path, *SHORT, "--out", out)[0] == 1 and [page.exists() for page in pages] == [True, True]
     path.write_text(good)
     assert ask(path, *SHORT, "--out", out)[0] == 0 and [page.exists() for page in pages] == [False, True]
+
+
+def test_where_the_machine_fails_the_page_of_the_notebook_is_told(ask, tmp_path):
+    def is_training(process: psutil.Process) -> bool:
+        with contextlib.suppress(psutil.Error):
+            return any("ipykernel" in word for word in process.cmdline()) and bool(process.children())
+        return False
+
+    def kill() -> None:
+        while not (kernels := [one for one in psutil.Process().children() if is_training(one)]):
+            time.sleep(0.05)
+        kernels[0].kill()
+
+    (thread := threading.Thread(target=kill)).start()
+    code, said, error = ask(write(tmp_path), *SHORT, "--out", tmp_path / "out")
+    thread.join()
+    page = tmp_path / "out" / "your_own.failed.html"
+    assert code == 1 and page.is_file() and page.name in said and page.with_suffix(".ipynb").name in error
+    assert not list((tmp_path / "out").glob("net-Net*"))
 
 
 def test_every_epoch_is_told_as_soon_as_its_logits_are_there(tmp_path, validation, caplog):

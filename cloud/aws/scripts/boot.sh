@@ -42,7 +42,8 @@ stop() { # the instance is about to shut down: by the watchdog, by a user, or be
 }
 
 step() { # TIME NAME: run one step of run.sh with a time limit; its exit status
-    timeout --signal=TERM --kill-after=200 "$1" bash "$INPUT/run.sh" "$2" &
+    # --foreground: otherwise timeout sends a signal to the job and then to its group, and the second would kill what the first lets save.
+    timeout --foreground --signal=TERM --kill-after=200 "$1" bash "$INPUT/run.sh" "$2" &
     child=$!
     wait "$child"
     code=$?
