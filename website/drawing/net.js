@@ -42,7 +42,7 @@ function apply(maps, layer) {
     case "conv": return conv(maps, layer);
     case "pool": return pool(maps, layer.side);
     case "linear": return linear(maps, layer);
-    case "relu": return { ...maps, values: maps.values.map((value) => (value > 0 ? value : 0)) };
+    case "relu": return relu(maps);
     case "flatten": return { n: maps.values.length, side: 1, values: maps.values };
     case "average": return average(maps);
     case "scale": return scale(maps, layer);
@@ -54,23 +54,26 @@ function conv(maps, layer) {
   const { side, padding, stride, groups } = layer;
   const wide = maps.side + 2 * padding;
   const to = Math.floor((wide - side) / stride) + 1;
-  const inside = layer.in / groups;
-  const outside = layer.out / groups;
+  const [inside, outside] = [layer.in / groups, layer.out / groups];
   const framed = padding ? frame(maps, padding) : maps.values;
   const values = new Float32Array(layer.out * to * to);
   const sums = new Float64Array(to * to);
+  const [rows, columns] = to === wide ? [1, to * to] : [to, to]; // a kernel of one pixel runs along all rows as if they were one
+  const n = inside * side * side; // weights of an output; four are taken at a time, for speed
+  const weights = new Float64Array(n + 3);
+  const starts = new Int32Array(n + 3);
+  for (let k = 0; k < n; k++) starts[k] = (Math.floor(k / side / side) * wide + Math.floor(k / side) % side) * wide + k % side;
   for (let o = 0; o < layer.out; o++) {
     sums.fill(layer.shift ? layer.shift[o] : 0);
-    const first = Math.floor(o / outside) * inside;
-    for (let i = 0; i < inside; i++) {
-      const base = (first + i) * wide * wide;
-      for (let dy = 0; dy < side; dy++) {
-        for (let dx = 0; dx < side; dx++) {
-          const weight = layer.kernels[((o * inside + i) * side + dy) * side + dx];
-          for (let y = 0; y < to; y++) {
-            let from = base + (y * stride + dy) * wide + dx;
-            for (let at = y * to; at < (y + 1) * to; at++, from += stride) sums[at] += weight * framed[from];
-          }
+    weights.set(layer.kernels.subarray(o * n, (o + 1) * n));
+    const base = Math.floor(o / outside) * inside * wide * wide;
+    for (let k = 0; k < n; k += 4) {
+      const [a, b, c, d] = [weights[k], weights[k + 1], weights[k + 2], weights[k + 3]];
+      const [p, q, r, s] = [starts[k], starts[k + 1], starts[k + 2], starts[k + 3]];
+      for (let y = 0; y < rows; y++) {
+        let from = base + y * stride * wide;
+        for (let at = y * columns; at < (y + 1) * columns; at++, from += stride) {
+          sums[at] += a * framed[p + from] + b * framed[q + from] + c * framed[r + from] + d * framed[s + from];
         }
       }
     }
@@ -105,9 +108,19 @@ function pool(maps, side) {
   return { n: maps.n, side: to, values };
 }
 
+function relu(maps) {
+  const values = new Float32Array(maps.values.length);
+  for (let k = 0; k < values.length; k++) values[k] = Math.max(0, maps.values[k]);
+  return { ...maps, values };
+}
+
 function scale(maps, layer) {
   const area = maps.side * maps.side;
-  return { ...maps, values: maps.values.map((value, k) => value * layer.scale[Math.floor(k / area)] + layer.shift[Math.floor(k / area)]) };
+  const values = new Float32Array(maps.values.length);
+  for (let i = 0; i < maps.n; i++) {
+    for (let k = i * area; k < (i + 1) * area; k++) values[k] = maps.values[k] * layer.scale[i] + layer.shift[i];
+  }
+  return { ...maps, values };
 }
 
 function average(maps) {
