@@ -56,9 +56,10 @@ case "$*" in
 *) exit 9 ;;
 esac
 """
-# `mnistlib job`: it fails if n is below zero, waits if it is told to, and resumes if it was stopped while it waited.
+# `mnistlib job`: it fails if n is below zero, waits if it is told to, and resumes if it was stopped while it waited. Beside it a process of
+# the same group says if the whole group is asked to end: where it is, a job is asked twice.
 JOB = """
-import json, os, signal, sys, time
+import json, os, signal, subprocess, sys, time
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -70,8 +71,11 @@ assert Path(notebook).is_file()
 given = {"n": "1", "wait": "0"} | dict(line.split(": ") for line in Path(parameters).read_text().splitlines() if line != "{}")
 
 
+NEIGHBOUR = "trap 'echo the group was asked to end' TERM; while kill -0 $PPID; do sleep 0.1; done 2>/dev/null"
+
+
 def end(*_):
-    print("asked to end", flush=True)
+    print("the job was asked to end", flush=True)
     sys.exit(143)
 
 
@@ -91,6 +95,8 @@ with local as folder:
         say("resumed")
     elif float(given["wait"]):
         (folder / "state").write_text("half-way")
+        subprocess.Popen(["bash", "-c", NEIGHBOUR])
+        time.sleep(0.5)  # until it listens
         say("working " + given["n"])
         time.sleep(float(given["wait"]))
     reason = "n is below zero" if int(given["n"]) < 0 else ""
