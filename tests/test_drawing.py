@@ -83,6 +83,7 @@ def test_logits_are_those_of_torch(tab, committed, mnist, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_accuracy_of_each_net_is_that_of_its_report(tab, committed, mnist, tmp_path):
     made = in_browser(tab, [net for _, net in committed.values()], mnist.eval.images.numpy(), tmp_path)
     for (found, _), ours in zip(committed.values(), made, strict=True):

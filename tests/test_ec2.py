@@ -408,6 +408,7 @@ def test_a_run_that_takes_too_long_is_ended(cloud, machine, story):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_real_run_resumes_on_a_second_instance_and_comes_home_as_a_report(cloud, real_machine, ask, tmp_path):
     made, machine = cloud.deploy(), real_machine
     one = job.make(runner.find("03_augment"), SHORT)

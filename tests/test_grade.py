@@ -175,6 +175,7 @@ def lose(node: int, lost: list[bool]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_class_of_thirty_is_graded_on_a_cluster_that_loses_a_node_and_then_here_only_what_is_new(
     cluster,  # noqa: F811
     group,

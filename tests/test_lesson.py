@@ -74,6 +74,7 @@ def blocks() -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_commands_of_the_lesson_work(tmp_path):
     """In a copy of the repository whose environment has the packages of this one."""
     clone = tmp_path / "a clone"

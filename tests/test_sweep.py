@@ -107,6 +107,7 @@ def gone(what: Callable[[], object]) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_on_a_cluster_is_stopped_spreads_survives_a_lost_node_and_runs_only_what_is_missing(cluster, cloud, tmp_path, caplog):
     caplog.set_level("INFO", "mnistlib")
     path, written, out = story(tmp_path), tmp_path / "diary", tmp_path / "out"
@@ -163,6 +164,7 @@ def test_a_sweep_on_a_cluster_is_stopped_spreads_survives_a_lost_node_and_runs_o
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_stopped_sweep_on_this_machine_resumes_lists_failures_and_is_summarised(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     out, temp = tmp_path / "out", tmp_path / "t"
