@@ -179,7 +179,7 @@ def notebook(size: Size) -> Iterator[Row]:
         kernel.append(processes.run(["benchmarks.notebook_overhead"])[0])
         log.info(f"notebook  script {formatting.seconds(script[-1])}, notebook {formatting.seconds(report[-1])}")
     added = tuple(long - short for long, short in zip(report, script, strict=True))
-    bare = {name: statistics.median(run[name] for run in kernel) for name in ("papermill and kernel", "page")}
+    bare = {name: statistics.median(run[name] for run in kernel) for name in ("imports", "papermill and kernel", "page")}
     cells = max(0.0, statistics.median(added) - sum(bare.values()))
     yield Row("notebook", "a script", THIS_SERIES, "s", tuple(script))
     yield Row("notebook", "notebook through papermill, with its page", THIS_SERIES, "s", tuple(report))
