@@ -6,6 +6,7 @@ import io
 import math
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -279,7 +280,8 @@ def test_live_curves_replace_one_output_for_a_reader_and_show_none_to_papermill(
     monkeypatch.setattr(live_curves, "display", lambda figure, display_id: shown.append(figure) or Handle)
     monkeypatch.setattr(live_curves, "_REST", 0)
     for allowed, n in ((False, 0), (True, 2)):
-        monkeypatch.setattr(live_curves, "_interactive", lambda allowed=allowed: allowed)
+        shell = SimpleNamespace(kernel=SimpleNamespace(_allow_stdin=allowed))
+        monkeypatch.setattr(live_curves, "get_ipython", lambda shell=shell: shell)
         live = live_curves.LiveCurves("test")
         for epoch in (2, 3):
             live([progress(0, each) for each in range(2, epoch + 1)])

@@ -268,13 +268,13 @@ def test_a_single_seed_has_no_interval_over_other_seeds():
 
 
 def test_goals_are_reached_or_missed_one_by_one():
-    found = rows(result_tables.goals(RESULT, goal=(0.994, 0.9921), floor=(0.9939, 0.992)))
+    found = rows(result_tables.goals(RESULT, goal=(0.994, 0.9921), minimum=(0.9939, 0.992)))
     summary = RESULT.summary
     wanted = {"Mean of the seeds: the goal": (summary.final_mean, 0.994), "Lowest seed: the goal": (summary.final_min, 0.9921)}
-    wanted |= {"Mean of the seeds: the floor": (summary.final_mean, 0.9939), "Lowest seed: the floor": (summary.final_min, 0.992)}
+    wanted |= {"Mean of the seeds: the minimum": (summary.final_mean, 0.9939), "Lowest seed: the minimum": (summary.final_min, 0.992)}
     words = {name: found[name][-1] for name in wanted}
     assert words == {name: "reached" if value >= least else "missed" for name, (value, least) in wanted.items()}
-    assert words["Lowest seed: the goal"] == "missed" and words["Lowest seed: the floor"] == "reached"
+    assert words["Lowest seed: the goal"] == "missed" and words["Lowest seed: the minimum"] == "reached"
 
 
 def test_what_training_cost_is_stated_where_a_price_is_known():

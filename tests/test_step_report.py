@@ -37,6 +37,13 @@ def report(name: str, trained, few, folder) -> StepReport:
     return step_report.make(step, replace(step.recipe, epochs=2), few, trained[name], folder)
 
 
+def replaced(made: StepReport, low: float, high: float) -> StepReport:
+    """Return a report whose difference from the step before has another interval."""
+    difference = made.result.difference
+    effect = replace(difference.effect, value=(low + high) / 2, interval=(low, high), n_seeds=2)
+    return replace(made, result=replace(made.result, difference=replace(difference, effect=effect)))
+
+
 def test_a_step_is_compared_with_the_one_before_and_its_claims_are_kept(few, trained, tmp_path):
     first = report("00_skeleton", trained, few, tmp_path)
     assert first.before is first.first is None and "first step" in first.sentence
@@ -51,6 +58,9 @@ def test_a_step_is_compared_with_the_one_before_and_its_claims_are_kept(few, tra
         low, high = moved.interval
         assert claim.outcome == ("supported" if low > threshold else "refuted" if high < threshold else "inconclusive")
         assert claim.figures.startswith(comparison.figures(second.result.difference)) and "00_skeleton" in claim.claim
+    reverse = {"supported": "refuted", "refuted": "supported"}
+    assert second.worse().outcome == reverse.get(second.better().outcome, "inconclusive")
+    assert replaced(second, 0.01, 0.02).worse().outcome == "refuted" and replaced(second, -0.02, -0.01).worse().outcome == "supported"
     claims = second.record([second.better(), second.narrower(), second.held(), second.fits_better(), second.reached()])
     assert results.read(second.path).claims == claims and len(claims) == 5
     losses = [np.mean(each.result.summary.losses) for each in (second, first)]

@@ -76,7 +76,7 @@ def steps(results: Sequence[Result], near: Sequence[Result]) -> ReportFigure:
         f"From {formatting.percent(results[0].summary.final_mean)} to {formatting.percent(best)}. A dot is a seed, the stroke their mean, "
         f"the band its {level} interval for other seeds and other writers; an arrowhead stands for what is below "
         f"{formatting.percent(LOWEST, 0)}. The dashed line is the target of {target}; the axis is logarithmic in the error. The gap is the "
-        "accuracy on the clean training images minus that on the test images. The time is that of the quickest seed: others can have "
+        "accuracy on the clean training images minus that on the test images. The time is that of the quickest seed: others may have "
         "shared the processor. The ruler at the bottom: single runs of two recipes near the target must differ by more than this before "
         "chance is an unlikely explanation."
     )

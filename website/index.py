@@ -17,6 +17,17 @@ IMAGE = "steps.png"
 BESIDE = {one.name: one.beside for one in (steps.ABLATIONS | points.POINTS).values()}  # the page of a result that has none of its own
 EPOCH = ("train_loss", "train_accuracy", "eval_loss", "eval_accuracy", "learning_rate", "seconds")
 FLOOR, HEADLINE = "softmax", "04_frontier"  # the ablation below the steps, and the step that the first sentence is about
+AGAINST = (
+    "The skeleton is not drawn: over softmax regression it won far more. Fast is compared with the augmentation step, as the frontier is."
+)
+WORDS = {  # what each step brings, for readers who do not know its name
+    "00_skeleton": "convolutions instead of a linear layer",
+    "01_capacity": "more parameters",
+    "02_regularise": "batch normalization",
+    "02b_anneal": "a learning rate that falls to zero",
+    "03_augment": "randomly warped training images",
+    "04_frontier": "a separable convolution used several times, with averaged weights",
+}
 
 
 def build(reports: Path) -> Path:
@@ -64,7 +75,10 @@ def smaller(reports: Path) -> list[Result]:
 def text(results: Sequence[Result], pages: Collection[str], small: Sequence[Result] = ()) -> str:
     """Return the text of the index; `pages` names the pages that can be linked to, `small` are the nets far below the limit."""
     moves = won(results)
-    drawn = [figures.steps(results, near_target(results)), *([plots.differences(moves)] if moves else [])] if results else []
+    drawn = [figures.steps(results, near_target(results))] if results else []
+    if moves:
+        drawn.append(plots.differences(moves))
+        drawn[-1].caption += f" {AGAINST}"
     values = {
         "answer": answer(results),
         "rows": rows(results),
@@ -140,14 +154,18 @@ def answer(results: Sequence[Result]) -> tuple[str, str]:
         f"{percent(summary.final_mean)} of MNIST's test images correctly: {times:.0f} times fewer errors than softmax regression, a linear "
         f"layer of {count(floor.n_parameters)} parameters, which classifies {percent(floor.summary.final_mean)}."
     )
-    here, last = f"is below the {percent(target)} that the exercise asks for", f"in each of the last {count(recipe.HELD_EPOCHS)} epochs"
+    asked = (
+        f"The exercise asks for at least {percent(target)} in each of the last {count(recipe.HELD_EPOCHS)} epochs, with fewer than "
+        f"{count(recipe.MAX_PARAMETERS)} parameters and at most {count(recipe.MAX_EPOCHS)} epochs."
+    )
+    here = "is below that"
     if top.verdict.accuracy != "below":
-        held = f"{last}; so are {formatting.of(summary.n_held, summary.n_seeds)} single seeds"
-        here = f"is at or above {percent(target)}, as the exercise asks, {held if top.verdict.held == 'held' else f'but not {last}'}"
+        held = f"in each of them; so are {formatting.of(summary.n_held, summary.n_seeds)} single seeds"
+        here = f"is at or above that {held if top.verdict.held == 'held' else 'after the last, but not in each of them'}"
     sure = {"significantly above": ", all of it above the target", "at or above": ": for other writers it is not certain", "below": ""}
     second = (
-        f"On these test images the mean of {formatting.counted(summary.n_seeds, 'seed')} {here}. The {result_tables.LEVEL} interval of the "
-        f"mean after the last epoch, for other seeds and other writers, is {interval}{sure[top.verdict.accuracy]}. {worked(results)}"
+        f"{asked} On these images the mean of {formatting.counted(summary.n_seeds, 'seed')} {here}. The {result_tables.LEVEL} interval "
+        f"of the mean after the last epoch, for other seeds and other writers, is {interval}{sure[top.verdict.accuracy]}. {worked(results)}"
     ).strip()
     return first, second
 
@@ -157,7 +175,7 @@ def worked(results: Sequence[Result]) -> str:
     outcomes: dict[str, list[str]] = {}
     for one in results:
         if claim := more_accurate(one):
-            outcomes.setdefault(claim.outcome, []).append(one.title.lower())
+            outcomes.setdefault(claim.outcome, []).append(WORDS.get(one.step, one.title.lower()))
     said = {"supported": "What worked: {}.", "refuted": "What made it worse: {}.", "inconclusive": "Inconclusive: {}."}
     return " ".join(words.format(formatting.listed(outcomes[outcome])) for outcome, words in said.items() if outcome in outcomes)
 

@@ -66,8 +66,8 @@ def finish(page: str, root: str) -> str:
 
 
 def dated(page: str) -> str:
-    """Return a page with the day of the newest committed run in its foot, unless it is the page of a run and says that day."""
-    if "<span>Run on " in page:
+    """Return a page with the day of the newest committed run in its foot, unless it is of one run, or of timings, and says its own."""
+    if "<span>Run on " in page or "Where and when" in page:
         return page
     results = [json.loads(path.read_text(encoding="utf-8")) for path in (files.root() / "reports").rglob("results/*.json")]
     days = [result["provenance"]["started"][:10] for result in results if result["provenance"].get("started")]

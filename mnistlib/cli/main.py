@@ -72,7 +72,7 @@ def evaluate(checkpoint: Path) -> None:
 
 @commands.command()
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...", type=click.Path(path_type=Path))
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="The net to use; seed 0 of the augmentation step unless given.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="The net to use; seed 0 of the frontier unless given.")
 def predict(images: tuple[Path, ...], checkpoint: Path | None) -> None:
     """Classify image files."""
     from mnistlib.cli import summaries

@@ -26,7 +26,8 @@ class LiveCurves:
 
     def __call__(self, so_far: Sequence[Progress]) -> None:
         """Draw the epochs so far, unless the last drawing is very recent."""
-        if not _interactive() or (time.monotonic() < self.next_time and so_far[-1].left > 0):
+        interactive = getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False)  # papermill and nbconvert answer nothing
+        if not interactive or (time.monotonic() < self.next_time and so_far[-1].left > 0):
             return
         start = time.monotonic()
         figure = plots.curves(by_seed(so_far), self.split)
@@ -35,11 +36,6 @@ class LiveCurves:
         else:
             self.handle.update(figure)
         self.next_time = time.monotonic() + _REST * (time.monotonic() - start)
-
-
-def _interactive() -> bool:
-    """Return whether a front end is connected that can ask for input, as papermill and nbconvert cannot."""
-    return bool(getattr(getattr(get_ipython(), "kernel", None), "_allow_stdin", False))
 
 
 def by_seed(so_far: Sequence[Progress]) -> list[History]:

@@ -43,14 +43,14 @@ def _targets(split: str, end: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def goals(result: Result, goal: tuple[float, ...], floor: tuple[float, ...]) -> Shown:
-    """Return whether a result reaches what it set out to reach, and the least of it: accuracies of the mean and, if given, every seed."""
+def goals(result: Result, goal: tuple[float, ...], minimum: tuple[float, ...]) -> Shown:
+    """Return whether a result reaches its goals and, below them, a minimum: accuracies of the mean and, if given, of every seed."""
     achieved, rows = {"Mean of the seeds": result.summary.final_mean, "Lowest seed": result.summary.final_min}, []
-    for kind, wanted in {"goal": goal, "floor": floor}.items():
+    for kind, wanted in {"goal": goal, "minimum": minimum}.items():
         for (name, value), least in zip(achieved.items(), wanted, strict=False):
             texts = [f"at least {formatting.percent(least)}", formatting.percent(value, formatting.digits_against(value, least))]
             rows.append([f"{name}: the {kind}", *texts, badge("reached" if value >= least else "missed")])
-    return table("What was set out to be reached", ["Measure", "Target", "Achieved", "Verdict"], rows)
+    return table("The goals set beforehand, and what was achieved", ["Measure", "Target", "Achieved", "Verdict"], rows)
 
 
 def curves_table(runs: Sequence[Any], split: str) -> Shown:
@@ -254,7 +254,7 @@ def ablations(report: StepReport) -> Shown:
     if not rows:
         return phrase("")
     caption = f"{report.step.name} minus each ablation: the accuracy on the same images, with {LEVEL} intervals"
-    return table(caption, ["Ablation", "What it changes", "Seeds of the fewer", "Images that the step wins"], rows)
+    return table(caption, ["Ablation", "What it changes", "Seeds, the smaller number", "Images that the step wins"], rows)
 
 
 def provenance(result: Result) -> Shown:

@@ -78,6 +78,10 @@ class StepReport:
         margin = formatting.count(round(10_000 * comparison.MARGIN))
         return self._accuracy("It is no less accurate than", f", within {margin} images of 10,000.", -comparison.MARGIN)
 
+    def worse(self) -> Claim:
+        """Claim that the step is less accurate than the one before."""
+        return self._accuracy("It is less accurate than", ".", 0.0, lower=True)
+
     def reached(self) -> Claim:
         """Claim that the mean accuracy is above the target."""
         claim, summary = f"The mean reaches the target of {formatting.percent(MIN_ACCURACY)}, for other writers too.", self.result.summary
@@ -120,12 +124,12 @@ class StepReport:
         """Claim that the expected calibration error is lower than before."""
         return self._lower("The calibration error is lower than", "summary.calibration_errors", formatting.POINTS)
 
-    def _accuracy(self, claim: str, end: str, threshold: float) -> Claim:
+    def _accuracy(self, claim: str, end: str, threshold: float, lower: bool = False) -> Claim:
         difference, since = self.result.difference, self.result.since_first
         if difference is None:
             return Claim(f"{claim} the step before{end}", "no comparison", self.sentence)
         figures = comparison.figures(difference) + (f"; from {since.from_} on: {comparison.figures(since)}" if since else "")
-        return comparison.judge(f"{claim} {difference.from_}{end}", difference.effect, figures, formatting.IMAGES, threshold)
+        return comparison.judge(f"{claim} {difference.from_}{end}", difference.effect, figures, formatting.IMAGES, threshold, lower)
 
     def _lower(self, claim: str, name: str, unit: formatting.Unit) -> Claim:
         if self.before is None:
