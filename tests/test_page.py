@@ -399,11 +399,13 @@ def test_the_answer_counts_from_the_floor_to_the_finished_recipe(reports, monkey
     judged = [
         replace(one, claims=(comparison.Claim("It is more accurate than softmax.", outcome, "", effect),)) for one, outcome in outcomes
     ]
-    assert index.answer([floor, *judged])[1].endswith("What worked: skeleton. Inconclusive: frontier.")
+    worked, open_ = (index.WORDS[one.step] for one in (skeleton, top))
+    assert index.answer([floor, *judged])[1].endswith(f"What worked: {worked}. Inconclusive: {open_}.")
+    assert set(index.WORDS) <= set(steps.STEPS)
     low = replace(top, verdict=replace(top.verdict, accuracy="below"))
-    assert "is below the 99.40%" in index.answer([floor, skeleton, low])[1] and "it is not certain" in said
+    assert "is below that" in index.answer([floor, skeleton, low])[1] and "it is not certain" in said
     held, left = (replace(top, verdict=replace(top.verdict, held=word)) for word in ("held", "not held"))
-    assert "but not" not in index.answer([floor, held])[1] and "but not in each of the last" in index.answer([floor, left])[1]
+    assert "but not" not in index.answer([floor, held])[1] and "but not in each of them" in index.answer([floor, left])[1]
     assert index.answer([floor]) == index.answer([]) == ("There are no results of the whole series yet.", "")
     files.write(reports / "results" / "softmax.json", files.to_text(results.to_json(floor)))
     files.write(reports / "results" / "no_norm.json", files.to_text(results.to_json(result("no_norm"))))
