@@ -47,8 +47,9 @@ def _earlier(record: dict[str, Any]) -> Iterator[str]:
     if timed and timed != now:
         day, sizes = record["provenance"].get("started", "")[:10], (formatting.count(timed), formatting.count(now))
         yield (
-            f"Timed on {day}, on an earlier net of this series with {sizes[0]} parameters and its own schedules. "
-            f"The net of the present reports has {sizes[1]}; it has not been timed yet."
+            f"The times of one seed, to the target and per hour are of {day}, of an earlier net of this series with {sizes[0]} parameters "
+            f"and its own schedules. The net of the present reports has {sizes[1]}; its seeds have not been timed yet. Provenance says "
+            "when the other tables were measured."
         )
 
 
