@@ -33,7 +33,7 @@ pages: $(USER_STAMP) ## rebuild every page of reports/ without training
 pictures: $(DEV_STAMP) ## photograph the pages in Chromium into images/, record how soon the drawing page is ready
 	@$(PY) tests/screenshots.py
 
-bench: $(USER_STAMP) ## time the series against two public recipes, write reports/benchmarks.html
+bench: $(DEV_STAMP) ## time the series against two public recipes, write reports/benchmarks.html
 	@$(PY) -m benchmarks
 
 choices: $(USER_STAMP) ## train the candidates of every step on six folds of writers, record the choices

@@ -98,7 +98,7 @@ def seeds(size: Size) -> Iterator[Row]:
 def seed_rows(runs: dict[tuple[str, str], list[dict[str, Any]]], size: Size) -> Iterator[Row]:
     """Yield the rows of table seed."""
     case, ours = "one seed, all epochs", runs["seed", THIS_SERIES]
-    about = {"epochs": steps.get(FULL).recipe.epochs, "n_parameters": ours[0]["n_parameters"]}
+    about = {"step": FULL, "epochs": steps.get(FULL).recipe.epochs, "n_parameters": ours[0]["n_parameters"]}
     yield Row("seed", case, THIS_SERIES, "s", tuple(run["seconds"] for run in ours), median_parts(ours), about)
     for name, baseline in BASELINES.items():
         made = runs["seed", name]
@@ -112,7 +112,7 @@ def seed_rows(runs: dict[tuple[str, str], list[dict[str, Any]]], size: Size) -> 
 def target_rows(runs: dict[tuple[str, str], list[dict[str, Any]]], size: Size) -> Iterator[Row]:
     """Yield the rows of table target; the accuracies of this series are those of its committed seeds."""
     case, ours, final = "time to the target", runs["target", THIS_SERIES], committed(SHORT)
-    about = {"epochs": steps.get(SHORT).recipe.epochs, "final_accuracy": final, "reached": reached(final)}
+    about = {"step": SHORT, "epochs": steps.get(SHORT).recipe.epochs, "final_accuracy": final, "reached": reached(final)}
     yield Row("target", case, THIS_SERIES, "s", tuple(run["seconds"] for run in ours), median_parts(ours), about)
     for name, baseline in BASELINES.items():
         made = runs["seed", name]

@@ -45,7 +45,7 @@ def _earlier(record: dict[str, Any]) -> Iterator[str]:
     rows = records.rows(record, "seed")
     timed, now = rows[0].about.get("n_parameters") if rows else None, n_parameters()
     if timed and timed != now:
-        day, sizes = record["provenance"].get("started", "")[:10], (formatting.count(timed), formatting.count(now))
+        day, sizes = record["provenance"]["seed"]["started"][:10], (formatting.count(timed), formatting.count(now))
         yield (
             f"The times of one seed, to the target and per hour are of {day}, of an earlier net of this series with {sizes[0]} parameters "
             f"and its own schedules. The net of the present reports has {sizes[1]}; its seeds have not been timed yet. Provenance says "
@@ -185,6 +185,8 @@ def _notes(row: Row) -> Iterator[str]:
     about = row.about
     if about.get("kind"):
         yield about["kind"]
+    if "step" in about:
+        yield about["step"]
     if final := about.get("final_accuracy"):
         yield f"median accuracy {formatting.percent(statistics.median(final))}, {formatting.counted(len(final), 'seed')}"
     if "reached" in about:
@@ -232,14 +234,17 @@ def scaling(record: dict[str, Any]) -> Shown:
 
 
 def machine(record: dict[str, Any]) -> Shown:
-    """Return the machine, the versions and the day of the run, and of each table that was measured later."""
-    runs = {"Whole run": record["provenance"]} | {f"Table {table}": about for table, about in record.get("later", {}).items()}
+    """Return the machine, the versions and the day of each run, by the tables that it measured."""
+    tables: dict[str, list[str]] = {}
+    for table, about in record["provenance"].items():
+        tables.setdefault(about["started"], []).append(table)
+    runs = {formatting.listed(names).capitalize(): record["provenance"][names[0]] for names in tables.values()}
     labels = {"cpu": "Processor", "cores": "Cores", "instructions": "Instruction set", "gpu": "GPU", "system": "System"}
     labels |= {"python": "Python", "torch": "PyTorch", "torchvision": "torchvision", "commit": "Commit"}
     lines = [["Day", *(about["started"][:10] for about in runs.values())]]
     lines += [["Duration", *(formatting.seconds(about["seconds"]) for about in runs.values())]]
     for name, label in labels.items():
         lines.append([label, *(str(about[name] or "none")[:16] for about in runs.values())])
-    shown = html.table("Where and when", ["Quantity", *runs], lines)
+    shown = html.table("Where and when each table was measured", ["Table", *runs], lines)
     code = html.element("code", files.sha256(files.canonical(record)))
     return html.together([shown, html.sentence(Shown(f"The record’s sha256: {code.html}.", f"The record’s sha256: {code.text}."), "note")])

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
+from mnistlib import files
+from mnistlib.errors import ResultError
+
 THIS_SERIES = "this series"
+EMPTY = {"schema": 3, "rows": [], "goals": [], "provenance": {}}  # provenance: by table, when and where it was measured
 
 
 @dataclass(frozen=True)
@@ -43,16 +48,17 @@ def rows(record: dict[str, Any], table: str = "") -> list[Row]:
     return [from_json(value) for value in record["rows"] if table in ("", value["table"])]
 
 
-def make(measured: Sequence[Row], goals: Iterable[dict[str, Any]], provenance: dict[str, Any]) -> dict[str, Any]:
-    """Return the record of a whole run."""
-    return {"schema": 2, "rows": [row.to_json() for row in measured], "goals": list(goals), "provenance": provenance}
+def read(path: Path) -> dict[str, Any]:
+    """Return the record at a path; raise ResultError where it cannot be read, was changed, or is of another version of the benchmark."""
+    value = files.read_signed(path)
+    if value.get("schema") != EMPTY["schema"]:
+        raise ResultError(f"{path.name} is of another version of the benchmark; delete it, and measure again with `make bench`.")
+    return value
 
 
-def merge(record: dict[str, Any], measured: Sequence[Row], provenance: dict[str, Any]) -> list[Row]:
-    """Put newly measured tables in the place of the old ones, note when and where in `later`, and return all rows."""
+def update(record: dict[str, Any], measured: Sequence[Row], provenance: dict[str, Any]) -> dict[str, Any]:
+    """Return a record with newly measured tables in the place of its old ones, and where they come from; its goals are as before."""
     new = {row.table for row in measured}
-    merged = [row for row in rows(record) if row.table not in new] + list(measured)
-    record["rows"] = [row.to_json() for row in merged]
-    if new:
-        record["later"] = record.get("later", {}) | dict.fromkeys(sorted(new), provenance)
-    return merged
+    kept = [row for row in rows(record) if row.table not in new]
+    about = record["provenance"] | dict.fromkeys(sorted(new), provenance)
+    return record | {"rows": [row.to_json() for row in (*kept, *measured)], "provenance": about}

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import __main__ as command
 from benchmarks import baselines, goals, measure, page, processes, record, training_step
 from mnistlib import data, files, steps
+from mnistlib.errors import ResultError
 
 COMMITTED = files.root() / "reports" / "benchmarks.json"
 MODEL_4, EXAMPLE = (baseline.title for baseline in baselines.BASELINES.values())
@@ -34,7 +36,7 @@ def seconds(reached: bool = True) -> list[record.Row]:
 def made_up(rows: list[record.Row]) -> dict:
     about = {"started": "2026-03-04T05:06:07Z", "seconds": 61.0, "cpu": "A processor", "cores": 2, "instructions": "AVX2", "gpu": None}
     about |= {"system": "Linux x86_64", "torch": "2.0", "torchvision": "0.0", "python": "3.11.7", "commit": None}
-    return record.make(rows, goals.check(rows), about)
+    return record.update(record.EMPTY, rows, about) | {"goals": goals.check(rows)}
 
 
 def values(rows: list[record.Row]) -> dict:
@@ -113,11 +115,29 @@ def test_more_work_may_take_less_time():
 def test_a_table_that_is_measured_later_replaces_the_old_one_and_says_when():
     nodes = [row(value, table="sweep", case=case, unit="runs per hour") for value, case in ((60.0, "one node"), (90.0, "two nodes"))]
     found = made_up([row(10.0), *nodes])
-    later = found["provenance"] | {"started": "2027-01-02T00:00:00Z"}
-    merged = record.merge(found, [row(60.0, table="sweep", case=case) for case in ("one node", "two nodes")], later)
+    later = found["provenance"]["seed"] | {"started": "2027-01-02T00:00:00Z"}
+    new = record.update(found, [row(60.0, table="sweep", case=case) for case in ("one node", "two nodes")], later)
+    merged = record.rows(new)
     assert [(one.table, one.median) for one in merged] == [("seed", 10.0), ("sweep", 60.0), ("sweep", 60.0)]
-    assert values(merged) == {("sweep", 1.6): (1.0, False)} and found["later"] == {"sweep": later}
-    assert "2027-01-02" in page.machine(found).text
+    assert values(merged) == {("sweep", 1.6): (1.0, False)} and new["provenance"] == found["provenance"] | {"sweep": later}
+    assert "2027-01-02" in page.machine(new).text and "2027" not in page.machine(found).text
+
+
+def test_a_run_that_is_stopped_keeps_what_it_measured_and_what_was_there(monkeypatch, tmp_path):
+    def stopped(size):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "root", lambda: tmp_path)
+    path = files.write_signed(tmp_path / "build" / "benchmarks.json", made_up([row(1.0, table="sweep"), row(2.0, table="step")]))
+    monkeypatch.setattr(command, "TABLES", {"augmentation": measure.augmentation, "step": stopped})
+    with pytest.raises(KeyboardInterrupt):
+        command.benchmark.callback((), quick=True, goals_only=False)
+    found = record.read(path)
+    assert found["provenance"].keys() == {"sweep", "step", "augmentation"} == {one.table for one in record.rows(found)}
+    assert record.rows(found, "step")[0].median == 2.0 and [goal["table"] for goal in found["goals"]] == ["augmentation"]
+    files.write_signed(path, found | {"schema": 2})
+    with pytest.raises(ResultError, match="another version of the benchmark"):
+        command.benchmark.callback((), quick=True, goals_only=True)
 
 
 def words(page: str) -> str:
@@ -125,7 +145,7 @@ def words(page: str) -> str:
 
 
 def test_the_committed_record_and_page_belong_together():
-    found = files.read_signed(COMMITTED)
+    found = record.read(COMMITTED)
     rows = record.rows(found)
     assert [one.to_json() | {"values": list(one.values)} for one in rows] == found["rows"]
     assert goals.check(rows) == found["goals"]
@@ -133,7 +153,8 @@ def test_the_committed_record_and_page_belong_together():
     for shown in (page.headline(found), page.table(record.rows(found, "step"), "One training step"), page.machine(found)):
         for line in re.findall(r"<(tr|p).*?>(.*?)</\1>", shown.html, flags=re.DOTALL):
             assert words(line[1]) in text, "benchmarks.html is stale; run `make pages`"
-    assert not any(about["changed"] for about in (found["provenance"], *found["later"].values()))
+    assert found["provenance"].keys() == {one.table for one in rows}
+    assert not any(about["changed"] for about in found["provenance"].values())
 
 
 @pytest.mark.slow

@@ -413,6 +413,15 @@ def test_the_answer_counts_from_the_floor_to_the_finished_recipe(reports, monkey
     assert '<a href="00_skeleton.html">' in index.text([floor], {"00_skeleton"})  # an ablation is in the report that it stands beside
 
 
+def test_the_picture_of_the_differences_says_what_it_leaves_out_and_what_is_compared_with_the_same_step():
+    made = [result("softmax", (70, 74)), *(result(name, (20, 18)) for name in ("00_skeleton", "03_augment", "04_frontier", "05_fast"))]
+    apart = comparison.Difference("03_augment", intervals.Effect(0.001, (0.0004, 0.002), 0.001, 5, 1e-7), None)
+    assert index.beside_the_picture(made[:3]) == "Skeleton is not drawn: its difference from softmax regression is +530 images."
+    pair = [replace(one, difference=apart) for one in made[3:]]
+    assert index.beside_the_picture([*made[:3], *pair]).endswith(" Frontier and Fast are compared with Augmentation.")
+    assert "compared" not in index.beside_the_picture([*made[:3], pair[0]]) and index.beside_the_picture([]) == ""
+
+
 def test_a_row_says_what_the_step_won_and_how_sure_that_is():
     effect = intervals.Effect(0.00123, (0.0004, 0.002), 0.001, 5, 1e-7)
     won = replace(result("01_capacity"), claims=(comparison.Claim("It is more accurate.", "supported", "", effect),))

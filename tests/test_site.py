@@ -88,6 +88,14 @@ def test_the_notebook_to_take_away_is_that_of_the_page(name):
     assert (REPORTS / path).read_text(encoding="utf-8") == (ROOT / path).read_text(encoding="utf-8"), "run `make pages`"
 
 
+def test_a_page_of_several_runs_says_when_the_newest_was_and_one_that_names_its_own_day_does_not():
+    newest = {
+        name: "Newest run: " in (REPORTS / f"{name}.html").read_text(encoding="utf-8")
+        for name in ("index", "luck", "03_augment", "benchmarks")
+    }
+    assert newest == {"index": True, "luck": True, "03_augment": False, "benchmarks": False}
+
+
 def test_downloads_lead_to_files_that_are_there():
     made = [site.downloads(name) for name in build.OTHERS] + [site.downloads("inside", "03_augment")]
     below = [site.downloads(PUBLISHED[0], name, "../") for name in repository.MODELS] + [site.downloads(PUBLISHED[2], root="../")]

@@ -17,9 +17,6 @@ IMAGE = "steps.png"
 BESIDE = {one.name: one.beside for one in (steps.ABLATIONS | points.POINTS).values()}  # the page of a result that has none of its own
 EPOCH = ("train_loss", "train_accuracy", "eval_loss", "eval_accuracy", "learning_rate", "seconds")
 FLOOR, HEADLINE = "softmax", "04_frontier"  # the ablation below the steps, and the step that the first sentence is about
-AGAINST = (
-    "The skeleton is not drawn: over softmax regression it won far more. Fast is compared with the augmentation step, as the frontier is."
-)
 WORDS = {  # what each step brings, for readers who do not know its name
     "00_skeleton": "convolutions instead of a linear layer",
     "01_capacity": "more parameters",
@@ -78,7 +75,7 @@ def text(results: Sequence[Result], pages: Collection[str], small: Sequence[Resu
     drawn = [figures.steps(results, near_target(results))] if results else []
     if moves:
         drawn.append(plots.differences(moves))
-        drawn[-1].caption += f" {AGAINST}"
+        drawn[-1].caption += f" {beside_the_picture(results)}"
     values = {
         "answer": answer(results),
         "rows": rows(results),
@@ -104,6 +101,20 @@ def near_target(results: Sequence[Result]) -> list[Result]:
 def won(results: Sequence[Result]) -> dict[str, Difference]:
     """Return what each step wins over the one it changes; the first, which wins most by far, is left out."""
     return {each.step: each.difference for each in results if each.difference}
+
+
+def beside_the_picture(results: Sequence[Result]) -> str:
+    """Return what the picture of the differences leaves out, and which of its steps are compared with the same one."""
+    found, said = {one.step: one for one in results}, []
+    first = next((one for one in results if one.step in steps.STEPS and not one.difference), None)
+    if first and FLOOR in found:
+        much = formatting.change(formatting.IMAGES, first.summary.final_mean - found[FLOOR].summary.final_mean)
+        said.append(f"{first.title} is not drawn: its difference from {found[FLOOR].title.lower()} is {much}.")
+    for before in found:
+        after = [one.title for one in results if one.difference and steps.get(one.step).before == before]
+        if len(after) > 1:
+            said.append(f"{formatting.listed(after)} are compared with {found[before].title}.")
+    return " ".join(said)
 
 
 def rows(results: Sequence[Result]) -> list[tuple[Result, dict]]:

@@ -51,12 +51,12 @@ def copy_notebook(name: str, reports: Path) -> None:
 def of(series: Mapping[str, str], here: str = "", downloads: Mapping[str, str] | None = None) -> Site:
     """Return the site around the pages of a series; `here` is the page in the head that they are, or belong to."""
     root = "../" * here.count("/")
-    return Site(series, root, here, PAGES, downloads or {}, address(), partial(finish, root=root))
+    return Site(series, root, here, PAGES, downloads or {}, address(), partial(finish, root=root, here=here))
 
 
-def finish(page: str, root: str) -> str:
+def finish(page: str, root: str, here: str = "") -> str:
     """Date a page that is of no single run; link its result, the terms of its prose, and its listings; name the picture of previews."""
-    page = dated(page)
+    page = page if here == "benchmarks" else dated(page)  # what it shows was not measured by the runs; it says when it was
     page = re.sub(r"Saved as <code>[^<]*?(results/[\w-]+\.json)</code>", r'Saved as <a href="\1">\1</a>', page)  # not where it was built
     if url := citation().get("url", "").rstrip("/"):
         shown = f'<meta property="og:image" content="{url}/{PREVIEW}">\n<meta name="twitter:card" content="summary_large_image">\n'
@@ -66,8 +66,8 @@ def finish(page: str, root: str) -> str:
 
 
 def dated(page: str) -> str:
-    """Return a page with the day of the newest committed run in its foot, unless it is of one run, or of timings, and says its own."""
-    if "<span>Run on " in page or "Where and when" in page:
+    """Return a page with the day of the newest committed run in its foot, unless it is of one run and says its own."""
+    if "<span>Run on " in page:
         return page
     results = [json.loads(path.read_text(encoding="utf-8")) for path in (files.root() / "reports").rglob("results/*.json")]
     days = [result["provenance"]["started"][:10] for result in results if result["provenance"].get("started")]
