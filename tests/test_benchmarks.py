@@ -24,7 +24,7 @@ def seconds(reached: bool = True) -> list[record.Row]:
     """Return tables seed and target of a made-up run."""
     target = {"table": "target", "case": "time to the target"}
     return [
-        row(40.0, 50.0, 60.0, parts={"import": 2.0, "train": 48.0}),
+        row(40.0, 50.0, 60.0, parts={"import": 2.0, "train": 48.0}, about={"step": "04_frontier"}),
         row(210.0, 200.0, 190.0, method=MODEL_4),
         row(400.0, method=EXAMPLE),
         row(20.0, **target, about={"reached": reached, "final_accuracy": [0.9951, 0.9941, 0.9936]}),
@@ -87,7 +87,8 @@ def test_a_time_counts_only_if_the_target_is_reached():
 def test_sentences_and_tables_hold_the_figures_of_the_record():
     found = made_up(seconds())
     headline = page.headline(found).text
-    assert "50 s" in headline and "4.0 times" in headline and "10.0 times" in headline and "1 of 3" in headline
+    assert "One seed of 04_frontier" in headline and "50 s" in headline and "4.0 times" in headline
+    assert "10.0 times" in headline and "1 of 3 goals" in headline
     shown = page.table(record.rows(found, "seed"), "One seed").text
     assert "40 s to 1 min 00 s" in shown and "3 min 20 s" in shown and "4.00" in shown and "2.0 s" in shown
     assert "lower bound" in page.table(record.rows(found, "target"), "Target").text
@@ -150,7 +151,8 @@ def test_the_committed_record_and_page_belong_together():
     assert [one.to_json() | {"values": list(one.values)} for one in rows] == found["rows"]
     assert goals.check(rows) == found["goals"]
     text = words(COMMITTED.with_suffix(".html").read_text())
-    for shown in (page.headline(found), page.table(record.rows(found, "step"), "One training step"), page.machine(found)):
+    tables = [page.table(record.rows(found, table), table) for table in ("seed", "target", "step")]
+    for shown in (page.headline(found), *tables, page.machine(found)):
         for line in re.findall(r"<(tr|p).*?>(.*?)</\1>", shown.html, flags=re.DOTALL):
             assert words(line[1]) in text, "benchmarks.html is stale; run `make pages`"
     assert found["provenance"].keys() == {one.table for one in rows}

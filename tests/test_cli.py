@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -153,6 +154,12 @@ def test_a_report_goes_to_build_or_where_asked_with_the_parameters_given(ask, re
         patched.chdir(repository / "elsewhere")
         code, said, _ = ask("report", path, "--out", "mine")
     assert code == 0 and f"[0] None {place}\n" in said and (place / "03_augment.html").is_file()
+
+
+def test_the_process_that_waits_for_a_notebook_loads_nothing_that_draws_or_reads_photographs():
+    code = "import sys; from mnistlib.cli import summaries; from mnistlib.notebook import runner"
+    found = f"{code}; sys.exit(bool({{'matplotlib', 'scipy.ndimage'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", found]).returncode == 0
 
 
 def test_relative_folders_on_the_command_line_count_from_the_working_directory(tmp_path, monkeypatch):

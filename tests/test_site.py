@@ -89,11 +89,14 @@ def test_the_notebook_to_take_away_is_that_of_the_page(name):
 
 
 def test_a_page_of_several_runs_says_when_the_newest_was_and_one_that_names_its_own_day_does_not():
-    newest = {
-        name: "Newest run: " in (REPORTS / f"{name}.html").read_text(encoding="utf-8")
-        for name in ("index", "luck", "03_augment", "benchmarks")
-    }
-    assert newest == {"index": True, "luck": True, "03_augment": False, "benchmarks": False}
+    foot = f"<span>{site.BYLINE}</span>"
+    feet = {"index": foot, "luck": foot, "03_augment": f"{foot} <span>Run on a day</span>", "benchmarks": foot}
+    for of in (
+        lambda name: (REPORTS / f"{name}.html").read_text(encoding="utf-8"),
+        lambda name: site.of({}, name).finish(feet[name]),
+    ):
+        newest = {name: "Newest run: " in of(name) for name in feet}
+        assert newest == {"index": True, "luck": True, "03_augment": False, "benchmarks": False}
 
 
 def test_downloads_lead_to_files_that_are_there():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mnistlib import files, formatting, recipe, steps
 from mnistlib.errors import ResultError
-from mnistlib.report import markup, page, plots, result, result_tables
+from mnistlib.report import page, plots, result, result_tables
 from mnistlib.report.html import Shown, badge, phrase
 from mnistlib.report.result import Result
 from mnistlib.stats.comparison import Claim, Difference
@@ -82,7 +82,7 @@ def text(results: Sequence[Result], pages: Collection[str], small: Sequence[Resu
         "beside": BESIDE,
         "small": small,
         "pages": pages,
-        "drawn": [(number, markup.image(figure, number), figure.caption) for number, figure in enumerate(drawn, 1)],
+        "drawn": [(number, figure.in_page(number), figure.caption) for number, figure in enumerate(drawn, 1)],
         "site": site.of({"index": "Overview"}, "index"),
         "headline": HEADLINE,
         "n_seeds": max((len(result.runs) for result in results), default=0),

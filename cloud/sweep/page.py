@@ -8,8 +8,8 @@ from typing import Any
 from cloud.job import RECORD, Job, Record
 from cloud.sweep.ray_sweep import Sweep
 from mnistlib import files, formatting
-from mnistlib.report import markup, plots, result_tables
 from mnistlib.report import page as pages
+from mnistlib.report import plots, result_tables
 from mnistlib.report import result as results
 from mnistlib.report.result import Result
 
@@ -31,7 +31,7 @@ def build(sweep: Sweep) -> Path:
         same=", ".join(f"{name} {value_text(value)}" for name, value in first.items() if name not in names),
         columns=COLUMNS,
         lines=[line(*one, names, sweep.folder) for one in found],
-        figure=markup.image(plots.accuracies(drawn, "job")) if drawn else "",
+        figure=plots.accuracies(drawn, "job").in_page() if drawn else "",
         sweep=sweep,
         failed=[(label(job, jobs), record.reason) for job, record in sweep.failed],
         splits=formatting.listed(sorted({made.split for made in drawn} or {"test"})),

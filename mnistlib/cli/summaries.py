@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mnistlib import data, files, formatting, predict, train
+from mnistlib import data, files, formatting, train
 from mnistlib.errors import DataError, ResultError
 from mnistlib.recipe import HELD_EPOCHS, MAX_EPOCHS, MAX_PARAMETERS, MIN_ACCURACY
 from mnistlib.report import result as results
@@ -84,6 +84,8 @@ def evaluation(checkpoint: Path) -> list[str]:
 
 def classified(images: Sequence[Path], checkpoint: Path | None = None) -> Iterator[str]:
     """Yield the digit that a checkpoint's net sees in each image file; at the end raise DataError for files that cannot be used."""
+    from mnistlib import predict  # and SciPy's image processing with it, which no other command needs
+
     result, _, weights = results.of_checkpoint(_existing(checkpoint or files.root() / DEFAULT))
     model, errors = results.load_model(result.recipe, weights), []
     for path in images:

@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
+from mnistlib.report import markup
+
 WIDTH = 640  # of a figure on a page, CSS pixels; on a phone a little more than half of it is left, so text is large
 SHARPNESS = 2  # pixels of the PNG per CSS pixel
 _DPI = 200  # SHARPNESS times the hundred CSS pixels that an inch of a figure takes
@@ -56,9 +58,13 @@ class ReportFigure(Figure):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, str], dict[str, Any]]:
         kind, data = ("image/svg+xml", self.svg()) if self.vector else ("image/png", base64.b64encode(self.png()).decode())
-        return {kind: data, "text/plain": self.alt}, {
-            kind: {"alt": self.alt, "caption": self.caption or self.alt, "width": WIDTH, "inline": True}
-        }
+        about = {"alt": self.alt, "caption": self.caption or self.alt, "width": WIDTH, "inline": True}
+        return {kind: data, "text/plain": self.alt}, {kind: about}
+
+    def in_page(self, number: int = 1) -> str:
+        """Return the figure as HTML, for a page that is no notebook's."""
+        output = dict(zip(("data", "metadata"), self._repr_mimebundle_(), strict=True))
+        return markup.vector(output, number) if self.vector else f"<img {markup.picture(output, 'image/png')}>"
 
     def png(self) -> bytes:
         """Return a PNG with a palette, a quarter of the usual size, without anything that changes from run to run."""

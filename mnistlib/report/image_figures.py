@@ -13,11 +13,9 @@ from mnistlib import formatting
 from mnistlib.report import figure_style
 from mnistlib.report.figure_style import BLUE, FADED, INK, NORMAL, ORANGE, PAPER, RULE, SMALL, ReportFigure
 from mnistlib.report.model_summary import ModelSummary
-from mnistlib.stats.misclassified import GROUPS, Misclassified, group_names
+from mnistlib.stats.misclassified import DIGITS, GROUPS, MANY, Misclassified, group_names
 
 SIDE = 28  # pixels of an image
-DIGITS = 10
-MANY = 20  # images of a gallery, at most
 _ROW = 44  # the pixels of an image that a row of samples is high, its heading included
 _SCALE = (0, 1, 2, 5, 10, 20, 50, 100, 200)  # ticks of the confusion matrix, images
 _COLUMNS = 5  # of a gallery

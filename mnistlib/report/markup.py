@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from html.parser import HTMLParser
 from typing import Any
 
-from mnistlib.report.figure_style import ReportFigure
-
 UNDESCRIBED = "A figure to which the notebook gives no description."
 _MANY = 7  # columns: more need smaller letters on paper
 _HEADING = re.compile(r'<h2 id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
@@ -45,13 +43,6 @@ def picture(output: Mapping[str, Any], kind: str) -> str:
 def vector(output: Mapping[str, Any], number: int) -> str:
     """Return an SVG of an output to stand in a page as its figure of a number; its names are its own there."""
     return re.sub(r'((?:\bid="|href="#|url\(#))', rf"\1f{number}-", output["data"]["image/svg+xml"])
-
-
-def image(figure: ReportFigure, number: int = 1) -> str:
-    """Return a figure for a page that is no notebook's."""
-    data, metadata = figure._repr_mimebundle_()
-    output = {"data": data, "metadata": metadata}
-    return vector(output, number) if figure.vector else f"<img {picture(output, 'image/png')}>"
 
 
 def alone(page: str) -> str:

@@ -1,9 +1,7 @@
 """Figures of numbers: curves per epoch, a learning-rate schedule, the accuracies of a series."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +19,7 @@ from mnistlib.report.html import Shown, phrase
 from mnistlib.report.result import Result
 from mnistlib.stats import comparison, intervals
 from mnistlib.stats.comparison import Difference
+from mnistlib.stats.summary import per_epoch
 
 # The axes are the same in every step; what lies outside is drawn at the edge, with an arrowhead.
 LIMITS = {"accuracy": (0.95, 0.999), "loss": (0.01, 1.0)}
@@ -31,12 +30,6 @@ _TARGET = {"color": GREEN, "linewidth": 1.4, "linestyle": (0, (5, 3))}
 _COARSE = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.996)  # ticks where accuracies lie far apart
 _LABEL = 34  # points that a label of two lines is high
 _ROW = 52  # CSS pixels that a row of a series is high
-
-
-def per_epoch(runs: Sequence[Any], name: str) -> np.ndarray:
-    """Return one value per seed and epoch of runs or histories, [n_seeds, n_epochs]; epochs that a seed has not reached are NaN."""
-    lists = [list(getattr(getattr(run, "history", run), name)) for run in runs]
-    return np.array(list(zip_longest(*lists, fillvalue=math.nan)), float).T
 
 
 def curves(runs: Sequence[Any], split: str, published: Mapping[str, Sequence[float]] = MappingProxyType({})) -> ReportFigure:

@@ -9,14 +9,14 @@ import numpy as np
 
 from mnistlib import formatting, steps
 from mnistlib.recipe import HELD_EPOCHS, MAX_EPOCHS, MAX_PARAMETERS, MIN_ACCURACY
-from mnistlib.report import plots, recipe_diff
+from mnistlib.report import recipe_diff
 from mnistlib.report.html import Cell, Shown, badge, element, folded, phrase, sentence, table, together
-from mnistlib.report.image_figures import DIGITS, MANY
 from mnistlib.report.result import Result
 from mnistlib.report.step_report import StepReport
 from mnistlib.stats import comparison, intervals
 from mnistlib.stats.comparison import Claim, Verdict
-from mnistlib.stats.misclassified import Misclassified
+from mnistlib.stats.misclassified import DIGITS, MANY, Misclassified
+from mnistlib.stats.summary import per_epoch
 
 LEVEL = formatting.percent(intervals.LEVEL, 0)  # of the intervals
 FOLDED = "The data as a table"
@@ -55,14 +55,14 @@ def goals(result: Result, goal: tuple[float, ...], minimum: tuple[float, ...]) -
 
 def curves_table(runs: Sequence[Any], split: str) -> Shown:
     """Return the values behind the curves, folded: means over the seeds, and the evaluated accuracy of each of a few seeds."""
-    accuracies, many, name = plots.per_epoch(runs, "eval_accuracy"), len(runs) > 1, split.capitalize()
+    accuracies, many, name = per_epoch(runs, "eval_accuracy"), len(runs) > 1, split.capitalize()
     sds = accuracies.std(0, ddof=1) if many else [None] * accuracies.shape[1]
     columns = {
         "Epoch": map(formatting.count, range(1, len(sds) + 1)),
-        "Learning rate": _cells(formatting.decimals, plots.per_epoch(runs, "learning_rate").mean(0)),
-        "Training loss": _cells(formatting.decimals, plots.per_epoch(runs, "train_loss").mean(0)),
-        f"{name} loss": _cells(formatting.decimals, plots.per_epoch(runs, "eval_loss").mean(0)),
-        "Training accuracy": _cells(formatting.percent, plots.per_epoch(runs, "train_accuracy").mean(0)),
+        "Learning rate": _cells(formatting.decimals, per_epoch(runs, "learning_rate").mean(0)),
+        "Training loss": _cells(formatting.decimals, per_epoch(runs, "train_loss").mean(0)),
+        f"{name} loss": _cells(formatting.decimals, per_epoch(runs, "eval_loss").mean(0)),
+        "Training accuracy": _cells(formatting.percent, per_epoch(runs, "train_accuracy").mean(0)),
         f"{name} accuracy": _cells(formatting.mean_sd, accuracies.mean(0), sds),
     }
     each = {f"Seed {run.seed}": _cells(formatting.percent, row) for run, row in zip(runs, accuracies, strict=True)}

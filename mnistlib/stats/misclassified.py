@@ -17,6 +17,8 @@ LABEL_ERRORS: dict[int, str] = {
 }
 Predictions = Sequence[np.ndarray] | np.ndarray  # digits, [n_seeds, n_images]
 GROUPS = ("students", "census employees")
+DIGITS = 10
+MANY = 20  # misclassified images that are shown, at most
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,10 @@
 """The seeds of a recipe, summarised: accuracy, loss and calibration."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
 
 import numpy as np
 
@@ -80,3 +83,8 @@ def calibration_error(wrong: np.ndarray, confidences: np.ndarray) -> float:
     bins = np.ceil(np.asarray(confidences, float) * _BINS).astype(int)
     apart = np.bincount(bins, weights=~wrong) - np.bincount(bins, weights=confidences)
     return round(float(np.abs(apart).sum()) / len(wrong), 9)
+
+
+def per_epoch(runs: Sequence[Any], name: str) -> np.ndarray:
+    """Return one value per seed and epoch of runs or histories, [n_seeds, n_epochs]; epochs that a seed has not reached are NaN."""
+    return np.array(list(zip_longest(*(getattr(getattr(run, "history", run), name) for run in runs), fillvalue=math.nan)), float).T
