@@ -70,9 +70,9 @@ class ReportFigure(Figure):
         """Return a PNG with a palette, a quarter of the usual size, without anything that changes from run to run."""
         whole, small = io.BytesIO(), io.BytesIO()
         with rc_context(_STYLE):
-            self.savefig(whole, format="png", dpi=_DPI, metadata={"Software": None})
-        picture = Image.open(whole).convert("RGB").quantize(_PALETTE, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        picture.save(small, format="PNG", optimize=True)
+            self.savefig(whole, format="raw", dpi=_DPI)
+        picture = Image.frombytes("RGBA", tuple(map(int, self.bbox.size)), whole.getvalue()).convert("RGB")
+        picture.quantize(_PALETTE, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(small, format="PNG", optimize=True)
         return small.getvalue()
 
     def svg(self) -> str:
