@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ TITLE = "Speed"
 NOT_MEASURED = "This table was not measured in this run."
 LABELS, BARS = 264, 276  # CSS pixels: the labels left of the bars, and the bars
 ROW = 30  # CSS pixels
+WRAPPED = 30  # characters of a label in one line
 
 
 def build(path: Path) -> Path:
@@ -113,7 +115,7 @@ def bars(rows: Sequence[Row], title: str) -> ReportFigure | Shown:
     for place, row in zip(places, rows, strict=True):
         axes.annotate(text(row, row.median), (max(row.values), place), (6, 0), textcoords="offset points", va="center")
     axes.set(xlim=(0, 1.02 * max(max(row.values) for row in rows)), ylim=(len(rows) - 0.5, -0.5), xticks=[])
-    axes.set_yticks(places, names)
+    axes.set_yticks(places, [textwrap.fill(name, WRAPPED) for name in names], linespacing=0.95)
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
     axes.set_title(title, loc="left", fontsize=figure_style.NORMAL, fontweight="bold", pad=10, x=-LABELS / BARS)
@@ -209,13 +211,16 @@ def work_and_time(rows: Sequence[Row]) -> Shown:
     said = []
     for row in rows:
         if own is not None and row.about.get("kind") == "another net":
-            ratios = {
-                "multiplications": row.about["mflop_per_image"] / own.about["mflop_per_image"],
-                "time": row.median / own.median,
-            }
-            parts = [f"{formatting.percent(abs(ratio - 1), 0)} {'more' if ratio > 1 else 'less'} {name}" for name, ratio in ratios.items()]
-            said.append(f"{row.case}: {' and '.join(parts)}".replace("less multiplications", "fewer multiplications"))
+            work, time = row.about["mflop_per_image"] / own.about["mflop_per_image"], row.median / own.median
+            parts = _beside(work, "more", "fewer", "as many") + " multiplications", _beside(time, "more", "less", "as much") + " time"
+            said.append(f"{row.case}: {' and '.join(parts)}")
     return html.sentence(f"Work and time are not the same. Beside the net of the step, {'; '.join(said)}.") if said else html.phrase("")
+
+
+def _beside(ratio: float, more: str, less: str, same: str) -> str:
+    """Return a ratio in words: how many percent more or less, or the same where that rounds to nothing."""
+    share = formatting.percent(abs(ratio - 1), 0)
+    return same if share == "0%" else f"{share} {more if ratio > 1 else less}"
 
 
 def scaling(record: dict[str, Any]) -> Shown:

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from benchmarks import __main__ as command
 from benchmarks import baselines, goals, measure, page, processes, record, training_step
@@ -102,6 +103,7 @@ def test_more_work_may_take_less_time():
         "as it is": ("", 10.0, 2.0),
         "net a": ("another net", 7.2, 2.48),
         "net b": ("another net", 15.0, 1.0),
+        "net c": ("another net", 10.02, 1.999),
         "x": ("tried", 1.0, 2.0),
     }
     made = [
@@ -109,7 +111,8 @@ def test_more_work_may_take_less_time():
         for case, (kind, ms, work) in kinds.items()
     ]
     said = page.work_and_time(made).text
-    assert "net a: 24% more multiplications and 28% less time; net b: 50% fewer multiplications and 50% more time." in said
+    assert "net a: 24% more multiplications and 28% less time; net b: 50% fewer multiplications and 50% more time;" in said
+    assert "net c: as many multiplications and as much time." in said
     assert page.work_and_time([]).text == ""
 
 
@@ -157,6 +160,16 @@ def test_the_committed_record_and_page_belong_together():
             assert words(line[1]) in text, "benchmarks.html is stale; run `make pages`"
     assert found["provenance"].keys() == {one.table for one in rows}
     assert not any(about["changed"] for about in found["provenance"].values())
+
+
+def test_no_name_and_no_value_beside_a_bar_is_cut_off():
+    found = record.read(COMMITTED)
+    for table in found["provenance"].keys() - {"scaling"}:  # it has tables alone
+        drawn = page.bars(record.rows(found, table), table)
+        axes = drawn.axes[0]
+        texts = [*axes.get_yticklabels(), *axes.texts]
+        boxes = [text.get_window_extent(FigureCanvasAgg(drawn).get_renderer()) for text in texts]
+        assert all(box.x0 >= 0 and box.x1 <= drawn.bbox.width for box in boxes), table
 
 
 @pytest.mark.slow
