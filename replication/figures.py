@@ -45,7 +45,8 @@ def ladder(made: Sequence[Placed]) -> ReportFigure:
         axes.hlines(line, *height(each.result.summary.interval), color=BLUE, linewidth=8, alpha=0.22)
         for (name, look), accuracy in zip(LADDER.items(), marks, strict=True):
             axes.plot(height(accuracy), line, label=name if not place else None, **look)
-        claimed, mean = tables.claimed(each.model.claim, marks[0]), formatting.percent(each.mean)
+        claimed = tables.claimed(each.model.claim, marks[0])
+        mean = formatting.percent(each.mean, formatting.digits_against(each.mean, MIN_ACCURACY))
         figures = f"claimed {claimed}, mean {mean}"
         models.append(f"{each.model.name} {claimed} and {mean}")
         for x, text, side, weight in ((0, each.model.long_title, "left", "bold"), (1, figures, "right", "normal")):
@@ -74,7 +75,8 @@ Mark = tuple[float, float, str, str, dict[str, Any]]  # x, accuracy, what it is,
 def accuracy_by_parameters(made: Sequence[Placed], series: Sequence[Result]) -> ReportFigure:
     """Draw accuracy against parameters: published models as measured and claimed, other repositories as claimed, the series.
 
-    Every mark says what it is where the pointer rests, and links to its report or repository. Where marks pile up, a part is enlarged.
+    Every mark says what it is where the pointer rests, and links to its report or, where it is known, its repository.
+    Where marks pile up, a part is enlarged.
     """
     figure = figure_style.figure(674, vector=True)
     axes, closer = figure_style.panel(figure, 70, 84, WIDTH - 86, 250), figure_style.panel(figure, 70, 398, WIDTH - 86, 230)
@@ -83,7 +85,7 @@ def accuracy_by_parameters(made: Sequence[Placed], series: Sequence[Result]) -> 
         (each.model.n_parameters, each.model.claim.headline, f"{each.model.long_title}, claimed", f"{each.model.name}.html", CLAIM)
         for each in made
     ]
-    claims += [(each.n_parameters, each.best, f"{each.name}, claimed", tables.address(each.name), other) for each in OTHERS]
+    claims += [(each.n_parameters, each.best, f"{each.name}, claimed", each.url, other) for each in OTHERS]
     means = _means(_titled(made), BLUE, "", "here") + _means(_titled(series), GREEN, "../", "this series")
     for part in (axes, closer):
         _draw(figure, part, claims + means)
@@ -113,7 +115,8 @@ def accuracy_by_parameters(made: Sequence[Placed], series: Sequence[Result]) -> 
     figure_style.title(closer, "Enlarged: where marks pile up")
     figure.caption = (
         f"{_most_accurate(made, series)}Claims are one run each, mostly its best epoch, chosen on the test set. The accuracies measured "
-        "here are means of seeds after the last epoch, with their intervals. Every mark links to its report or repository."
+        "here are means of seeds after the last epoch, with their intervals. Every mark says what it is, and links to its report or, where "
+        "it is known, its repository."
     )
     figure.alt = (
         f"Accuracy against parameters: {formatting.counted(len(made), 'published model')} as measured and as claimed, "
@@ -220,7 +223,7 @@ def _means(found: Sequence[tuple[str, Result]], colour: str, root: str, where: s
 def _draw(figure: ReportFigure, axes: Axes, marks: Sequence[Mark]) -> None:
     for x, accuracy, text, url, look in marks:
         (mark,) = axes.plot(x, height(accuracy), **look)
-        figure.tip(mark, f"{text}: {formatting.percent(accuracy)}", url)
+        figure.tip(mark, f"{text}: {formatting.percent(accuracy)}", url or None)
 
 
 def kernels(record: Mapping[str, Any]) -> ReportFigure:
@@ -229,7 +232,7 @@ def kernels(record: Mapping[str, Any]) -> ReportFigure:
     figure, side = figure_style.figure(180), 100
     largest = max(np.abs(first).max(), 1e-9)
     pictures = [(kernel, f"first layer, {formatting.count(n)}", "PuOr_r", -largest, largest) for n, kernel in enumerate(first, 1)]
-    pictures.append((moved, "last, movement", "Blues", 0, moved.max()))
+    pictures.append((moved, "last, moved", "Blues", 0, moved.max()))
     for place, (values, name, colours, low, high) in enumerate(pictures):
         axes = figure_style.panel(figure, 16 + place * (side + 22), 46, side, side)
         axes.imshow(values, cmap=colours, vmin=low, vmax=high)

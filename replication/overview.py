@@ -115,11 +115,11 @@ def other_repositories_table() -> Shown:
     rows = []
     for other in OTHERS:
         final = "not stated" if other.final is None else formatting.percent(other.final)
-        rows.append(
-            [tables.source(other.name), formatting.count(other.n_parameters), formatting.percent(other.best), final, other.protocol]
-        )
+        name = tables.source(other.name) if other.url else other.name
+        rows.append([name, formatting.count(other.n_parameters), formatting.percent(other.best), final, other.protocol])
     head = ["Repository", "Parameters", "Best epoch", "Last epoch", "Protocol"]
-    return html.folded("Other repositories", html.table("Claims of other repositories, none measured here", head, rows))
+    caption = "Claims of other repositories, none measured here; a name in quotation marks is the title of a README"
+    return html.folded("Other repositories", html.table(caption, head, rows))
 
 
 def ablations_table(found: Mapping[str, Result]) -> Shown:

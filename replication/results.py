@@ -10,6 +10,7 @@ import yaml
 
 from mnistlib.errors import ResultError, validated
 from mnistlib.logs import log
+from mnistlib.published import tables
 from mnistlib.published.repository import ABLATIONS, MODELS, Accuracy, Replication, comparable
 from mnistlib.report import result as stored
 from mnistlib.report.result import Result
@@ -26,6 +27,11 @@ class OtherRepository:
     best: Accuracy
     final: Accuracy | None = None
     protocol: str = "one seed, epoch chosen on the test set, log seen"
+
+    @property
+    def url(self) -> str:
+        """The repository's address; empty where only the title of its README is known."""
+        return tables.address(self.name) if "/" in self.name else ""
 
 
 OTHERS = [OtherRepository(**entry) for entry in yaml.safe_load((Path(__file__).parent / "other_repos.yaml").read_text(encoding="utf-8"))]

@@ -12,7 +12,8 @@ from mnistlib.cli.main import main
 def choose(names: tuple[str, ...]) -> None:
     """Train the candidates of steps, record the choices.
 
-    All steps unless some are named; six folds of writers decide.
+    Six folds of writers decide. Without a name, those steps that have a short list of candidates; the longer searches, 04_frontier,
+    05_fast, under_4000 and under_1000, take hours and are run by their names.
     """
     from selection import candidates, search
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from example_results import history, images, result, run
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
@@ -70,6 +71,15 @@ def test_a_figure_is_a_small_palette_png_the_same_each_time_with_alt_text(name):
     assert len(figure.caption) > 20 and figure.caption.endswith(".")
     assert len(figure.alt) > 30 and figure.alt.endswith(".")
     assert FIGURES[name]().png() == content
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_title_is_cut_off(name):
+    figure = FIGURES[name]()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    titles = [title for axes in figure.axes for title in (axes.title, axes._left_title, axes._right_title)]
+    for title in filter(Text.get_text, titles):
+        assert title.get_window_extent(renderer).x1 <= figure.bbox.width and title.get_window_extent(renderer).x0 >= 0, title.get_text()
 
 
 @pytest.mark.parametrize("name", [name for name, draw in FIGURES.items() if draw().vector])

@@ -166,7 +166,7 @@ def confusion(matrix: np.ndarray) -> ReportFigure:
     axes.tick_params(length=0, labelsize=NORMAL, labelcolor=INK, labeltop=True, labelbottom=False)
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    figure_style.title(axes, "Images per seed, colours logarithmic: true digit (row), predicted digit (column)")
+    figure_style.title(axes, "Images per seed: true digit (row), predicted digit (column)")
     return figure
 
 
