@@ -16,9 +16,9 @@ from mnistlib.notebook import runner
 from mnistlib.report import figure_style, html, model_summary
 from mnistlib.report.figure_style import ReportFigure
 from mnistlib.report.html import Shown
+from website import build as website
 from website import site
 
-TITLE = "Speed"
 NOT_MEASURED = "This table was not measured in this run."
 LABELS, BARS = 264, 276  # CSS pixels: the labels left of the bars, and the bars
 ROW = 30  # CSS pixels
@@ -30,7 +30,7 @@ def build(path: Path) -> Path:
     committed = path == files.root() / "reports" / "benchmarks.json"
     parameters, around = {"record_path": str(path)}, None
     if committed:
-        parameters, around = {}, site.of({path.stem: TITLE}, path.stem, site.downloads(path.stem))
+        parameters, around = {}, site.of(website.order(path.parent), path.stem, site.downloads(path.stem))
         site.copy_notebook(path.stem, path.parent)
     out_dir, page = files.root() / "build" / "benchmarks", path.with_suffix(".html")
     return runner.run(runner.find("benchmarks"), out_dir, parameters, page, site=around).page

@@ -155,13 +155,17 @@ def _label(
 
 
 def _most_accurate(made: Sequence[Placed], series: Sequence[Result]) -> str:
-    """Return the highest mean under the limit of parameters, of the series and of the published models."""
+    """Return the highest mean under the limit of parameters, of the series and of the published models, and the highest claim."""
     said = []
     for whose, found in {"this series": _titled(series), "the published models": _titled(made)}.items():
         if small := [(one.summary.final_mean, title, one.n_parameters) for title, one in found if one.n_parameters < MAX_PARAMETERS]:
             mean, title, n = max(small)
             said.append(f"{whose} {formatting.percent(mean)} ({title}, {formatting.count(n)} parameters)")
-    return f"Highest mean under {overview.LIMIT} parameters: {', '.join(said)}. " if said else ""
+    claims = [(each.model.claim.headline, each.model.n_parameters) for each in made] + [(each.best, each.n_parameters) for each in OTHERS]
+    highest = max(claim for claim, n in claims if n < MAX_PARAMETERS)
+    if not said:
+        return ""
+    return f"Highest mean under {overview.LIMIT} parameters: {', '.join(said)}; highest claim: {formatting.percent(highest)}. "
 
 
 def accuracy_by_time(made: Sequence[Placed], series: Sequence[Result]) -> ReportFigure:

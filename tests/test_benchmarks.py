@@ -12,6 +12,7 @@ from benchmarks import __main__ as command
 from benchmarks import baselines, goals, measure, page, processes, record, training_step
 from mnistlib import data, files, steps
 from mnistlib.errors import ResultError
+from website.build import order
 
 COMMITTED = files.root() / "reports" / "benchmarks.json"
 MODEL_4, EXAMPLE = (baseline.title for baseline in baselines.BASELINES.values())
@@ -153,7 +154,9 @@ def test_the_committed_record_and_page_belong_together():
     rows = record.rows(found)
     assert [one.to_json() | {"values": list(one.values)} for one in rows] == found["rows"]
     assert goals.check(rows) == found["goals"]
-    text = words(COMMITTED.with_suffix(".html").read_text())
+    content = COMMITTED.with_suffix(".html").read_text()
+    text = words(content)
+    assert f'<a href="{list(order(COMMITTED.parent))[-2]}.html" rel="prev">' in content, "whatever made the page"
     tables = [page.table(record.rows(found, table), table) for table in ("seed", "target", "step")]
     for shown in (page.headline(found), *tables, page.machine(found)):
         for line in re.findall(r"<(tr|p).*?>(.*?)</\1>", shown.html, flags=re.DOTALL):

@@ -38,16 +38,15 @@ def build_site(train: bool = True) -> None:
         made = train_seeds(step.recipe, mnist, step.reported, use_cached=True, results_dir=place)
         step_report.make(step, step.recipe, mnist, made, place).record([])
         _publish(step, place, reports)
-    others = {name: title for name, title in OTHERS.items() if name != "benchmarks" or (reports / "benchmarks.json").is_file()}
-    order = {step.name: step.title for step in steps.STEPS.values()} | others  # in which the pages are read
+    titles = order(reports)
     for step in steps.STEPS.values():
         given = {"seeds": list(step.reported), "results_dir": PLACE, "use_cached": True}
-        around = site.of(order, downloads=site.downloads(step.name, step.name))
+        around = site.of(titles, downloads=site.downloads(step.name, step.name))
         runner.run(files.notebook(step.name), place, given, reports / f"{step.name}.html", around)
         _publish(step, place, reports)
-    for name in others:
+    for name in [name for name in titles if name in OTHERS]:
         shown = runner.parameters_of(files.notebook(name)).get("step", "")  # the step whose nets a page is about
-        around = site.of(order, name, site.downloads(name, shown))
+        around = site.of(titles, name, site.downloads(name, shown))
         runner.run(files.notebook(name), place, page=reports / f"{name}.html", site=around)
         site.copy_notebook(name, reports)
     drawing.build(reports)
@@ -55,6 +54,12 @@ def build_site(train: bool = True) -> None:
     pages.build(reports)
     log.info(f"Index: {index.build(reports)}")
     index.build_readme(reports, root / "README.md", root / "images")
+
+
+def order(reports: Path) -> dict[str, str]:
+    """Return the titles of the pages that are notebooks, in the order in which they are read; timings are among them once there are any."""
+    others = {name: title for name, title in OTHERS.items() if name != "benchmarks" or (reports / "benchmarks.json").is_file()}
+    return {step.name: step.title for step in steps.STEPS.values()} | others
 
 
 def _publish(step: steps.Step, place: Path, reports: Path) -> None:
