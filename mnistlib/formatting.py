@@ -53,8 +53,8 @@ def change(unit: Unit, *differences: float) -> str:
     """
     values = [unit.factor * difference for difference in differences]
     digits = 0 if max(map(abs, values)) >= 100 else unit.digits
-    texts = [f"{value:+.{digits}f}" for value in values]
-    return f"{' to '.join(text.replace('-', '−') if float(text) else text[1:] for text in texts)} {unit.name}".strip()
+    texts = [f"{value:+,.{digits}f}" for value in values]
+    return f"{' to '.join(text.replace('-', '−') if text.strip('+-0.') else text[1:] for text in texts)} {unit.name}".strip()
 
 
 def count(n: int) -> str:

@@ -22,6 +22,7 @@ from mnistlib import formatting
         (formatting.change(formatting.POINTS, 0.0006), "+0.06 points"),
         (formatting.change(formatting.IMAGES, -0.00003, 0.00107), "−0.3 to +10.7 images"),
         (formatting.change(formatting.IMAGES, 0.07704, -0.00086), "+770 to −9 images"),
+        (formatting.change(formatting.IMAGES, -0.6632), "−6,632 images"),
         (formatting.against((0.993996, 0.99551), 0.994), "99.3996 to 99.5510%"),
         (formatting.against((0.9931, 0.9958), 0.994), "99.31 to 99.58%"),
         (formatting.change(formatting.LOSS, -0.00001), "0.0000"),
