@@ -106,6 +106,7 @@ def test_downloads_lead_to_files_that_are_there():
         assert "notebook" in links and all((folder / place).is_file() for place in links.values()), links
     assert list(made[0]) == ["notebook", "every epoch of every seed (CSV)"]
     assert list(site.downloads("benchmarks"))[1] == "result (JSON)" == list(below[-1])[1]
+    assert "weights of under_1000 (seed 0)" in site.downloads("smaller")
     assert list(made[-1]) == list(below[0]) == ["notebook", "result (JSON)", "weights (seed 0)"]
     for path in REPORTS.rglob("*.html"):
         for place in re.findall(r'href="([^"]*)" download', path.read_text(encoding="utf-8")):

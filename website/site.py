@@ -25,10 +25,12 @@ PAGES = {  # in the head of every page
     "references": "References",
 }
 EPOCHS = {"every epoch of every seed (CSV)": "epochs.csv"}
+SMALLER = {f"result of {name} (JSON)": f"results/{name}.json" for name in points.POINTS}
+SMALLER |= {f"weights of {name} (seed 0)": f"checkpoints/{name}-seed0.safetensors" for name in points.POINTS}
 DATA = {  # to take away from the pages of these notebooks, beside the result of a step
     **dict.fromkeys((*steps.STEPS, "luck"), EPOCHS),
     "benchmarks": {"result (JSON)": "benchmarks.json"},
-    **{page: {f"result of {name} (JSON)": f"results/{name}.json" for name in points.POINTS} for page in points.PAGES},
+    **dict.fromkeys(points.PAGES, SMALLER),
     "published_studies": {"result (JSON)": "studies.json"},
 }
 FOLDER = Path(__file__).parent
