@@ -127,6 +127,47 @@ def recurrent(dropout: float = 0.0) -> nn.Sequential:
 recurrent_narrow, recurrent_once = partial(recurrent_separable, width=40), partial(recurrent_separable, uses=1)
 
 
+class ScaleShift(nn.Module):
+    """The scale and the shift of batch normalization, without the normalization."""
+
+    moves_only = True  # no place of a map sees another
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.empty(width)), nn.Parameter(torch.empty(width))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Return to what changes nothing."""
+        nn.init.ones_(self.weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return maps [n, c, h, w], each times its scale plus its shift."""
+        return torch.addcmul(self.bias[:, None, None], maps, self.weight[:, None, None])
+
+
+class HeConv(nn.Conv2d):
+    """A convolution whose first weights keep the scale of its input, also without normalization (He et al. 2015, arXiv:1502.01852)."""
+
+    def reset_parameters(self) -> None:
+        """Draw first weights, those before a ReLU twice the variance."""
+        nn.init.kaiming_normal_(self.weight, nonlinearity="linear" if self.groups > 1 else "relu")
+
+
+def recurrent_plain(dropout: float = 0.0) -> nn.Sequential:
+    """Return the net of the frontier without normalization; it has as many parameters."""
+    net = recurrent_separable(dropout)
+    for block in list(net.modules()):
+        for name, layer in block.named_children():
+            if isinstance(layer, nn.BatchNorm2d):
+                setattr(block, name, ScaleShift(layer.num_features))
+            elif isinstance(layer, nn.Conv2d):
+                sizes = (layer.in_channels, layer.out_channels, layer.kernel_size)
+                setattr(block, name, HeConv(*sizes, padding=layer.padding, groups=layer.groups, bias=False))
+    return net
+
+
 class Cropped(nn.Sequential):
     """Layers without padding whose output is added to the middle of their input."""
 

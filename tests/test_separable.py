@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mnistlib import augment, data
+from mnistlib import augment, data, models
 from mnistlib.report import model_summary
 from mnistlib.separable import recurrent
-from selection.nets import BiasNorm, Deslant, Residual, residual, separable, tiny
+from selection.nets import BiasNorm, Deslant, HeConv, Residual, ScaleShift, recurrent_plain, residual, separable, tiny
 
 
 def test_the_recurrent_net_uses_one_convolution_again_and_again_with_norms_of_its_own():
@@ -107,3 +107,25 @@ def test_a_norm_without_a_scale_is_one_whose_scales_are_one():
     short.reset_parameters()
     assert not short.bias.any() and not short.running_mean.any()
     assert model_summary.describe(short) == "norm with bias only"
+
+
+def test_the_net_without_normalization_has_its_layers_and_its_parameters():
+    norm, plain = (models.init_weights(net(), 0) for net in (recurrent, recurrent_plain))
+    assert [value.shape for value in plain.parameters()] == [value.shape for value in norm.parameters()]
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in plain.modules())
+    maps, scales = torch.randn(2, 3, 4, 4), ScaleShift(3)
+    torch.testing.assert_close(scales(maps), maps)
+    scales.weight.data, scales.bias.data = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0.0, 1.0, 2.0])
+    torch.testing.assert_close(scales(maps)[:, 2], 3 * maps[:, 2] + 2)
+    for batch_norm, layer in zip(*(list(net.modules()) for net in (norm, plain)), strict=True):
+        assert isinstance(layer, ScaleShift) == isinstance(batch_norm, nn.BatchNorm2d)
+
+
+def test_without_normalization_only_he_initialization_lets_images_differ_at_the_output(few):
+    pixels = data.normalise(few.train.images.unsqueeze(1).float())
+    he, own = (models.init_weights(recurrent_plain(), 0) for _ in range(2))
+    for layer in own.modules():
+        if isinstance(layer, HeConv):
+            nn.Conv2d.reset_parameters(layer)
+    spread = {name: net(pixels).std(0).mean().item() for name, net in (("he", he), ("own", own))}
+    assert spread["own"] < 1e-3 and spread["he"] > 0.05
