@@ -161,10 +161,10 @@ def _most_accurate(made: Sequence[Placed], series: Sequence[Result]) -> str:
         if small := [(one.summary.final_mean, title, one.n_parameters) for title, one in found if one.n_parameters < MAX_PARAMETERS]:
             mean, title, n = max(small)
             said.append(f"{whose} {formatting.percent(mean)} ({title}, {formatting.count(n)} parameters)")
-    claims = [(each.model.claim.headline, each.model.n_parameters) for each in made] + [(each.best, each.n_parameters) for each in OTHERS]
-    highest = max(claim for claim, n in claims if n < MAX_PARAMETERS)
     if not said:
         return ""
+    claims = [(each.model.claim.headline, each.model.n_parameters) for each in made] + [(each.best, each.n_parameters) for each in OTHERS]
+    highest = max(claim for claim, n in claims if n < MAX_PARAMETERS)
     return f"Highest mean under {overview.LIMIT} parameters: {', '.join(said)}; highest claim: {formatting.percent(highest)}. "
 
 
